@@ -1,0 +1,3 @@
+//! README's main command.
+
+fn main() {}

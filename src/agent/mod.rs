@@ -1,0 +1,1 @@
+//! One run on a host, in the order in which it happens.

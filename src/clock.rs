@@ -1,0 +1,1 @@
+//! The only place that reads a clock: wall time for people and records, boot time for leases.

@@ -1,0 +1,1 @@
+//! The uploaded directory: pack, check, unpack.

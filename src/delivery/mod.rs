@@ -1,0 +1,1 @@
+//! How credentials come to tofu in the fetch step.

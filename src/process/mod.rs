@@ -1,0 +1,1 @@
+//! Children: spawn, supervise, exit reason.

@@ -1,0 +1,1 @@
+//! The launcher and what a step runs in.

@@ -1,0 +1,1 @@
+//! The one integration target: everything here runs the built program or the library against real parts.

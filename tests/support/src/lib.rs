@@ -1,0 +1,1 @@
+//! Real parts for nigari's tests and its quickstart.
