@@ -1,3 +1,13 @@
 //! The program: looks at its first word, then hands over to the library.
+//!
+//! Rule: what the word [`nigari::sandbox::LAUNCHER_WORD`] starts runs before anything else does: one thread, no
+//! runtime, no settings.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == nigari::sandbox::LAUNCHER_WORD) {
+        return nigari::sandbox::launcher::main();
+    }
+    ExitCode::SUCCESS
+}
