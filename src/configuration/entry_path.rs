@@ -96,7 +96,7 @@ fn check_component(component: &str) -> Result<(), Problem> {
     match lower.as_str() {
         ".git" | ".hg" | ".svn" => Err(Problem::Reserved(Reserved::Repository)),
         ".terraform" => Err(Problem::Reserved(Reserved::DataDirectory)),
-        _ if is_override_name(&lower) || lower.starts_with(".nigari") => Err(Problem::Reserved(Reserved::Ours)),
+        _ if is_override_name(&lower) => Err(Problem::Reserved(Reserved::Ours)),
         _ => Ok(()),
     }
 }
@@ -164,7 +164,6 @@ mod tests {
             ("nigari_override.tf", Reserved::Ours),
             ("a/NIGARI_Override.tofu.json", Reserved::Ours),
             ("nigari_override.tofu/x", Reserved::Ours),
-            (".nigari-no-tests/a.tftest.hcl", Reserved::Ours),
         ] {
             match EntryPath::new(raw.as_bytes(), 8) {
                 Err(ArchiveError::Reserved { reserved, .. }) => assert_eq!(reserved, expected, "{raw}"),
