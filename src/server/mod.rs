@@ -2,3 +2,6 @@
 
 /// Which state of a run may follow which: pure.
 pub mod queue;
+
+/// Long polls.
+pub mod wake;
