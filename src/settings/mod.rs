@@ -1,1 +1,4 @@
-//! What an operator writes.
+//! What an operator writes: `agent.toml`, `server.toml`, the commands' context.
+
+/// `agent.toml`.
+pub mod agent;
