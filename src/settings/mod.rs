@@ -1,4 +1,1 @@
-//! What an operator writes: `agent.toml`, `server.toml`, the commands' context.
-
-/// `agent.toml`.
-pub mod agent;
+//! What an operator writes.
