@@ -11,6 +11,9 @@ use thiserror::Error;
 /// The override file's name. Uploads may not contain it in any spelling.
 pub const OVERRIDE_NAME: &str = "nigari_override.tofu.json";
 
+/// Its name without an extension.
+const OVERRIDE_BASE: &str = "nigari_override";
+
 /// The override file's content: an `http` backend whose whole address comes from `TF_HTTP_*`.
 pub const OVERRIDE_CONTENT: &str = "{\"terraform\":{\"backend\":{\"http\":{}}}}\n";
 
@@ -48,5 +51,8 @@ pub fn check_chosen(data_directory: &Path, expected: &Backend) -> Result<(), Bac
 
 /// Whether a file of this name would pass for our override file, in any spelling.
 pub fn is_override_name(name: &str) -> bool {
-    todo!("{name}")
+    let lower = name.to_ascii_lowercase();
+    let base =
+        [".tofu.json", ".tf.json", ".tofu", ".tf"].into_iter().find_map(|extension| lower.strip_suffix(extension));
+    base == Some(OVERRIDE_BASE)
 }
