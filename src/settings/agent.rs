@@ -1,231 +1,94 @@
-//! Settings of the agent: `agent.toml`, `NIGARI_*`, the flags of `nigari agent start`.
+//! Settings of the agent, complete.
 //!
-//! Rule: what is resolved here is complete and checked; nothing later asks for a default.
+//! Rule: the struct is what the agent works from, complete and checked; where each value came from (default, file,
+//! environment, flag) is the business of `agent_layer`. What runs get of the environment is in here.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
-use super::cli::server_url;
-use super::duration::Span;
-use super::file::{Layer, layer, read};
-use super::list::NameList;
-use super::{SettingsError, SettingsProblem, environment};
-use crate::protocol::limits::NAME_CHARACTERS;
+use crate::secret::Secret;
 
-layer! {
-    /// What a file, the environment or flags say of the agent.
-    pub struct AgentLayer {
-        /// URL of the server: https, or plain http on loopback
-        #[arg(skip)]
-        server: String,
-        /// PEM file with the private CA of the server's certificate, trusted besides the host's roots
-        #[arg(skip)]
-        ca_file: PathBuf,
-        /// File (mode 0600) with the join token; needed until the agent has its own identity
-        #[arg(long, env = "NIGARI_JOIN_TOKEN_FILE", value_name = "FILE")]
-        join_token_file: PathBuf,
-        /// The agent's name, for people [default: the host's name]
-        #[arg(long, env = "NIGARI_AGENT_NAME")]
-        name: String,
-        /// Runs at the same time [default: 2]
-        #[arg(long, env = "NIGARI_CONCURRENCY", value_name = "N")]
-        concurrency: u32,
-        /// Directory with the agent's identity [default: `$STATE_DIRECTORY`, or
-        /// `$XDG_STATE_HOME/nigari/agent`]
-        #[arg(long, env = "NIGARI_STATE_DIR", value_name = "DIR")]
-        state_dir: PathBuf,
-        /// Directory below which each run has its own, by its id; the same on all hosts of a pool
-        /// [default: `runs` in the state directory]
-        #[arg(long, env = "NIGARI_RUN_ROOT", value_name = "DIR")]
-        run_root: PathBuf,
-        /// Directory on tmpfs or ramfs for secrets [default: `$RUNTIME_DIRECTORY`, `$XDG_RUNTIME_DIR` or
-        /// `/dev/shm`]
-        #[arg(long, env = "NIGARI_SECRET_ROOT", value_name = "DIR")]
-        secret_root: PathBuf,
-        /// The tofu program [default: the first on PATH]
-        #[arg(long, env = "NIGARI_TOFU", value_name = "PATH")]
-        tofu: PathBuf,
-        /// The operator's own CLI configuration of tofu, merged into the one that each run gets
-        #[arg(long, env = "NIGARI_CLI_CONFIG", value_name = "FILE")]
-        cli_config: PathBuf,
-        /// Names, or prefixes with `*`, of the agent's variables that every step gets (comma
-        /// separated) [default: none]
-        #[arg(long, env = "NIGARI_PASS", value_name = "NAMES")]
-        pass: NameList,
-        /// As `pass`, for the fetch step alone
-        #[arg(long, env = "NIGARI_PASS_FOR_FETCH", value_name = "NAMES")]
-        pass_for_fetch: NameList,
-        /// Directory that runs get as HOME [default: an empty one of their own]
-        #[arg(long, env = "NIGARI_HOME", value_name = "DIR")]
-        home: PathBuf,
-        /// Time for tofu to end after the first interrupt, before it is killed [default: 10m]
-        #[arg(long, env = "NIGARI_GRACE", value_name = "TIME")]
-        grace: Span,
-    }
-}
-
-/// Settings of the agent, complete.
-#[derive(Debug, Clone)]
+/// Everything that an agent has to know.
+#[derive(Debug)]
 pub struct AgentSettings {
-    /// The server: https, or plain http on loopback.
+    /// The server: `https://…`, or `http://` on loopback.
     pub server: Url,
-    /// PEM file with the private CA of the server's certificate.
+    /// PEM file with certificate authorities that may vouch for the server, besides the host's own roots.
     pub ca_file: Option<PathBuf>,
-    /// File with the join token; needed only while there is no identity in the state directory.
+    /// File with the join token; read only while `state_directory` holds no identity.
     pub join_token_file: Option<PathBuf>,
-    /// The agent's name, for people.
+    /// The agent's name, for people; default: the host's.
     pub name: String,
-    /// Runs at the same time; at least one.
-    pub concurrency: u32,
-    /// Absolute directory with the agent's identity.
-    pub state_dir: PathBuf,
-    /// Absolute directory below which each run has its own.
+    /// Where the agent keeps its identity and rescued states. Made 0700 if it is missing.
+    pub state_directory: PathBuf,
+    /// Run directories are `<run_root>/<run id>`: absolute, equal within a pool. Made 0700 if it is missing.
     pub run_root: PathBuf,
-    /// Absolute directories to put secrets in, in order of preference; the first that is a tmpfs or ramfs is taken.
+    /// Where secret directories may be, best first; the first that is a real tmpfs or ramfs is taken.
+    /// Default: `$RUNTIME_DIRECTORY`, `$XDG_RUNTIME_DIR`, `/dev/shm`.
     pub secret_roots: Vec<PathBuf>,
-    /// Absolute path of tofu, if the operator gave one.
+    /// The program; absent: the first `tofu` of `search_path`.
     pub tofu: Option<PathBuf>,
-    /// The agent's own `PATH`, to look for tofu in.
+    /// `PATH`, for finding tofu and for what its steps may start (`git`, `ssh`).
     pub search_path: Option<OsString>,
-    /// The operator's CLI configuration.
-    pub cli_config: Option<PathBuf>,
-    /// Variables for every step.
-    pub pass: Vec<(String, OsString)>,
-    /// Variables for the fetch step alone.
-    pub pass_for_fetch: Vec<(String, OsString)>,
-    /// What runs get as `HOME`; `None`: an empty directory of their own.
+    /// Runs at the same time.
+    pub concurrency: NonZeroU32,
+    /// How credentials come to tofu.
+    pub delivery: DeliveryChoice,
+    /// The operator's CLI configuration of tofu: a file (absent: none is merged).
+    pub cli_configuration: Option<PathBuf>,
+    /// Whether the `credentials` blocks of that file stay readable in `init`, `plan`, `apply`; only the backends
+    /// `remote` and `cloud` need it, and any configuration can then read them.
+    pub keep_cli_credentials: bool,
+    /// What every step gets of the agent's own environment: the variables whose names matched `pass_env`
+    /// (names or patterns such as `AWS_*`), proxies included, as they were at the start.
+    pub passed_environment: Vec<(OsString, Secret)>,
+    /// As `passed_environment`, for the step `fetch` alone (`SSH_AUTH_SOCK` and the like).
+    pub fetch_environment: Vec<(OsString, Secret)>,
+    /// `HOME` of the steps; absent: an empty one per run.
     pub home: Option<PathBuf>,
-    /// Time between the first interrupt and the kill.
-    pub grace: Duration,
+    /// The host's root certificates, one PEM file; absent: where the usual distributions keep them.
+    pub system_roots: Option<PathBuf>,
+    /// How long things may take.
+    pub patience: Patience,
 }
 
-impl AgentSettings {
-    /// Resolves `flags` (which hold the environment already) over the file at `config`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them.
-    pub fn load(config: Option<&Path>, flags: AgentLayer) -> Result<Self, SettingsError> {
-        let layer = flags.over(read(config)?);
-        let mut problems = Vec::new();
-        let server = layer.server.as_deref().map(|text| server_url("server", text));
-        let server = server.unwrap_or_else(|| {
-            Err(SettingsProblem::new("server", "is not set", "give `--server URL`, NIGARI_SERVER or `server = \"…\"`"))
-        });
-        let server = server.map_err(|problem| problems.push(problem)).ok();
-        check(&layer, &mut problems);
-        let state_dir = absolute(layer.state_dir.unwrap_or_else(|| environment::state_directory("agent")));
-        match server {
-            Some(server) if problems.is_empty() => Ok(Self {
-                server,
-                ca_file: layer.ca_file,
-                join_token_file: layer.join_token_file,
-                name: layer.name.unwrap_or_else(environment::host_name),
-                concurrency: layer.concurrency.unwrap_or(2),
-                run_root: absolute(layer.run_root.unwrap_or_else(|| state_dir.join("runs"))),
-                state_dir,
-                secret_roots: layer.secret_root.map_or_else(secret_roots, |given| vec![absolute(given)]),
-                tofu: layer.tofu.map(absolute),
-                search_path: environment::variable("PATH"),
-                cli_config: layer.cli_config.map(absolute),
-                pass: environment::matching(&layer.pass.unwrap_or_default().0),
-                pass_for_fetch: environment::matching(&layer.pass_for_fetch.unwrap_or_default().0),
-                home: layer.home.map(absolute),
-                grace: layer.grace.map_or(Duration::from_mins(10), |span| span.0),
-            }),
-            _ => Err(SettingsError { problems }),
-        }
-    }
+/// How credentials come to tofu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveryChoice {
+    /// The best that this build has.
+    #[default]
+    Auto,
+    /// A Docker configuration file, readable by the configuration's author during the fetch step.
+    File,
 }
 
-fn check(layer: &AgentLayer, problems: &mut Vec<SettingsProblem>) {
-    if layer.concurrency == Some(0) {
-        problems.push(SettingsProblem::new("concurrency", "is 0", "give at least 1, or stop the agent"));
-    }
-    if layer.name.as_ref().is_some_and(|name| name.trim().is_empty() || name.chars().count() > NAME_CHARACTERS) {
-        let hint = format!("1 to {NAME_CHARACTERS} characters, for people");
-        problems.push(SettingsProblem::new("name", "is no name", hint));
-    }
-    let files = [
-        ("ca_file", &layer.ca_file),
-        ("join_token_file", &layer.join_token_file),
-        ("tofu", &layer.tofu),
-        ("cli_config", &layer.cli_config),
-    ];
-    for (place, path) in files {
-        // A join token's file may be gone once the agent has its identity.
-        if let Some(path) = path.as_ref().filter(|path| place != "join_token_file" && !path.is_file()) {
-            let message = format!("{} is not a file", path.display());
-            problems.push(SettingsProblem::new(place, message, "correct the path, or leave the setting out"));
-        }
-    }
+/// How long things may take before the next, harsher thing happens.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From the first interrupt of `fetch`, `init`, `plan`, `show` to the second; as long again to the kill.
+    pub step: Duration,
+    /// From the first interrupt of `apply` to the second. It is never killed but by a person's `kill`.
+    pub apply: Duration,
+    /// From a drain (first SIGTERM) to the interrupt of what still runs.
+    pub drain: Duration,
+    /// How long a state write is tried again while the server is away: refusing it orphans resources.
+    pub state_write: Duration,
+    /// How long other requests of a run are tried again while the server is away.
+    pub request: Duration,
 }
 
-/// Where secrets may be put when nothing is set: what systemd made for the service, the user's, everybody's.
-fn secret_roots() -> Vec<PathBuf> {
-    let shared = Some(PathBuf::from("/dev/shm"));
-    [environment::path("RUNTIME_DIRECTORY"), environment::path("XDG_RUNTIME_DIR"), shared]
-        .into_iter()
-        .flatten()
-        .collect()
-}
-
-/// The path from the root; what is relative begins at the working directory.
-fn absolute(path: PathBuf) -> PathBuf {
-    std::path::absolute(&path).unwrap_or(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{AgentLayer, AgentSettings};
-
-    fn flags(server: &str) -> AgentLayer {
-        AgentLayer { server: Some(server.to_owned()), ..AgentLayer::default() }
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("agent.toml");
-        std::fs::write(&path, "server = \"https://file.example\"\nconcurrency = 7\nname = \"file\"\n").unwrap();
-        let settings =
-            AgentSettings::load(Some(&path), AgentLayer { name: Some("flag".into()), ..AgentLayer::default() })
-                .unwrap();
-        assert_eq!(settings.server.as_str(), "https://file.example/");
-        assert_eq!((settings.name.as_str(), settings.concurrency, settings.grace.as_secs()), ("flag", 7, 600));
-        assert!(settings.run_root.is_absolute() && settings.run_root.ends_with("runs"));
-    }
-
-    #[test]
-    fn every_problem_is_named_at_once() {
-        let layer = AgentLayer {
-            server: Some("http://nigari.example".into()),
-            concurrency: Some(0),
-            name: Some(" ".into()),
-            tofu: Some("/nonexistent/tofu".into()),
-            ..AgentLayer::default()
-        };
-        let error = AgentSettings::load(None, layer).unwrap_err();
-        let places: Vec<&str> = error.problems.iter().map(|problem| problem.place.as_str()).collect();
-        assert_eq!(places, ["server", "concurrency", "name", "tofu"], "{error}");
-    }
-
-    #[test]
-    fn a_server_is_needed() {
-        let error = AgentSettings::load(None, AgentLayer::default()).unwrap_err().to_string();
-        assert!(error.contains("server: is not set\nhint: give `--server URL`"), "{error}");
-    }
-
-    #[test]
-    fn plain_http_is_for_loopback_alone() {
-        for good in ["https://a.example", "http://127.0.0.1:7420", "http://localhost:1", "http://[::1]:7420"] {
-            assert!(AgentSettings::load(None, flags(good)).is_ok(), "{good}");
-        }
-        for bad in ["http://a.example", "http://10.0.0.1", "ftp://127.0.0.1", "a.example", "https://u:p@a.example", ""]
-        {
-            assert!(AgentSettings::load(None, flags(bad)).is_err(), "{bad}");
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            step: Duration::from_secs(30),
+            apply: Duration::from_mins(10),
+            drain: Duration::from_mins(30),
+            state_write: Duration::from_mins(30),
+            request: Duration::from_mins(2),
         }
     }
 }

@@ -123,7 +123,7 @@ pub fn columns() -> Option<usize> {
 /// What is wrong with it, and what to do.
 pub fn server_url(place: &str, text: &str) -> Result<Url, SettingsProblem> {
     let problem = |message: String, hint: &str| Err(SettingsProblem::new(place, message, hint));
-    let example = "for example `https://nigari.example.com` or `http://127.0.0.1:7420`";
+    let example = "for example `https://nigari.example.com` or `http://127.0.0.1:7077`";
     let Ok(url) = Url::parse(text.trim()) else {
         return problem(format!("`{text}` is not a URL"), example);
     };

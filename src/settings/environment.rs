@@ -5,6 +5,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::secret::Secret;
+
 /// A variable that is set and not empty.
 pub fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
@@ -42,8 +44,9 @@ pub fn credential(name: &str) -> Option<PathBuf> {
     path("CREDENTIALS_DIRECTORY").map(|directory| directory.join(name)).filter(|file| file.is_file())
 }
 
-/// Variables of this process whose names match one of `patterns` (a name, or a prefix that ends with `*`).
-pub fn matching(patterns: &[String]) -> Vec<(String, OsString)> {
+/// Variables of this process whose names match one of `patterns` (a name, or a prefix that ends with `*`). Values that
+/// are no text are left out: nobody could check them.
+pub fn matching(patterns: &[String]) -> Vec<(OsString, Secret)> {
     let matches = |name: &str| {
         patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
@@ -51,8 +54,8 @@ pub fn matching(patterns: &[String]) -> Vec<(String, OsString)> {
         })
     };
     std::env::vars_os()
-        .filter_map(|(name, value)| name.into_string().ok().map(|name| (name, value)))
-        .filter(|(name, _)| matches(name))
+        .filter(|(name, _)| name.to_str().is_some_and(matches))
+        .filter_map(|(name, value)| value.into_string().ok().map(|value| (name, Secret::new(value))))
         .collect()
 }
 
@@ -73,7 +76,7 @@ mod tests {
             matching(&patterns).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
         assert_eq!(names(&["PATH"]), ["PATH"]);
-        assert!(names(&["PAT*"]).contains(&"PATH".to_owned()));
+        assert!(names(&["PAT*"]).contains(&"PATH".into()));
         assert!(names(&["PAT", "ATH*", "path"]).is_empty());
     }
 }

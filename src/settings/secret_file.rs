@@ -136,6 +136,6 @@ mod tests {
         assert!(matches!(read(&file(&directory, b"", 0o600)), Err(SecretFileError::Empty(_))));
         assert!(matches!(read(&file(&directory, b"\n", 0o600)), Err(SecretFileError::Empty(_))));
         assert!(matches!(read(&file(&directory, b"\xff\xfe", 0o600)), Err(SecretFileError::NotASecret(_))));
-        assert!(matches!(read(&file(&directory, &[b'a'; 300_000], 0o600)), Err(SecretFileError::NotASecret(_))));
+        assert!(matches!(read(&file(&directory, &vec![b'a'; 300_000], 0o600)), Err(SecretFileError::NotASecret(_))));
     }
 }

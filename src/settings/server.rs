@@ -1,306 +1,64 @@
-//! Settings of the server: `server.toml`, `NIGARI_*`, the flags of `nigari server start`.
+//! What an operator writes for `nigari server`, as plain values: where it listens, what it keeps, how long things last.
 //!
-//! Rule: a server that would listen in plain beyond loopback never comes out of here, unless the operator says that a
-//! proxy ends TLS before it.
+//! Rule: a value here has been read but not yet acted on; the server decides at start whether it can live with it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
-use super::duration::Span;
-use super::file::{Layer, layer, read};
-use super::{SettingsError, SettingsProblem, environment, secret_file};
 use crate::secret::Secret;
 
-/// Where a server listens that was told nothing.
-pub const DEFAULT_PORT: u16 = 7420;
-
-layer! {
-    /// What a file, the environment or flags say of the server.
-    pub struct ServerLayer {
-        /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7420]
-        #[arg(long, env = "NIGARI_LISTEN", value_name = "ADDR")]
-        listen: String,
-        /// Directory with database, key and first tokens [default: `$STATE_DIRECTORY`, or
-        /// `$XDG_STATE_HOME/nigari/server`]
-        #[arg(long, env = "NIGARI_STATE_DIR", value_name = "DIR")]
-        state_dir: PathBuf,
-        /// `sqlite:FILE` or `postgres://…` without a password [default: SQLite in the state directory]
-        #[arg(long, env = "NIGARI_DATABASE_URL", value_name = "URL")]
-        database_url: String,
-        /// File (mode 0600) with the database URL, for one with a password
-        #[arg(long, env = "NIGARI_DATABASE_URL_FILE", value_name = "FILE")]
-        database_url_file: PathBuf,
-        /// PEM file with the certificate and its chain
-        #[arg(long, env = "NIGARI_TLS_CERTIFICATE", value_name = "FILE")]
-        tls_certificate: PathBuf,
-        /// PEM file (mode 0600) with the certificate's private key
-        #[arg(long, env = "NIGARI_TLS_KEY", value_name = "FILE")]
-        tls_key: PathBuf,
-        /// A proxy before the server ends TLS: listen in plain, wherever
-        #[arg(long, env = "NIGARI_BEHIND_PROXY", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-        behind_proxy: bool,
-        /// URL by which people and agents reach the server [default: made from `listen`]
-        #[arg(long, env = "NIGARI_PUBLIC_URL", value_name = "URL")]
-        public_url: String,
-        /// File (mode 0600) with the vault's root key [default: systemd credential `vault.key`, or
-        /// `vault.key` in the state directory, made at the first start]
-        #[arg(long, env = "NIGARI_VAULT_KEY_FILE", value_name = "FILE")]
-        vault_key_file: PathBuf,
-        /// How long a phase belongs to an agent that is not heard of [default: 60s]
-        #[arg(long, env = "NIGARI_LEASE", value_name = "TIME")]
-        lease: Span,
-        /// How long a long poll is held at most [default: 25s]
-        #[arg(long, env = "NIGARI_HOLD", value_name = "TIME")]
-        hold: Span,
-        /// How long an agent's session token is good for [default: 12h]
-        #[arg(long, env = "NIGARI_SESSION", value_name = "TIME")]
-        session: Span,
-    }
-}
-
-/// Certificate and key of the listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// PEM file with the certificate and its chain.
-    pub certificate: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
-}
-
-/// Settings of the server, complete.
+/// Settings of the server.
 #[derive(Debug)]
 pub struct ServerSettings {
-    /// Where to listen; port 0 takes a free one.
+    /// Where to listen; in plain on loopback only, unless a certificate is given or `behind_proxy` is set.
     pub listen: SocketAddr,
-    /// Absolute directory with database, key and first tokens; made 0700 if it is not there.
-    pub state_dir: PathBuf,
-    /// The database; may hold a password.
-    pub database_url: Secret,
-    /// Certificate and key; `None`: plain.
-    pub tls: Option<TlsFiles>,
-    /// Whether a proxy ends TLS.
+    /// Directory of the server's own files: `nigari.db`, `root.key`, `admin.token`, `join.token`.
+    pub state_directory: PathBuf,
+    /// `postgres://…`; absent: SQLite, `nigari.db` in the state directory. May contain a password.
+    pub database_url: Option<Secret>,
+    /// Certificate chain, PEM.
+    pub tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Whether something in front ends TLS, so that plain is allowed off loopback.
     pub behind_proxy: bool,
-    /// URL by which people and agents reach the server, if it differs from what `listen` says.
-    pub public_url: Option<Url>,
-    /// File with the vault's root key.
-    pub vault_key_file: PathBuf,
-    /// How long a phase belongs to an agent that is not heard of.
+    /// Where the root key comes from.
+    pub root_key: KeySource,
+    /// How long a lease lasts.
     pub lease: Duration,
     /// How long a long poll is held at most.
     pub hold: Duration,
-    /// How long an agent's session token is good for.
+    /// How long a session token works.
     pub session: Duration,
 }
 
-impl ServerSettings {
-    /// Resolves `flags` (which hold the environment already) over the file at `config`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them.
-    pub fn load(config: Option<&Path>, flags: ServerLayer) -> Result<Self, SettingsError> {
-        let layer = flags.over(read(config)?);
-        let mut problems = Vec::new();
-        let state_dir = layer.state_dir.clone().unwrap_or_else(|| environment::state_directory("server"));
-        let state_dir = std::path::absolute(&state_dir).unwrap_or(state_dir);
-        let behind_proxy = layer.behind_proxy.unwrap_or(false);
-        let tls = keep(tls_files(&layer), &mut problems).flatten();
-        let listen = keep(listen(&layer, tls.is_some() || behind_proxy), &mut problems);
-        let database_url = keep(database_url(&layer, &state_dir), &mut problems);
-        let public_url = keep(public_url(&layer), &mut problems).flatten();
-        check_times(&layer, &mut problems);
-        let key_file = layer.vault_key_file.or_else(|| environment::credential("vault.key"));
-        let span = |given: Option<Span>, default: Duration| given.map_or(default, |span| span.0);
-        match (listen, database_url) {
-            (Some(listen), Some(database_url)) if problems.is_empty() => Ok(Self {
-                listen,
-                vault_key_file: key_file.unwrap_or_else(|| state_dir.join("vault.key")),
-                state_dir,
-                database_url,
-                tls,
-                behind_proxy,
-                public_url,
-                lease: span(layer.lease, Duration::from_secs(60)),
-                hold: span(layer.hold, Duration::from_secs(25)),
-                session: span(layer.session, Duration::from_hours(12)),
-            }),
-            _ => Err(SettingsError { problems }),
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7077)),
+            state_directory: PathBuf::from("/var/lib/nigari-server"),
+            database_url: None,
+            tls_certificate: None,
+            tls_key: None,
+            behind_proxy: false,
+            root_key: KeySource::StateDirectory,
+            lease: Duration::from_mins(1),
+            hold: Duration::from_secs(30),
+            session: Duration::from_hours(1),
         }
     }
 }
 
-fn keep<T>(result: Result<T, SettingsProblem>, problems: &mut Vec<SettingsProblem>) -> Option<T> {
-    result.map_err(|problem| problems.push(problem)).ok()
-}
-
-fn listen(layer: &ServerLayer, plain_is_safe: bool) -> Result<SocketAddr, SettingsProblem> {
-    let Some(text) = &layer.listen else {
-        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT));
-    };
-    let address: SocketAddr = text.replace("localhost:", "127.0.0.1:").parse().map_err(|_| {
-        let hint = "an IP address and a port, `127.0.0.1:7420`, `0.0.0.0:443`, `[::]:443`";
-        SettingsProblem::new("listen", format!("`{text}` is not an address to listen on"), hint)
-    })?;
-    if !address.ip().is_loopback() && !plain_is_safe {
-        let hint = "give `tls_certificate` and `tls_key`, or `behind_proxy = true` if a proxy ends TLS, or listen on \
-                    127.0.0.1";
-        return Err(SettingsProblem::new("listen", format!("{address} is not loopback and there is no TLS"), hint));
-    }
-    Ok(address)
-}
-
-fn tls_files(layer: &ServerLayer) -> Result<Option<TlsFiles>, SettingsProblem> {
-    match (&layer.tls_certificate, &layer.tls_key) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => {
-            secret_file::read(key).map_err(|error| SettingsProblem {
-                place: "tls_key".to_owned(),
-                message: error.to_string(),
-                hint: error.hint(),
-            })?;
-            Ok(Some(TlsFiles { certificate: certificate.clone(), key: key.clone() }))
-        }
-        (Some(_), None) => Err(SettingsProblem::new("tls_key", "is not set", "a certificate needs its private key")),
-        (None, Some(_)) => {
-            Err(SettingsProblem::new("tls_certificate", "is not set", "a private key needs its certificate"))
-        }
-    }
-}
-
-fn database_url(layer: &ServerLayer, state_dir: &Path) -> Result<Secret, SettingsProblem> {
-    let (place, url) = match (&layer.database_url, &layer.database_url_file) {
-        (Some(_), Some(_)) => {
-            let message = "is set together with `database_url_file`";
-            return Err(SettingsProblem::new("database_url", message, "give one of the two"));
-        }
-        (None, None) => return Ok(Secret::new(format!("sqlite:{}", state_dir.join("nigari.db").display()))),
-        (Some(url), None) => ("database_url", Secret::new(url.clone())),
-        (None, Some(file)) => {
-            let url = secret_file::read(file).map_err(|error| SettingsProblem {
-                place: "database_url_file".to_owned(),
-                message: error.to_string(),
-                hint: error.hint(),
-            })?;
-            ("database_url_file", url)
-        }
-    };
-    check_database_url(place, &url).map(|()| url)
-}
-
-fn check_database_url(place: &str, url: &Secret) -> Result<(), SettingsProblem> {
-    let text = url.expose();
-    if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
-        let hint = "`sqlite:/path/to/file` or `postgres://user@host/database`";
-        return Err(SettingsProblem::new(place, "is neither SQLite nor PostgreSQL", hint));
-    }
-    let has_password = Url::parse(text).is_ok_and(|url| {
-        url.password().is_some() || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password"))
-    });
-    if place == "database_url" && has_password {
-        let hint = "other users of this host can see flags and variables; write the URL into a file (mode 0600) and \
-                    give it as `database_url_file`";
-        return Err(SettingsProblem::new(place, "contains a password", hint));
-    }
-    Ok(())
-}
-
-fn public_url(layer: &ServerLayer) -> Result<Option<Url>, SettingsProblem> {
-    layer.public_url.as_deref().map(|text| super::cli::server_url("public_url", text)).transpose()
-}
-
-fn check_times(layer: &ServerLayer, problems: &mut Vec<SettingsProblem>) {
-    let limits =
-        [("lease", layer.lease, 5, 3600), ("hold", layer.hold, 1, 300), ("session", layer.session, 60, 604_800)];
-    for (place, given, least, most) in limits {
-        let allowed = Duration::from_secs(least)..=Duration::from_secs(most);
-        if let Some(given) = given.filter(|given| !allowed.contains(&given.0)) {
-            let hint = format!("from {} to {}", Span(*allowed.start()), Span(*allowed.end()));
-            problems.push(SettingsProblem::new(place, format!("{given} is out of range"), hint));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
-
-    use super::{ServerLayer, ServerSettings};
-
-    fn places(layer: ServerLayer) -> Vec<String> {
-        match ServerSettings::load(None, layer) {
-            Ok(_) => Vec::new(),
-            Err(error) => error.problems.into_iter().map(|problem| problem.place).collect(),
-        }
-    }
-
-    fn listening(address: &str) -> ServerLayer {
-        ServerLayer { listen: Some(address.to_owned()), ..ServerLayer::default() }
-    }
-
-    fn file(directory: &tempfile::TempDir, name: &str, content: &str, mode: u32) -> PathBuf {
-        let path = directory.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-        path
-    }
-
-    #[test]
-    fn plain_is_for_loopback_unless_a_proxy_ends_tls() {
-        assert!(places(listening("127.0.0.1:0")).is_empty());
-        assert!(places(listening("[::1]:7420")).is_empty());
-        assert!(places(listening("localhost:7420")).is_empty());
-        assert_eq!(places(listening("0.0.0.0:7420")), ["listen"]);
-        assert_eq!(places(listening("192.0.2.1:7420")), ["listen"]);
-        assert!(places(ServerLayer { behind_proxy: Some(true), ..listening("0.0.0.0:7420") }).is_empty());
-    }
-
-    #[test]
-    fn certificate_and_key_come_together_and_the_key_is_private() {
-        let directory = tempfile::tempdir().unwrap();
-        let (certificate, key) = (file(&directory, "c", "pem", 0o644), file(&directory, "k", "pem", 0o600));
-        let tls = |certificate: Option<&PathBuf>, key: Option<&PathBuf>| ServerLayer {
-            tls_certificate: certificate.cloned(),
-            tls_key: key.cloned(),
-            ..listening("0.0.0.0:0")
-        };
-        assert!(places(tls(Some(&certificate), Some(&key))).is_empty());
-        assert_eq!(places(tls(Some(&certificate), None))[0], "tls_key");
-        assert_eq!(places(tls(None, Some(&key)))[0], "tls_certificate");
-        assert_eq!(places(tls(Some(&certificate), Some(&certificate)))[0], "tls_key");
-    }
-
-    #[test]
-    fn a_database_password_is_taken_from_a_file_alone() {
-        let with = |url: &str| ServerLayer { database_url: Some(url.to_owned()), ..ServerLayer::default() };
-        assert!(places(with("postgres://nigari@db.example/nigari")).is_empty());
-        assert!(places(with("sqlite:/tmp/nigari.db")).is_empty());
-        let error = ServerSettings::load(None, with("postgres://nigari:hunter22@db/nigari")).unwrap_err().to_string();
-        assert!(error.contains("database_url_file") && !error.contains("hunter22"), "{error}");
-        assert_eq!(places(with("postgres://db/nigari?password=hunter22")), ["database_url"]);
-        assert_eq!(places(with("mysql://db/nigari")), ["database_url"]);
-        let directory = tempfile::tempdir().unwrap();
-        let url = file(&directory, "url", "postgres://nigari:hunter22@db/nigari\n", 0o600);
-        let settings =
-            ServerSettings::load(None, ServerLayer { database_url_file: Some(url.clone()), ..ServerLayer::default() })
-                .unwrap();
-        assert!(settings.database_url.expose().ends_with("@db/nigari"));
-        std::fs::set_permissions(&url, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(
-            places(ServerLayer { database_url_file: Some(url), ..ServerLayer::default() }),
-            ["database_url_file"]
-        );
-    }
-
-    #[test]
-    fn times_have_limits() {
-        let layer = ServerLayer {
-            lease: Some("1s".parse().unwrap()),
-            hold: Some("10m".parse().unwrap()),
-            ..ServerLayer::default()
-        };
-        assert_eq!(places(layer), ["lease", "hold"]);
-    }
+/// Where the root key comes from.
+#[derive(Debug)]
+pub enum KeySource {
+    /// `root.key` in the state directory; made there by the very first start.
+    StateDirectory,
+    /// A file of 32 bytes, raw or as 64 hexadecimal digits, owned by us, mode 0400 or 0600.
+    File(PathBuf),
+    /// A systemd credential: a file below `$CREDENTIALS_DIRECTORY`, which systemd guards.
+    Credential(PathBuf),
+    /// An environment variable's value, 64 hexadecimal digits. Any process of the same user can read it: warned of.
+    Environment(Secret),
 }
