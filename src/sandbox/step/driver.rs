@@ -7,15 +7,14 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use super::{Order, StepEnd, StepError, Wipe, Wiper};
-use crate::process::{Child, ExitReason};
+use crate::process::{Child, ExitReason, tree};
 use crate::sandbox::channel::{Incoming, encode};
 use crate::sandbox::orphans;
 use crate::sandbox::protocol::{Exited, LONGEST_TO_AGENT, LONGEST_TO_LAUNCHER, Refusal, ToAgent, ToLauncher};
@@ -122,8 +121,12 @@ async fn conclude(child: Child, said: Said, secret: Option<(PathBuf, String)>) -
         // It closed its socket without a word: dead already, or of no use any more.
         let _ = child.signal(rustix::process::Signal::KILL);
     }
-    let waited = wait_ended(&child).await;
-    let clean_up = move || waited.and_then(|()| orphans::reap_launcher(child)).map(|_| orphans::kill_orphans());
+    let clean_up = move || -> io::Result<tree::Killed> {
+        // First without reaping, because reaping holds the lock that other steps need.
+        child.wait_ended(None)?;
+        orphans::reap_launcher(child)?;
+        Ok(orphans::kill_orphans())
+    };
     let orphaned = match tokio::task::spawn_blocking(clean_up).await {
         Ok(Ok(orphaned)) => orphaned,
         Ok(Err(error)) => return Err(StepError::Channel { detail: error.to_string() }),
@@ -153,12 +156,6 @@ async fn conclude(child: Child, said: Said, secret: Option<(PathBuf, String)>) -
         }),
         (None, None) => Err(StepError::LauncherLost),
     }
-}
-
-/// Returns when the launcher has ended, and with it all that it could still say or do.
-async fn wait_ended(child: &Child) -> io::Result<()> {
-    let pidfd = AsyncFd::register_with_interest(child.pidfd().try_clone_to_owned()?, Interest::READABLE)?;
-    pidfd.readable().await.map(drop)
 }
 
 /// What became of the secret directory. The launcher's word is checked by a look of our own.
