@@ -92,6 +92,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Where the programs are.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
     /// The server's URL.
     pub fn url(&self) -> &str {
         &self.url
