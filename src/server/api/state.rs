@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::server::presence::Presence;
 use crate::server::store::Store;
 use crate::server::vault::Vault;
+use crate::server::wake::Wake;
 use crate::settings::server::ServerSettings;
 
 /// The server's parts, shared by its requests.
@@ -28,6 +29,8 @@ pub struct Parts {
     pub settings: ServerSettings,
     /// Who was heard of, when: in memory, written down now and then.
     pub presence: Presence,
+    /// Long polls.
+    pub wake: Wake,
     /// Set when the server is to end: long polls answer at once.
     pub shutdown: CancellationToken,
 }
