@@ -3,3 +3,4 @@
 mod dependencies;
 mod layering;
 mod source;
+mod server;
