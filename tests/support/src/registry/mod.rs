@@ -148,6 +148,12 @@ impl Registry {
         self.signer.as_ref().map(|signer| signer.log().lines().filter_map(seen).collect()).unwrap_or_default()
     }
 
+    /// Leaves it running for good; gives the process ids.
+    pub fn keep(self) -> Vec<u32> {
+        let signer = self.signer.map(Signer::keep);
+        [self.child.keep()].into_iter().chain(signer).collect()
+    }
+
     /// Stops it; the next pull finds nobody.
     pub fn stop(&mut self) -> Outcome<()> {
         self.child.stop().map(drop)

@@ -45,6 +45,10 @@ impl Signer {
         write_sum(&self.directory, [user, password]).map(drop)
     }
 
+    pub(super) fn keep(self) -> u32 {
+        self.child.keep()
+    }
+
     pub(super) fn log(&self) -> String {
         self.child.log()
     }
