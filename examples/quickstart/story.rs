@@ -84,7 +84,7 @@ impl Stage<'_> {
             "--username",
             USER,
             "--secret-stdin",
-            "--ca-file",
+            "--registry-ca-file",
             &ca,
             "--no-export",
         ];
