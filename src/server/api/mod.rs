@@ -3,16 +3,27 @@
 //! Rule: a handler names its actor first, asks `policy`, and makes at most one commit; what it changes and the audit
 //! record of it stand in the same transaction.
 
+mod agent_session;
+mod agents;
 mod audit;
 pub mod authentication;
 pub mod extract;
 mod health;
+mod integration_change;
+mod join_tokens;
 mod malformed;
 pub mod problem;
+pub mod registry_integrations;
 mod request;
+mod revision;
 pub mod routes;
 pub mod state;
+mod tokens;
+mod values;
+mod variable_checks;
+pub mod variables;
 mod whoami;
+pub mod workspaces;
 
 pub use authentication::{JoiningActor, SessionActor, UserActor};
 pub use extract::{Json, Path, Query, read_body};
@@ -28,7 +39,16 @@ use crate::protocol::API;
 
 /// Every route of the server.
 pub fn routes() -> Routes {
-    let api = Routes::new(Audience::User).merge(audit::routes()).merge(whoami::routes());
+    let api = Routes::new(Audience::User)
+        .merge(registry_integrations::routes())
+        .merge(workspaces::routes())
+        .merge(variables::routes())
+        .merge(tokens::routes())
+        .merge(join_tokens::routes())
+        .merge(agents::routes())
+        .merge(agent_session::routes())
+        .merge(audit::routes())
+        .merge(whoami::routes());
     health::routes().nest(API, api)
 }
 

@@ -10,9 +10,12 @@ pub mod audit;
 pub mod error;
 pub mod facts;
 pub mod open;
+pub mod registry_integrations;
 pub mod row;
 pub mod tokens;
 pub mod transaction;
+pub mod variables;
+pub mod workspaces;
 
 pub use error::{During, StoreError};
 pub use open::Database;
