@@ -1,1 +1,4 @@
 //! What an operator writes.
+
+/// The server's settings.
+pub mod server;

@@ -210,9 +210,9 @@ pub fn read_text(path: &Path) -> String {
 pub fn find_program(name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = variable("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| {
-        fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    })
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|file| fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0))
 }
 
 /// `count` random bytes from the kernel, in lower-case hexadecimal digits.
