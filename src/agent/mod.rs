@@ -1,1 +1,3 @@
 //! One run on a host, in the order in which it happens.
+
+mod log;

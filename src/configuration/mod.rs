@@ -4,13 +4,23 @@
 //! and the agent's extraction, so that both refuse the same things. All functions are synchronous: call them from
 //! a blocking thread.
 
+mod archive_error;
 mod check;
+mod entry_path;
+mod extension;
 mod pack;
+mod stream;
+mod tree;
 mod unpack;
+mod walk;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use check::{ArchiveError, check};
+pub use archive_error::{ArchiveError, Reserved};
+pub use check::check;
 pub use pack::{PackError, PackRequest, Packed, pack};
 pub use unpack::unpack;
 

@@ -4,7 +4,9 @@
 //! time is dropped. At the end nothing new is accepted, answers under way are finished, and what does not finish in
 //! time is cut off.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,39 +15,52 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::ServerError;
 use crate::settings::server::ServerSettings;
+use crate::tls;
 
 /// How long a client may take for a request's head, and how long an idle connection is kept: longer than a client keeps
 /// one (reqwest: 90 s), so that it is not closed under a request on its way.
 const HEAD_TIME: Duration = Duration::from_secs(100);
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(15);
 /// How long answers under way may take once the server is to end.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// How long to wait after accepting failed: out of file descriptors, most likely.
 const BREATHER: Duration = Duration::from_millis(100);
 
 /// Listens.
-#[derive(Debug)]
 pub(super) struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     address: SocketAddr,
+    tls: Option<TlsAcceptor>,
     connections: TaskTracker,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({})", self.address)
+    }
 }
 
 impl Listener {
     /// Listens on the address of the settings, if it may.
     pub(super) async fn bind(settings: &ServerSettings) -> Result<Self, ServerError> {
         let address = settings.listen;
-        if !address.ip().is_loopback() && !settings.behind_proxy {
-            return Err(ServerError::Plain(address));
-        }
+        let tls = match (&settings.tls_certificate, &settings.tls_key) {
+            (Some(certificate), Some(key)) => Some(Arc::new(tls::server_config(certificate, key)?).into()),
+            (None, None) if address.ip().is_loopback() || settings.behind_proxy => None,
+            (None, None) => return Err(ServerError::Plain(address)),
+            _ => return Err(ServerError::HalfTls),
+        };
         let failed = |source| ServerError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, connections: TaskTracker::new() })
+        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, address, tls, connections: TaskTracker::new() })
     }
 
     /// Where it listens.
@@ -56,10 +71,10 @@ impl Listener {
     /// Accepts and serves connections until dropped.
     pub(super) async fn serve(&self, router: Router, ended: &CancellationToken) {
         loop {
-            match self.listener.accept().await {
+            match self.socket.accept().await {
                 Ok((stream, _)) => {
-                    let (router, ended) = (router.clone(), ended.clone());
-                    self.connections.spawn(async move { serve_stream(stream, router, ended).await });
+                    let (tls, router, ended) = (self.tls.clone(), router.clone(), ended.clone());
+                    self.connections.spawn(serve_stream(stream, tls, router, ended));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -71,7 +86,7 @@ impl Listener {
 
     /// Waits for the connections to end, not for ever.
     pub(super) async fn drain(self) {
-        drop(self.listener);
+        drop(self.socket);
         self.connections.close();
         if tokio::time::timeout(DRAIN_TIME, self.connections.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time and are cut off");
@@ -79,11 +94,20 @@ impl Listener {
     }
 }
 
-async fn serve_stream(stream: TcpStream, router: Router, ended: CancellationToken) {
+async fn serve_stream(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, ended: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set a socket's option");
     }
-    serve_connection(stream, router, ended).await;
+    let Some(tls) = tls else { return serve_connection(stream, router, ended).await };
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)) => handshake,
+        () = ended.cancelled() => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => serve_connection(stream, router, ended).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
 }
 
 async fn serve_connection<S>(stream: S, router: Router, ended: CancellationToken)

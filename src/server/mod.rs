@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::settings::server::ServerSettings;
+use crate::tls::ListenerError;
 use api::{Parts, ServerState};
 use presence::Presence;
 use store::{Database, Store, StoreError};
@@ -82,6 +83,12 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] ListenerError),
+    /// One of certificate and key without the other.
+    #[error("`tls_certificate` and `tls_key` belong together, but one is missing; hint: set both or none")]
+    HalfTls,
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; hint: is another server running there?")]
     Listen {
@@ -120,8 +127,7 @@ impl Server {
         let (store, vault) = open(&settings).await?;
         first_start::make_first_things(&store, &vault, &clock, &settings.state_directory).await?;
         let shutdown = CancellationToken::new();
-        let presence = Presence::default();
-        let wake = Wake::new();
+        let (presence, wake) = (Presence::default(), Wake::new());
         let state = ServerState::new(Parts { store, vault, clock, settings, presence, wake, shutdown });
         Ok(Self { state, listener })
     }
@@ -163,39 +169,29 @@ impl Server {
 
 /// Opens key and database, the key first: with a wrong one nothing is touched.
 async fn open(settings: &ServerSettings) -> Result<(Store, Vault), ServerError> {
-    let (database, fresh) = match &settings.database_url {
-        Some(url) => (Database::Postgres(url.duplicate()), None),
-        None => {
-            let path = settings.state_directory.join("nigari.db");
-            let path = std::path::absolute(&path)
-                .map_err(|source| ServerError::StateDirectory { path: path.clone(), source })?;
-            let fresh = !path.exists();
-            (Database::Sqlite(path), Some(fresh))
-        }
-    };
-    if let Some(fresh) = fresh {
+    if let Some(url) = &settings.database_url {
+        // Whether a PostgreSQL database is fresh is known only from within.
+        let store = Store::open(&Database::Postgres(url.duplicate())).await?;
+        let fresh = store::facts::get(&mut *store.read().await?, CHECK_VALUE).await?.is_none();
         let vault = Vault::new(&RootKey::load(&settings.root_key, &settings.state_directory, fresh)?)?;
-        let store = Store::open(&database).await?;
         check_key(&store, &vault).await?;
         return Ok((store, vault));
     }
-    // Whether a PostgreSQL database is fresh is known only from within.
-    let store = Store::open(&database).await?;
-    let fresh = store::facts::get(&mut *store.read().await?, CHECK_VALUE).await?.is_none();
-    let vault = Vault::new(&RootKey::load(&settings.root_key, &settings.state_directory, fresh)?)?;
+    let path = settings.state_directory.join("nigari.db");
+    let path = std::path::absolute(&path).map_err(|source| ServerError::StateDirectory { path, source })?;
+    let vault = Vault::new(&RootKey::load(&settings.root_key, &settings.state_directory, !path.exists())?)?;
+    let store = Store::open(&Database::Sqlite(path)).await?;
     check_key(&store, &vault).await?;
     Ok((store, vault))
 }
 
 async fn check_key(store: &Store, vault: &Vault) -> Result<(), ServerError> {
     let mut transaction = store.begin_write().await?;
-    match store::facts::get(&mut transaction, CHECK_VALUE).await? {
-        Some(value) => vault.recognises(&Sealed::from_bytes(value)).map_err(ServerError::WrongKey),
-        None => {
-            store::facts::insert(&mut transaction, CHECK_VALUE, vault.check_value()?.as_bytes()).await?;
-            Ok(transaction.commit().await?)
-        }
+    if let Some(value) = store::facts::get(&mut transaction, CHECK_VALUE).await? {
+        return vault.recognises(&Sealed::from_bytes(value)).map_err(ServerError::WrongKey);
     }
+    store::facts::insert(&mut transaction, CHECK_VALUE, vault.check_value()?.as_bytes()).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Whether key and database still belong together: for `/readyz`.

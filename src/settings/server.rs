@@ -43,7 +43,7 @@ impl Default for ServerSettings {
             tls_key: None,
             behind_proxy: false,
             root_key: KeySource::StateDirectory,
-            lease: Duration::from_secs(60),
+            lease: Duration::from_mins(1),
             hold: Duration::from_secs(30),
             session: Duration::from_hours(1),
         }

@@ -81,9 +81,12 @@ struct VersionOutput {
 }
 
 impl Version {
-    /// Reads the version out of what `tofu version -json` wrote to its standard output.
+    /// Reads the version out of what `tofu version -json` wrote to its standard output. Warnings about the CLI
+    /// configuration stand before the JSON there, as text (tried with 1.12.6).
     pub fn from_output(stdout: &[u8]) -> Result<Self, VersionError> {
-        let output: VersionOutput = serde_json::from_slice(stdout).map_err(VersionError::Output)?;
+        let starts = |at: &usize| stdout[*at] == b'{' && (*at == 0 || stdout[*at - 1] == b'\n');
+        let json = &stdout[(0..stdout.len()).find(starts).unwrap_or_default()..];
+        let output: VersionOutput = serde_json::from_slice(json).map_err(VersionError::Output)?;
         output.terraform_version.parse()
     }
 
@@ -184,6 +187,8 @@ mod tests {
 }
 "#;
         assert_eq!(Version::from_output(output).unwrap(), version("1.12.6"));
+        let warning = b"\nWarning: Unable to open {the} file\n\nIt does not exist.\n";
+        assert_eq!(Version::from_output(&[&warning[..], output].concat()).unwrap(), version("1.12.6"));
     }
 
     #[test]

@@ -1,1 +1,3 @@
 //! The one integration target: everything here runs the built program or the library against real parts.
+
+mod server;

@@ -3,13 +3,16 @@
 //! Rule: a handler names its actor first, asks `policy`, and makes at most one commit; what it changes and the audit
 //! record of it stand in the same transaction.
 
+mod audit;
 pub mod authentication;
 pub mod extract;
+mod health;
 mod malformed;
 pub mod problem;
 mod request;
 pub mod routes;
 pub mod state;
+mod whoami;
 
 pub use authentication::{JoiningActor, SessionActor, UserActor};
 pub use extract::{Json, Path, Query, read_body};
@@ -25,8 +28,8 @@ use crate::protocol::API;
 
 /// Every route of the server.
 pub fn routes() -> Routes {
-    let api = Routes::new(Audience::User);
-    Routes::new(Audience::Anybody).nest(API, api)
+    let api = Routes::new(Audience::User).merge(audit::routes()).merge(whoami::routes());
+    health::routes().nest(API, api)
 }
 
 /// The server's service.

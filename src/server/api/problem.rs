@@ -91,7 +91,7 @@ const HINT: &str = "; hint: ";
 
 impl ApiError {
     /// A refusal. What follows `; hint: ` in the text becomes the problem's hint.
-    pub fn new(code: Code, text: impl ToString) -> Self {
+    pub fn new(code: Code, text: impl std::fmt::Display) -> Self {
         let text = text.to_string();
         let (detail, hint) = match text.split_once(HINT) {
             Some((detail, hint)) => (detail.to_owned(), Some(hint.to_owned())),

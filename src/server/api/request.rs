@@ -54,6 +54,7 @@ fn write_problem(response: &mut Response, problem: &Problem) {
 }
 
 /// The answer to a request whose handler panicked.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that `CatchPanicLayer` calls")]
 pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text =
         panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());

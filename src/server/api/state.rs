@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::server::presence::Presence;
+use crate::server::queue::LeaseTerms;
 use crate::server::store::Store;
 use crate::server::vault::Vault;
 use crate::server::wake::Wake;
@@ -29,7 +30,7 @@ pub struct Parts {
     pub settings: ServerSettings,
     /// Who was heard of, when: in memory, written down now and then.
     pub presence: Presence,
-    /// Who waits for what.
+    /// Long polls.
     pub wake: Wake,
     /// Set when the server is to end: long polls answer at once.
     pub shutdown: CancellationToken,
@@ -47,5 +48,12 @@ impl Deref for ServerState {
 
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+impl Parts {
+    /// How long leases last.
+    pub fn lease_terms(&self) -> LeaseTerms {
+        LeaseTerms::of(self.settings.lease)
     }
 }

@@ -48,10 +48,9 @@ impl Role {
         self.allow(match protected {
             Protected::RegistrySecret => Permission::RegistryIntegrationWrite,
             Protected::Variable => Permission::VariableWrite,
-            Protected::RunVariables => Permission::RunCreate,
             Protected::Configuration => Permission::ConfigurationUpload,
             Protected::State => Permission::StateWrite,
-            Protected::Artifact | Protected::Log => Permission::RunCreate,
+            Protected::RunVariables | Protected::Artifact | Protected::Log => Permission::RunCreate,
         })?;
         Ok(Permit::grant(protected, Direction::Seal))
     }
@@ -65,8 +64,7 @@ impl Role {
         self.allow(match protected {
             Protected::RegistrySecret => Permission::RegistryIntegrationTest,
             Protected::Variable => Permission::VariableRead,
-            Protected::RunVariables => Permission::RunRead,
-            Protected::Configuration | Protected::Artifact => Permission::RunRead,
+            Protected::RunVariables | Protected::Configuration | Protected::Artifact => Permission::RunRead,
             Protected::Log => Permission::LogRead,
             Protected::State => Permission::StateRead,
         })?;

@@ -52,8 +52,7 @@ mod tests {
 
     #[test]
     fn a_topic_survives_its_text() {
-        for topic in
-            [Topic::Pool(PoolId::generate()), Topic::Run(RunId::generate()), Topic::Agent(AgentId::generate())]
+        for topic in [Topic::Pool(PoolId::generate()), Topic::Run(RunId::generate()), Topic::Agent(AgentId::generate())]
         {
             assert_eq!(topic.to_string().parse::<Topic>(), Ok(topic));
         }

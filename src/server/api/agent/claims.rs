@@ -68,7 +68,7 @@ async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> R
         pool: actor.pool,
         claim,
         now: state.clock.now(),
-        terms: state.settings.lease_terms(),
+        terms: state.lease_terms(),
     };
     if !claims::worth_trying(&mut *state.store.read().await?, &claimant).await? {
         return Ok(None);
@@ -116,7 +116,7 @@ async fn answer(
         phase,
         kind: record.standing.kind,
         epoch: record.standing.epoch,
-        lease_seconds: state.settings.lease_terms().lease_seconds(),
+        lease_seconds: state.lease_terms().lease_seconds(),
         auto_apply: record.standing.auto_apply,
         workspace: record.workspace,
         workspace_name: record.workspace_name.clone(),

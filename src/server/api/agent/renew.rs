@@ -29,7 +29,7 @@ pub(super) async fn renew(
         let back = settle::happen(&mut transaction, &mut record, Event::Renew, now).await?;
         topics = back.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
     }
-    let terms = state.settings.lease_terms();
+    let terms = state.lease_terms();
     claims::renew(&mut transaction, &mut record, now, terms).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(Json(RenewAnswer {

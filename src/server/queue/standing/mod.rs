@@ -173,7 +173,9 @@ impl Standing {
 
     /// Whether registry credentials may be released now.
     pub fn may_have_credentials(&self) -> bool {
-        self.state == RunState::Planning && self.last_step == Some((Phase::Plan, Step::Fetch)) && self.wish == Wish::None
+        self.state == RunState::Planning
+            && self.last_step == Some((Phase::Plan, Step::Fetch))
+            && self.wish == Wish::None
     }
 
     /// What follows.
@@ -195,9 +197,10 @@ impl Standing {
             (Event::Finish(Phase::Apply, outcome), S::Applying | S::Lost) => self.applied(outcome),
             (Event::Approve, S::AwaitingApproval) => Ok(Self { tries: 0, ..self.to(S::ApplyQueued) }),
             (Event::Discard, S::AwaitingApproval) => Ok(self.to(S::Discarded)),
-            (Event::Cancel(Wish::Cancel | Wish::Kill), S::Pending | S::Queued | S::AwaitingApproval | S::ApplyQueued) => {
-                Ok(self.to(S::Canceled))
-            }
+            (
+                Event::Cancel(Wish::Cancel | Wish::Kill),
+                S::Pending | S::Queued | S::AwaitingApproval | S::ApplyQueued,
+            ) => Ok(self.to(S::Canceled)),
             (Event::Cancel(wish @ (Wish::Cancel | Wish::Kill)), S::Planning | S::Applying) => {
                 Ok(Self { wish: self.wish.max(wish), ..self })
             }

@@ -1,0 +1,198 @@
+//! Everything below a process: list it, kill it, reap it.
+//!
+//! Rule: a process is killed only after a pidfd to it was opened and its start time was seen again through it, so that
+//! a reused number is never hit. A zombie is dead.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+
+/// How long to wait between two looks at a tree that is being killed.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// One process as `/proc/PID/stat` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: Pid,
+    /// Its parent's number, 0 if the parent is outside of our PID namespace.
+    pub parent: i32,
+    /// Its session's number.
+    pub session: i32,
+    /// Whether it has ended and waits to be reaped.
+    pub is_zombie: bool,
+    /// When it started, in clock ticks since boot: tells two processes with one number apart.
+    pub started: u64,
+}
+
+/// Looks one process up; `None` if there is none (any more).
+pub fn look_up(pid: Pid) -> Option<Process> {
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Reads `pid (name) state ppid pgrp session … starttime`; the name may hold blanks and brackets (proc(5)).
+fn parse_stat(stat: &str) -> Option<Process> {
+    let (pid, rest) = stat.split_once(" (")?;
+    let (_name, rest) = rest.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    let session = fields.nth(1)?.parse().ok()?;
+    let started = fields.nth(15)?.parse().ok()?;
+    Some(Process {
+        pid: Pid::from_raw(pid.parse().ok()?)?,
+        parent,
+        session,
+        is_zombie: matches!(state, "Z" | "X"),
+        started,
+    })
+}
+
+/// The children of `parent`, zombies too.
+pub fn children(parent: Pid) -> Vec<Process> {
+    let pids = listed_children(parent).unwrap_or_else(every_process);
+    pids.into_iter().filter_map(look_up).filter(|process| process.parent == parent.as_raw_pid()).collect()
+}
+
+/// `/proc/PID/task/*/children`; `None` on a kernel without it (`CONFIG_PROC_CHILDREN`).
+fn listed_children(parent: Pid) -> Option<Vec<Pid>> {
+    let mut pids = Vec::new();
+    let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else {
+        return Some(pids);
+    };
+    let mut is_supported = true;
+    for task in tasks.flatten() {
+        match fs::read_to_string(task.path().join("children")) {
+            Ok(list) => pids.extend(list.split_ascii_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?))),
+            // Either this thread has just ended, or the file does not exist at all.
+            Err(_) => is_supported &= !task.path().exists(),
+        }
+    }
+    is_supported.then_some(pids)
+}
+
+fn every_process() -> Vec<Pid> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+/// Everything below `root`, nearest first, zombies too. A moment's picture: what is forked meanwhile may be missing.
+pub fn descendants(root: Pid) -> Vec<Process> {
+    let mut found = children(root);
+    let mut seen: BTreeSet<i32> = found.iter().map(|process| process.pid.as_raw_pid()).collect();
+    let mut next = 0;
+    while let Some(process) = found.get(next).copied() {
+        next += 1;
+        found.extend(children(process.pid).into_iter().filter(|child| seen.insert(child.pid.as_raw_pid())));
+    }
+    found
+}
+
+/// Sends SIGKILL to `process` if it is still the same one. Says whether it was.
+pub fn kill(process: &Process) -> bool {
+    let Ok(pidfd) = pidfd_open(process.pid, PidfdFlags::empty()) else {
+        return false;
+    };
+    let is_same = look_up(process.pid).is_some_and(|now| now.started == process.started && !now.is_zombie);
+    is_same && pidfd_send_signal(pidfd, Signal::KILL).is_ok()
+}
+
+/// What a kill of many did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Killed {
+    /// How many processes got the signal.
+    pub killed: u32,
+    /// How many were alive when patience ended: in a state in which the kernel does not let them die.
+    pub survivors: u32,
+}
+
+/// Kills what `list` shows, again and again, until it shows nothing alive or `patience` is over.
+pub fn kill_until_none(patience: Duration, mut list: impl FnMut() -> Vec<Process>) -> Killed {
+    let end = Instant::now() + patience;
+    let mut hit = BTreeSet::new();
+    loop {
+        let alive: Vec<Process> = list().into_iter().filter(|process| !process.is_zombie).collect();
+        for process in &alive {
+            if kill(process) {
+                hit.insert((process.pid.as_raw_pid(), process.started));
+            }
+        }
+        let is_late = Instant::now() >= end;
+        if alive.is_empty() || is_late {
+            let survivors = u32::try_from(alive.len()).unwrap_or(u32::MAX);
+            return Killed { killed: u32::try_from(hit.len()).unwrap_or(u32::MAX), survivors };
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Kills everything below `root`, not `root` itself.
+pub fn kill_descendants(root: Pid, patience: Duration) -> Killed {
+    kill_until_none(patience, || descendants(root))
+}
+
+/// Reaps the ended children of this process, all but `spared`, whose status is not ours to take.
+pub fn reap_children(spared: Option<Pid>) {
+    for child in children(rustix::process::getpid()) {
+        if child.is_zombie && Some(child.pid) != spared {
+            reap(child.pid);
+        }
+    }
+}
+
+/// Whether this process has any child at all, alive or not. Exact: below a subreaper, no child means no descendant.
+pub fn has_children() -> bool {
+    let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::All, peek), Err(rustix::io::Errno::CHILD))
+}
+
+/// Takes the status of one child if it has ended.
+pub fn reap(pid: Pid) {
+    let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustix::process::getpid;
+
+    use super::{descendants, kill_descendants, look_up, parse_stat};
+    use crate::process::{CommandLine, ExitReason, spawn};
+
+    #[test]
+    fn a_name_with_blanks_and_brackets_is_read_over() {
+        let stat = "42 (a) b (c) S 7 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 10";
+        let process = parse_stat(stat).unwrap();
+        assert_eq!((process.pid.as_raw_pid(), process.parent, process.session), (42, 7, 41));
+        assert_eq!((process.started, process.is_zombie), (12345, false));
+        assert!(parse_stat("garbage").is_none());
+        assert!(parse_stat("").is_none());
+    }
+
+    #[test]
+    fn this_process_finds_itself() {
+        assert_eq!(look_up(getpid()).unwrap().pid, getpid());
+    }
+
+    #[test]
+    fn a_tree_is_killed_below_its_root() {
+        let mut line = CommandLine::new("/bin/sh");
+        line.arguments = vec!["-c".into(), "(sleep 600 & sleep 600) & sleep 600 & wait; exit 5".into()];
+        let child = spawn(line.command().unwrap()).unwrap();
+        for _ in 0..1000 {
+            if descendants(child.pid()).len() >= 3 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let killed = kill_descendants(child.pid(), Duration::from_secs(10));
+        assert_eq!(killed.survivors, 0);
+        assert!(killed.killed >= 3, "{killed:?}");
+        assert_eq!(child.wait().unwrap(), ExitReason::Code(5));
+    }
+}
