@@ -18,6 +18,9 @@ pub mod http;
 /// The real programs, found on `PATH` or built by Go.
 pub mod tools;
 
+/// nigari, tofu and registry, built side by side with progress.
+pub mod builds;
+
 /// OpenTofu module packages: a zip written by hand, an OCI manifest around it.
 pub mod module;
 
@@ -44,5 +47,8 @@ pub mod loops;
 
 /// nigari itself: server and agent as processes, and any command with its output.
 pub mod nigari;
+
+/// What the quickstart says: headed steps, typed commands, progress.
+pub mod show;
 
 pub use failure::{Failure, Outcome};

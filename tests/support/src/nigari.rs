@@ -92,6 +92,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Where the programs are.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
     /// The server's URL.
     pub fn url(&self) -> &str {
         &self.url
@@ -168,12 +173,8 @@ impl Stack {
 
     /// Stops the agent, then the server; each as systemd would.
     pub fn stop(&mut self) -> Outcome<()> {
-        for child in [self.agent.take(), self.server.take()] {
-            if let Some(mut child) = child {
-                child.stop()?;
-            }
-        }
-        Ok(())
+        let children = [self.agent.take(), self.server.take()];
+        children.into_iter().flatten().try_for_each(|mut child| child.stop().map(drop))
     }
 
     fn plain_command(&self) -> Command {

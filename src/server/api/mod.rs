@@ -1,0 +1,44 @@
+//! HTTP: one file per resource, each giving its `routes()`.
+//!
+//! Rule: a handler names its actor first, asks `policy`, and makes at most one commit; what it changes and the audit
+//! record of it stand in the same transaction.
+
+mod audit;
+pub mod authentication;
+pub mod extract;
+mod health;
+mod malformed;
+pub mod problem;
+mod request;
+pub mod routes;
+pub mod state;
+mod whoami;
+
+pub use authentication::{JoiningActor, SessionActor, UserActor};
+pub use extract::{Json, Path, Query, read_body};
+pub use problem::{ApiError, Code};
+pub use routes::{Audience, Route, Routes};
+pub use state::{Parts, ServerState};
+
+use axum::Router;
+use axum::middleware::from_fn;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::protocol::API;
+
+/// Every route of the server.
+pub fn routes() -> Routes {
+    let api = Routes::new(Audience::User).merge(audit::routes()).merge(whoami::routes());
+    health::routes().nest(API, api)
+}
+
+/// The server's service.
+pub fn router(state: ServerState) -> Router {
+    routes()
+        .into_router()
+        .fallback(request::unknown_route)
+        .method_not_allowed_fallback(request::method_not_allowed)
+        .layer(CatchPanicLayer::custom(request::panicked))
+        .layer(from_fn(request::surround))
+        .with_state(state)
+}
