@@ -112,15 +112,17 @@ async fn start(
     auto_apply: Option<bool>,
     session: &Session,
 ) -> Result<Run, CommandError> {
-    let directory = source.directory.canonicalize().map_err(|error| {
-        CommandError::io(format!("cannot use the directory {}", source.directory.display()), error)
-    })?;
+    let directory = source
+        .directory
+        .canonicalize()
+        .map_err(|error| CommandError::io(format!("cannot use the directory {}", source.directory.display()), error))?;
     let name = match source.workspace {
         Some(name) => name,
         None => name_of(&directory)?,
     };
     // Before the upload, so that a wrong directory is told before a workspace is asked for.
-    let archive = tempfile::NamedTempFile::new().map_err(|error| CommandError::io("cannot make a temporary file", error))?;
+    let archive =
+        tempfile::NamedTempFile::new().map_err(|error| CommandError::io("cannot make a temporary file", error))?;
     let packed = pack(directory, source.root, &archive).await?;
     let workspace = workspace(&name, source.create, session).await?;
     refuse_local_state(&packed, &workspace)?;

@@ -83,6 +83,17 @@ impl CommandError {
         Self::Usage { message: message.into(), hint: hint.into() }
     }
 
+    /// The end of a server or an agent, with everything that its error's sources say.
+    pub(super) fn service(error: &(dyn Error + 'static), status: ExitStatus) -> Self {
+        let (message, hint) = match error.to_string().split_once("; hint: ") {
+            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+            None => (error.to_string(), None),
+        };
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let message = causes.fold(message, |text, cause| format!("{text}: {cause}"));
+        Self::Service { message, hint, status }
+    }
+
     /// A refusal of our own.
     pub(super) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { message: message.into(), hint: hint.into() }

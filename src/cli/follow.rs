@@ -47,7 +47,7 @@ enum End {
 
 /// Follows a run until it rests, and tells how it ended.
 pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session) -> Result<ExitStatus, CommandError> {
-    let mut follower = Follower { session, run, after: 0, state: None, shown: None };
+    let mut follower = Follower { session, run, after: 0, state: None, reached: None, shown: None };
     loop {
         if let End::Detached = follower.to_rest().await? {
             return Ok(detached(run, session.screen));
@@ -69,15 +69,7 @@ pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session
 
 /// Writes a phase's log as far as it is.
 pub(super) async fn write_log(run: RunId, phase: Phase, session: &Session) -> Result<(), CommandError> {
-    let mut log = Log::new(session, run, phase);
-    while !log.complete {
-        let before = log.offset;
-        log = log.read(None).await?;
-        if log.offset == before {
-            break;
-        }
-    }
-    Ok(())
+    Log::new(session, run, phase).to_the_end().await.map(|_| ())
 }
 
 struct Follower<'a> {
@@ -87,7 +79,9 @@ struct Follower<'a> {
     after: i64,
     /// The state that the last event told.
     state: Option<RunState>,
-    /// The phase whose log was shown to its end.
+    /// The last phase that has begun.
+    reached: Option<Phase>,
+    /// The last phase whose log was shown to its end.
     shown: Option<Phase>,
 }
 
@@ -129,22 +123,14 @@ impl Follower<'_> {
                     }
                 }
             }
-            if self.rests() && log.is_none() {
-                return Ok(End::Rests);
-            }
-            if self.rests()
-                && let Some(reading) = log.take()
-            {
-                self.drain(reading).await?;
-                return Ok(End::Rests);
+            if self.rests() {
+                return self.drain(log).await.map(|()| End::Rests);
             }
         }
     }
 
     fn rests(&self) -> bool {
-        self.state.is_some_and(|state| {
-            state.is_final() || matches!(state, RunState::AwaitingApproval | RunState::Lost)
-        })
+        self.state.is_some_and(|state| state.is_final() || matches!(state, RunState::AwaitingApproval | RunState::Lost))
     }
 
     fn see(&mut self, event: &RunEvent) {
@@ -153,6 +139,7 @@ impl Follower<'_> {
         match &event.kind {
             RunEventKind::State { state } => {
                 self.state = Some(*state);
+                self.reached = self.reached.max(begun_by(*state));
                 if let Some(words) = waiting_words(*state) {
                     screen.heading(format_args!("{}: {words}", self.run));
                 }
@@ -166,35 +153,37 @@ impl Follower<'_> {
 
     /// The next read of a log, if there is one to read now.
     fn next_log(&mut self, read: Option<Log>) -> Option<Pending<'static, Log>> {
-        let log = match read {
-            Some(log) if !log.complete => log,
-            Some(log) => {
-                self.shown = Some(log.phase);
-                return None;
-            }
-            None => {
-                let phase = phase_of(self.state?)?;
-                if self.shown >= Some(phase) {
-                    return None;
-                }
-                Log::new(self.session, self.run, phase)
-            }
-        };
-        Some(Box::pin(log.read(Some(HOLD))))
+        if let Some(log) = read.filter(|log| !self.is_shown(log)) {
+            return Some(Box::pin(log.read(Some(HOLD))));
+        }
+        let phase = self.next_phase()?;
+        Some(Box::pin(Log::new(self.session, self.run, phase).read(Some(HOLD))))
     }
 
-    /// Shows the rest of a log that was being read when the run came to rest.
-    async fn drain(&mut self, reading: Pending<'static, Log>) -> Result<(), CommandError> {
-        // The read that waits gets what is there, or ends with its hold.
-        let mut log = reading.await?;
-        while !log.complete {
-            let before = log.offset;
-            log = log.read(None).await?;
-            if log.offset == before {
-                break;
-            }
+    /// Whether that log was read to its end, which is noted.
+    fn is_shown(&mut self, log: &Log) -> bool {
+        if log.complete {
+            self.shown = Some(log.phase);
         }
-        self.shown = Some(log.phase);
+        log.complete
+    }
+
+    /// The next phase that has begun and was not shown.
+    fn next_phase(&self) -> Option<Phase> {
+        Phase::ALL.iter().copied().find(|&phase| self.shown < Some(phase) && self.reached >= Some(phase))
+    }
+
+    /// Shows what is left of the logs when the run has come to rest.
+    async fn drain(&mut self, reading: Option<Pending<'static, Log>>) -> Result<(), CommandError> {
+        if let Some(reading) = reading {
+            // The read that waits gets what is there, or ends with its hold.
+            let log = reading.await?.to_the_end().await?;
+            self.shown = Some(log.phase);
+        }
+        while let Some(phase) = self.next_phase() {
+            write_log(self.run, phase, self.session).await?;
+            self.shown = Some(phase);
+        }
         Ok(())
     }
 
@@ -237,18 +226,12 @@ impl Follower<'_> {
     }
 }
 
-/// The phase whose log a run in `state` has, if it has begun or may begin.
-fn phase_of(state: RunState) -> Option<Phase> {
+/// The phase that is under way in `state`.
+fn begun_by(state: RunState) -> Option<Phase> {
     match state {
-        RunState::Pending | RunState::Queued => None,
-        RunState::Planning
-        | RunState::AwaitingApproval
-        | RunState::PlanFinished
-        | RunState::NoChanges
-        | RunState::Discarded
-        | RunState::Errored
-        | RunState::Canceled => Some(Phase::Plan),
-        RunState::ApplyQueued | RunState::Applying | RunState::Applied | RunState::Lost => Some(Phase::Apply),
+        RunState::Planning => Some(Phase::Plan),
+        RunState::Applying => Some(Phase::Apply),
+        _ => None,
     }
 }
 
@@ -265,7 +248,8 @@ fn waiting_words(state: RunState) -> Option<&'static str> {
 
 /// What happened after `after`; waits while the server is away.
 async fn events(session: &Session, run: RunId, after: i64) -> Result<Vec<RunEvent>, CommandError> {
-    let list = patiently(&session.client, session.screen, async |client| client.run_events(run, after, Some(HOLD)).await);
+    let list =
+        patiently(&session.client, session.screen, async |client| client.run_events(run, after, Some(HOLD)).await);
     Ok(list.await?.items)
 }
 
@@ -330,6 +314,18 @@ impl Log {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Writes what is there now, and then does not wait for more.
+    async fn to_the_end(mut self) -> Result<Self, CommandError> {
+        while !self.complete {
+            let before = self.offset;
+            self = self.read(None).await?;
+            if self.offset == before {
+                break;
+            }
+        }
+        Ok(self)
     }
 
     fn write(&mut self, chunk: &[u8]) -> Result<(), CommandError> {

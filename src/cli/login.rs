@@ -31,7 +31,10 @@ pub(super) async fn login(
     screen: Screen,
 ) -> Result<ExitStatus, CommandError> {
     let Some(server) = &flags.server else {
-        return Err(CommandError::usage("which server is not said", "`nigari login --server https://nigari.example.com`"));
+        return Err(CommandError::usage(
+            "which server is not said",
+            "`nigari login --server https://nigari.example.com`",
+        ));
     };
     let server = server_url("server", server)?;
     let token = match &flags.token_file {

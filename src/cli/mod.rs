@@ -7,7 +7,6 @@ mod agent;
 mod apply;
 mod audit;
 mod colour;
-mod doctor;
 mod error;
 /// Exit codes.
 pub mod exit;
@@ -25,7 +24,6 @@ mod session;
 mod state;
 mod table;
 mod token;
-mod up;
 mod variable;
 mod workspace;
 
@@ -65,8 +63,6 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 canceled or discarded, 4 changes that wer
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run server and agent on this machine, with SQLite, for one person
-    Up(up::Arguments),
     /// The control plane
     #[command(subcommand)]
     Server(server::Verb),
@@ -106,8 +102,6 @@ enum Command {
     Whoami,
     /// Say which version this is
     Version,
-    /// Look for what is missing on this host, and say what to do
-    Doctor(doctor::Arguments),
 }
 
 /// Parses the process' arguments, runs the command, prints its error, gives the exit code.
@@ -153,22 +147,18 @@ fn run(cli: Cli) -> ExitStatus {
 
 impl Command {
     fn is_service(&self) -> bool {
-        matches!(self, Self::Up(_) | Self::Server(_) | Self::Agent(agent::Verb::Start(_)))
+        matches!(self, Self::Server(_))
     }
 }
 
 fn dispatch(cli: Cli, screen: Screen) -> Result<ExitStatus, CommandError> {
     let Cli { context, command, .. } = cli;
     match command {
-        Command::Up(arguments) => up::run(arguments, screen),
         Command::Server(verb) => server::run(verb),
-        Command::Agent(agent::Verb::Start(arguments)) => agent::start(arguments, context),
-        Command::Agent(agent::Verb::Sweep(arguments)) => agent::sweep(arguments, context, screen),
         Command::Version => version(screen),
         other => runtime::for_command()?.run(async move {
             match other {
                 Command::Login(arguments) => login::login(arguments, &context, screen).await,
-                Command::Doctor(arguments) => doctor::run(arguments, &context, screen).await,
                 other => talk(other, Session::open(&context, screen)?).await,
             }
         }),
@@ -191,9 +181,7 @@ async fn talk(command: Command, session: Session) -> Result<ExitStatus, CommandE
         Command::Audit(verb) => audit::run(verb, &session).await.map(done),
         Command::Agent(verb) => agent::run(verb, &session).await.map(done),
         Command::Whoami => login::whoami(&session).await.map(done),
-        Command::Up(_) | Command::Server(_) | Command::Version | Command::Login(_) | Command::Doctor(_) => {
-            Ok(ExitStatus::Usage)
-        }
+        Command::Server(_) | Command::Version | Command::Login(_) => Ok(ExitStatus::Usage),
     }
 }
 

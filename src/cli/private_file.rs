@@ -15,7 +15,10 @@ pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), CommandError> {
     let failed = |source| CommandError::io(format!("cannot write {}", path.display()), source);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".nigari-").tempfile_in(directory).map_err(failed)?;
-    file.write_all(content).and_then(|()| file.write_all(b"\n")).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.write_all(content)
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
 }

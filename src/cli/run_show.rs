@@ -61,7 +61,13 @@ fn steps(run: &Run, screen: Screen) -> Result<(), CommandError> {
     }
     screen.line("\nsteps")?;
     let line = |step: &crate::protocol::api::StepRecord| {
-        format!("  {:<6} {:<6} {}  (epoch {})\n", step.phase.word(), step.step.word(), time(step.started_at), step.epoch)
+        format!(
+            "  {:<6} {:<6} {}  (epoch {})\n",
+            step.phase.word(),
+            step.step.word(),
+            time(step.started_at),
+            step.epoch
+        )
     };
     screen.data(run.steps.iter().map(line).collect::<String>())
 }

@@ -109,7 +109,8 @@ impl Screen {
 
 /// A time for people: UTC, to the second.
 pub(super) fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at).map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+    jiff::Timestamp::from_microsecond(at)
+        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// A time that may be absent.

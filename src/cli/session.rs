@@ -31,8 +31,10 @@ impl Session {
 
 /// A client of the server at `url`.
 pub(super) fn client(url: &str, token: TokenSource, ca_file: Option<&Path>) -> Result<Client, CommandError> {
-    let server: ServerAddress = url.parse().map_err(|error: crate::client::InvalidServer| {
-        SettingsProblem { place: "server".to_owned(), message: error.to_string(), hint: None }
+    let server: ServerAddress = url.parse().map_err(|error: crate::client::InvalidServer| SettingsProblem {
+        place: "server".to_owned(),
+        message: error.to_string(),
+        hint: None,
     })?;
     let ca_pem = ca_file.map(read_pem).transpose()?;
     Ok(Client::new(server, token, ClientOptions { ca_pem, ..ClientOptions::default() })?)

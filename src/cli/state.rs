@@ -187,7 +187,8 @@ mod tests {
 
     #[test]
     fn what_is_no_state_is_told_from_one() {
-        for text in ["", "{}", "[]", r#"{"version":3,"serial":1,"lineage":"a"}"#, r#"{"version":4,"serial":1,"lineage":""}"#]
+        for text in
+            ["", "{}", "[]", r#"{"version":3,"serial":1,"lineage":"a"}"#, r#"{"version":4,"serial":1,"lineage":""}"#]
         {
             assert!(header(text.as_bytes()).is_none(), "{text}");
         }

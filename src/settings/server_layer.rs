@@ -26,7 +26,7 @@ layer! {
         /// `$XDG_STATE_HOME/nigari/server`]
         #[arg(long, env = "NIGARI_STATE_DIR", value_name = "DIR")]
         state_dir: PathBuf,
-        /// `sqlite:FILE` or `postgres://…` without a password [default: SQLite in the state directory]
+        /// `postgres://…` without a password [default: SQLite in the state directory]
         #[arg(long, env = "NIGARI_DATABASE_URL", value_name = "URL")]
         database_url: String,
         /// File (mode 0600) with the database URL, for one with a password
@@ -161,9 +161,9 @@ fn root_key(layer: &ServerLayer, settings: &mut ServerSettings) -> Checked {
 
 fn check_database_url(place: &str, url: &Secret) -> Result<(), SettingsProblem> {
     let text = url.expose();
-    if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
-        let hint = "`sqlite:/path/to/file` or `postgres://user@host/database`";
-        return Err(SettingsProblem::new(place, "is neither SQLite nor PostgreSQL", hint));
+    if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+        let hint = "`postgres://user@host/database`, or leave it out for SQLite in the state directory";
+        return Err(SettingsProblem::new(place, "is not the URL of a PostgreSQL database", hint));
     }
     let has_password = Url::parse(text).is_ok_and(|url| {
         url.password().is_some() || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password"))
@@ -249,11 +249,10 @@ mod tests {
     fn a_database_password_is_taken_from_a_file_alone() {
         let with = |url: &str| ServerLayer { database_url: Some(url.to_owned()), ..ServerLayer::default() };
         assert!(places(with("postgres://nigari@db.example/nigari")).is_empty());
-        assert!(places(with("sqlite:/tmp/nigari.db")).is_empty());
         let error = ServerSettings::load(None, with("postgres://nigari:hunter22@db/nigari")).unwrap_err().to_string();
         assert!(error.contains("database_url_file") && !error.contains("hunter22"), "{error}");
         assert_eq!(places(with("postgres://db/nigari?password=hunter22")), ["database_url"]);
-        assert_eq!(places(with("mysql://db/nigari")), ["database_url"]);
+        assert_eq!(places(with("sqlite:/tmp/nigari.db")), ["database_url"]);
         let directory = tempfile::tempdir().unwrap();
         let url = file(&directory, "url", "postgres://nigari:hunter22@db/nigari\n", 0o600);
         let settings =
