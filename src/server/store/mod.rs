@@ -7,10 +7,15 @@
 
 pub mod agents;
 pub mod audit;
+pub mod blobs;
+pub mod configurations;
 pub mod error;
 pub mod facts;
+pub mod notify;
 pub mod open;
 pub mod row;
+pub mod runs;
+pub mod state;
 pub mod tokens;
 pub mod transaction;
 

@@ -2,7 +2,7 @@
 //!
 //! Rule: the epoch rises in the transaction that grants the claim, and a claim's id is granted once.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::{RunRecord, load, row, settle};
 use crate::protocol::Timestamp;
@@ -136,7 +136,7 @@ pub async fn granted(connection: &mut AnyConnection, claim: ClaimId) -> Result<O
         .await
         .during("read a claim")?;
     row.map(|row| {
-        Ok(Grant { run: row.parsed("run_id")?, epoch: row.column("epoch")?, agent: row.parsed("agent_id")? })
+        Ok(Grant { run: row.parsed("run_id")?, epoch: row.value("epoch")?, agent: row.parsed("agent_id")? })
     })
     .transpose()
 }

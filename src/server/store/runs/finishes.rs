@@ -1,6 +1,6 @@
 //! Reports of a phase's end, and receipts.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::Timestamp;
 use crate::protocol::agent::Receipt;
@@ -70,7 +70,7 @@ pub async fn answered(
         .fetch_optional(connection)
         .await
         .during("read a phase's end")?
-        .map(|row| row.column("next"))
+        .map(|row| row.value("next"))
         .transpose()
 }
 
@@ -122,11 +122,11 @@ pub async fn receipts(connection: &mut AnyConnection, run: RunId) -> Result<Vec<
         .during("read a run's receipts")?
         .iter()
         .map(|row| {
-            let text: String = row.column("receipt")?;
+            let text: String = row.value("receipt")?;
             let receipt: Receipt = serde_json::from_str(&text)
                 .map_err(|source| StoreError::Corrupt { column: "receipt", source: Box::new(source) })?;
             let agent: AgentId = row.parsed("agent_id")?;
-            Ok(RunReceipt { phase: row.parsed("phase")?, epoch: row.column("epoch")?, agent, receipt })
+            Ok(RunReceipt { phase: row.parsed("phase")?, epoch: row.value("epoch")?, agent, receipt })
         })
         .collect()
 }

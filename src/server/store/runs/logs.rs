@@ -1,6 +1,6 @@
 //! Which blob is the log of (run, phase, epoch).
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::id::{BlobId, RunId};
 use crate::protocol::run::Phase;

@@ -1,6 +1,6 @@
 //! A run is made: its row, its place in the workspace.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::Timestamp;
 use crate::protocol::id::{ConfigurationId, RunId, WorkspaceId};
@@ -51,7 +51,7 @@ pub async fn insert(
     .await
     .during("read a run's workspace")?;
     let Some(workspace) = workspace else { return Ok(None) };
-    let occupied = workspace.column::<Option<String>>("active_run_id")?.is_some();
+    let occupied = workspace.value::<Option<String>>("active_run_id")?.is_some();
     let standing = Standing::new(new.kind, new.auto_apply, occupied);
     write(tx, new, &standing).await?;
     events::state(tx, new.id, standing.state, new.created_at).await?;
@@ -105,5 +105,5 @@ pub async fn variables(connection: &mut AnyConnection, run: RunId) -> Result<Vec
         .fetch_one(connection)
         .await
         .during("read a run's variables")?
-        .column("variables")
+        .value("variables")
 }

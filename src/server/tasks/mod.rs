@@ -1,0 +1,1 @@
+//! What the server does by itself: leases that are over, blobs that nothing refers to, hints of other replicas.
