@@ -49,16 +49,15 @@ enum End {
 pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session) -> Result<ExitStatus, CommandError> {
     let mut follower = Follower { session, run, after: 0, state: None, reached: None, shown: None };
     loop {
-        if let End::Detached = follower.to_rest().await? {
+        if let End::Detached = follower.watch().await? {
             return Ok(detached(run, session.screen));
         }
         let found = session.client.run(run).await?;
         if found.state == RunState::AwaitingApproval && approval == Approval::Ask {
             match follower.ask(&found).await? {
-                Answer::Approved => {}
+                Answer::Approved | Answer::Overtaken => {}
                 Answer::Discarded => return Ok(ExitStatus::Canceled),
                 Answer::Detached => return Ok(detached(run, session.screen)),
-                Answer::Overtaken => {}
             }
             continue;
         }
@@ -69,7 +68,7 @@ pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session
 
 /// Writes a phase's log as far as it is.
 pub(super) async fn write_log(run: RunId, phase: Phase, session: &Session) -> Result<(), CommandError> {
-    Log::new(session, run, phase).to_the_end().await.map(|_| ())
+    Log::new(session, run, phase).finish().await.map(|_| ())
 }
 
 struct Follower<'a> {
@@ -97,7 +96,7 @@ type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, CommandError>> + 'a>
 
 impl Follower<'_> {
     /// Shows log and states until the run rests.
-    async fn to_rest(&mut self) -> Result<End, CommandError> {
+    async fn watch(&mut self) -> Result<End, CommandError> {
         let session = self.session;
         let mut events: Pending<Vec<RunEvent>> = Box::pin(events(session, self.run, self.after));
         let mut log: Option<Pending<Log>> = self.next_log(None);
@@ -177,7 +176,7 @@ impl Follower<'_> {
     async fn drain(&mut self, reading: Option<Pending<'static, Log>>) -> Result<(), CommandError> {
         if let Some(reading) = reading {
             // The read that waits gets what is there, or ends with its hold.
-            let log = reading.await?.to_the_end().await?;
+            let log = reading.await?.finish().await?;
             self.shown = Some(log.phase);
         }
         while let Some(phase) = self.next_phase() {
@@ -317,7 +316,7 @@ impl Log {
     }
 
     /// Writes what is there now, and then does not wait for more.
-    async fn to_the_end(mut self) -> Result<Self, CommandError> {
+    async fn finish(mut self) -> Result<Self, CommandError> {
         while !self.complete {
             let before = self.offset;
             self = self.read(None).await?;

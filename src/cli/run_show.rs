@@ -108,7 +108,7 @@ pub(super) fn failed(failure: &Failure) -> String {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {}\n", printable(line))).collect()
+    text.lines().flat_map(|line| ["  ".to_owned(), printable(line), "\n".to_owned()]).collect()
 }
 
 /// A plan in a line, by tofu's words.

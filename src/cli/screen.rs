@@ -43,6 +43,7 @@ impl Screen {
     }
 
     /// Writes data as it is.
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
     pub(super) fn bytes(self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CommandError::Output)
@@ -73,7 +74,9 @@ impl Screen {
             return Ok(());
         }
         let mut table = Table::new(heading);
-        items.iter().for_each(|item| table.row(row(item)));
+        for item in items {
+            table.row(row(item));
+        }
         self.data(table.render())
     }
 
@@ -91,6 +94,7 @@ impl Screen {
     }
 
     /// Tells the person something that is no data.
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
     pub(super) fn note(self, text: impl Display) {
         // Whoever closed stderr does not want to know.
         let _ = writeln!(io::stderr().lock(), "{text}");

@@ -88,12 +88,13 @@ pub async fn append(tx: &mut WriteTransaction, id: BlobId, chunks: Vec<SealedChu
 /// # Errors
 /// When the database fails.
 pub async fn head(connection: &mut AnyConnection, id: BlobId) -> Result<Option<BlobHead>, StoreError> {
-    let row = sql("SELECT key, bytes, (SELECT COALESCE(MAX(number) + 1, 0) FROM blob_chunks WHERE blob_id = $1) AS next \
+    let row =
+        sql("SELECT key, bytes, (SELECT COALESCE(MAX(number) + 1, 0) FROM blob_chunks WHERE blob_id = $1) AS next \
          FROM blobs WHERE id = $1")
-    .bind(id.to_string())
-    .fetch_optional(connection)
-    .await
-    .during("read a blob")?;
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await
+        .during("read a blob")?;
     row.map(|row| Ok(BlobHead { id, key: row.value("key")?, bytes: row.value("bytes")?, next: row.value("next")? }))
         .transpose()
 }

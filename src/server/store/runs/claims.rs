@@ -135,22 +135,15 @@ pub async fn granted(connection: &mut AnyConnection, claim: ClaimId) -> Result<O
         .fetch_optional(connection)
         .await
         .during("read a claim")?;
-    row.map(|row| {
-        Ok(Grant { run: row.parsed("run_id")?, epoch: row.value("epoch")?, agent: row.parsed("agent_id")? })
-    })
-    .transpose()
+    row.map(|row| Ok(Grant { run: row.parsed("run_id")?, epoch: row.value("epoch")?, agent: row.parsed("agent_id")? }))
+        .transpose()
 }
 
 /// Whether the agent had this epoch of the run, be it long ago.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn had(
-    connection: &mut AnyConnection,
-    run: RunId,
-    agent: AgentId,
-    epoch: i64,
-) -> Result<bool, StoreError> {
+pub async fn had(connection: &mut AnyConnection, run: RunId, agent: AgentId, epoch: i64) -> Result<bool, StoreError> {
     sql("SELECT 1 AS one FROM claims WHERE run_id = $1 AND epoch = $2 AND agent_id = $3")
         .bind(run.to_string())
         .bind(epoch)

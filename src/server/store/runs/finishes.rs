@@ -93,7 +93,12 @@ pub async fn exists(connection: &mut AnyConnection, run: RunId, epoch: i64, phas
 ///
 /// # Errors
 /// When the database fails.
-pub async fn add_receipt(tx: &mut WriteTransaction, receipt: &RunReceipt, run: RunId, now: Timestamp) -> Result<(), StoreError> {
+pub async fn add_receipt(
+    tx: &mut WriteTransaction,
+    receipt: &RunReceipt,
+    run: RunId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let text = serde_json::to_string(&receipt.receipt)
         .map_err(|source| StoreError::Corrupt { column: "receipt", source: Box::new(source) })?;
     sql("INSERT INTO receipts (run_id, epoch, phase, agent_id, receipt, received_at) VALUES ($1, $2, $3, $4, $5, $6) \

@@ -29,10 +29,7 @@ pub struct StateRecord {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn newest(
-    connection: &mut AnyConnection,
-    workspace: WorkspaceId,
-) -> Result<Option<StateRecord>, StoreError> {
+pub async fn newest(connection: &mut AnyConnection, workspace: WorkspaceId) -> Result<Option<StateRecord>, StoreError> {
     Ok(versions_up_to(connection, workspace, 1).await?.pop())
 }
 
