@@ -58,8 +58,8 @@ struct Cli {
 const AFTER: &str = "\
 Begin with `nigari up` in one terminal; it says what to type in the next.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 canceled or discarded, 4 changes that were not applied, 69 not reachable,
-74 secrets may remain on this host, 75 run lost, 77 refused, 78 settings";
+Exit codes: 0 ok, 1 failed, 2 usage, 3 canceled or discarded, 4 changes not applied,
+69 not reachable, 74 secrets may remain on this host, 75 run lost, 77 refused, 78 settings";
 
 #[derive(Debug, Subcommand)]
 enum Command {

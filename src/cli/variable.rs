@@ -124,7 +124,7 @@ fn value(arguments: &SetArguments) -> Result<Secret, CommandError> {
         (None, Some(path)) => {
             let failed = |source| CommandError::io(format!("cannot read {}", path.display()), source);
             let text = std::fs::read_to_string(path).map_err(failed)?;
-            Ok(secret_file::without_line_end(Secret::new(text)))
+            Ok(secret_file::without_line_end(text))
         }
         (None, None) if arguments.value_stdin => prompt::secret_from_stdin(),
         (None, None) if prompt::is_possible() => prompt::ask_secret(&format!("Value of {}: ", arguments.name)),

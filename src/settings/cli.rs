@@ -29,7 +29,7 @@ pub struct Context {
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Server")]
+#[command(next_help_heading = "Options of every command")]
 pub struct ContextLayer {
     /// URL of the server: https, or plain http on loopback
     #[arg(long, global = true, env = "NIGARI_SERVER", value_name = "URL")]
