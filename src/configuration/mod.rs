@@ -20,7 +20,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use archive_error::{ArchiveError, Reserved};
-pub use check::check;
+pub use check::{check, check_for};
 pub use pack::{PackError, PackRequest, Packed, pack};
 pub use unpack::unpack;
 

@@ -3,16 +3,27 @@
 //! Rule: a handler names its actor first, asks `policy`, and makes at most one commit; what it changes and the audit
 //! record of it stand in the same transaction.
 
+mod agent;
+mod archive;
 mod audit;
 pub mod authentication;
+mod blob;
+mod configurations;
 pub mod extract;
+mod headers;
 mod health;
+mod hold;
 mod malformed;
+mod place;
 pub mod problem;
 mod request;
 pub mod routes;
+mod runs;
+mod snapshot;
 pub mod state;
+mod state_version;
 mod whoami;
+mod workspace_state;
 
 pub use authentication::{JoiningActor, SessionActor, UserActor};
 pub use extract::{Json, Path, Query, read_body};
@@ -28,7 +39,13 @@ use crate::protocol::API;
 
 /// Every route of the server.
 pub fn routes() -> Routes {
-    let api = Routes::new(Audience::User).merge(audit::routes()).merge(whoami::routes());
+    let api = Routes::new(Audience::User)
+        .merge(agent::routes())
+        .merge(audit::routes())
+        .merge(configurations::routes())
+        .merge(runs::routes())
+        .merge(whoami::routes())
+        .merge(workspace_state::routes());
     health::routes().nest(API, api)
 }
 

@@ -11,6 +11,7 @@ pub mod blobs;
 pub mod configurations;
 pub mod error;
 pub mod facts;
+pub mod integrations;
 pub mod notify;
 pub mod open;
 pub mod row;
@@ -18,6 +19,7 @@ pub mod runs;
 pub mod state;
 pub mod tokens;
 pub mod transaction;
+pub mod variables;
 
 pub use error::{During, StoreError};
 pub use open::Database;

@@ -10,7 +10,7 @@ use crate::protocol::agent::{Claim, ClaimRequest, RunVariable};
 use crate::protocol::id::ClaimId;
 use crate::protocol::run::Phase;
 use crate::server::api::hold::hold_for;
-use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, variables};
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, snapshot};
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::Protected;
 use crate::server::queue::{Event, Topic};
@@ -107,7 +107,7 @@ async fn answer(
     let configuration = configurations::load(&mut *transaction, record.configuration).await?;
     let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?.configuration;
     let permit = lease(record, record.standing.epoch, state.clock.now()).open(Protected::RunVariables)?;
-    let variables: Vec<RunVariable> = variables::open_snapshot(state, &permit, &mut *transaction, record.id).await?;
+    let variables: Vec<RunVariable> = snapshot::open(state, &permit, &mut *transaction, record.id).await?;
     let phase = record.standing.phase().unwrap_or(Phase::Plan);
     let from_artifact = phase == Phase::Apply && record.standing.artifact;
     Ok(Claim {

@@ -238,3 +238,18 @@ pub async fn spare_all(tx: &mut WriteTransaction, now: Timestamp, terms: LeaseTe
         .during("spare leases after an absence")
         .map(|done| done.rows_affected())
 }
+
+/// The phase for which an epoch was granted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn phase(connection: &mut AnyConnection, run: RunId, epoch: i64) -> Result<Option<Phase>, StoreError> {
+    sql("SELECT phase FROM claims WHERE run_id = $1 AND epoch = $2")
+        .bind(run.to_string())
+        .bind(epoch)
+        .fetch_optional(connection)
+        .await
+        .during("read a claim's phase")?
+        .map(|row| row.parsed("phase"))
+        .transpose()
+}

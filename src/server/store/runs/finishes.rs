@@ -74,19 +74,25 @@ pub async fn answered(
         .transpose()
 }
 
-/// Whether any report of this epoch is kept that counted.
+/// The answer that the report of this phase's end got, if there was one.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn exists(connection: &mut AnyConnection, run: RunId, epoch: i64, phase: Phase) -> Result<bool, StoreError> {
-    sql("SELECT 1 AS one FROM finishes WHERE run_id = $1 AND epoch = $2 AND phase = $3")
+pub async fn next(
+    connection: &mut AnyConnection,
+    run: RunId,
+    epoch: i64,
+    phase: Phase,
+) -> Result<Option<String>, StoreError> {
+    sql("SELECT next FROM finishes WHERE run_id = $1 AND epoch = $2 AND phase = $3")
         .bind(run.to_string())
         .bind(epoch)
         .bind(phase.word())
         .fetch_optional(connection)
         .await
-        .during("read whether a phase has ended")
-        .map(|row| row.is_some())
+        .during("read whether a phase has ended")?
+        .map(|row| row.value("next"))
+        .transpose()
 }
 
 /// Keeps a receipt; the first of (run, epoch, phase) counts.
