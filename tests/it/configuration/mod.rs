@@ -1,5 +1,7 @@
 //! Archives of other programs, unpacked; ours, read by other programs.
 
+#![expect(clippy::unwrap_used, reason = "in a test every failure is a panic")]
+
 use std::path::Path;
 
 use nigari::configuration::{Limits, PackRequest, check, pack, unpack};

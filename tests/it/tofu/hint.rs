@@ -52,7 +52,7 @@ impl Scene {
     fn hint(&self, source: &str, password: Option<&str>, trusted: bool, known: Known<'_>) -> String {
         let done = self.get(source, password, trusted);
         assert_eq!(done.code, Some(1), "{}", done.all());
-        find(&done.all(), known).unwrap_or_else(|| panic!("no hint for {}", done.all()))
+        find(&done.all(), known).ok_or_else(|| done.all()).unwrap()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What `nigari::tofu` believes of OpenTofu, held against the real program.
 
+#![expect(clippy::unwrap_used, reason = "in a test every failure is a panic")]
+
 mod backend;
 mod cli_configuration;
 mod hint;
