@@ -155,7 +155,9 @@ pub fn check_chosen(data_directory: &Path, expected: &Backend) -> Result<(), Bac
     let path = data_directory.join("terraform.tfstate");
     let chosen = match std::fs::read(&path) {
         Ok(bytes) => {
-            serde_json::from_slice::<Record>(&bytes).map_err(std::io::Error::from).map(|record| record.backend)
+            // The parser's own text is left out: it may quote a value.
+            let record = serde_json::from_slice::<Record>(&bytes);
+            record.map(|record| record.backend).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -1,0 +1,86 @@
+//! What a dead launcher leaves: found, killed and reaped by the agent.
+//!
+//! Rule: only what lived below a launcher is touched. A launcher leads a session of its own and nothing can join
+//! another session, so a child of ours in a foreign session that is no living launcher is such an orphan, and the
+//! status of no other child of this process is ever taken.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{getpid, getsid, set_child_subreaper};
+
+use crate::process::tree::{self, Killed, Process};
+use crate::process::{Child, ExitReason, SpawnError, spawn};
+
+/// Numbers of the launchers that were not reaped yet. Held over spawn and over reap, so that none is ever missing.
+static LAUNCHERS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+/// Whether [`adopt_orphans`] was called: without it, a child in a foreign session is somebody else's.
+static IS_ADOPTING: AtomicBool = AtomicBool::new(false);
+
+/// How long orphans may take to die.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the agent cannot become the reaper of what launchers leave.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot become the reaper of orphaned processes (PR_SET_CHILD_SUBREAPER)")]
+pub struct OrphansError(#[source] io::Error);
+
+/// Makes this process the parent of what its launchers leave behind when they are killed. Call it once at the agent's
+/// start, before the first step, in a process that starts nothing with `setsid` but launchers. It takes the status of no child that others started.
+pub fn adopt_orphans() -> Result<(), OrphansError> {
+    set_child_subreaper(Some(getpid())).map_err(|errno| OrphansError(errno.into()))?;
+    IS_ADOPTING.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// Starts a launcher and remembers it.
+pub(super) fn spawn_launcher(command: Command) -> Result<Child, SpawnError> {
+    let mut launchers = lock();
+    let child = spawn(command)?;
+    launchers.insert(child.pid().as_raw_pid());
+    Ok(child)
+}
+
+/// Waits for a launcher that has ended, and forgets it.
+pub(super) fn reap_launcher(child: Child) -> io::Result<ExitReason> {
+    let mut launchers = lock();
+    let pid = child.pid().as_raw_pid();
+    let exit = child.wait();
+    launchers.remove(&pid);
+    exit
+}
+
+/// Kills and reaps everything that dead launchers left.
+pub(super) fn kill_orphans() -> Killed {
+    tree::kill_until_none(PATIENCE, || {
+        let orphans = reap_orphans();
+        let below: Vec<Process> = orphans.iter().flat_map(|orphan| tree::descendants(orphan.pid)).collect();
+        orphans.into_iter().chain(below).collect()
+    })
+}
+
+/// Reaps the orphans that have ended; gives those that live.
+fn reap_orphans() -> Vec<Process> {
+    if !IS_ADOPTING.load(Ordering::Acquire) {
+        return Vec::new();
+    }
+    let launchers = lock();
+    let own = getsid(None).map_or(0, rustix::process::Pid::as_raw_pid);
+    let mut orphans = tree::children(getpid());
+    orphans.retain(|child| child.session != own && !launchers.contains(&child.pid.as_raw_pid()));
+    for orphan in orphans.iter().filter(|orphan| orphan.is_zombie) {
+        tree::reap(orphan.pid);
+    }
+    orphans.retain(|orphan| !orphan.is_zombie);
+    orphans
+}
+
+// Nothing in here panics while it holds the lock, and the set is right at every moment.
+fn lock() -> MutexGuard<'static, BTreeSet<i32>> {
+    LAUNCHERS.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,126 @@
+//! Where secret directories are made: a directory of this user alone, in memory.
+//!
+//! Rule: what a path says about itself counts for nothing; the opened directory is asked (statfs, fstat), and links
+//! are not followed.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, mkdirat, open};
+use rustix::process::geteuid;
+
+use super::{SecretDirectory, SecretFile};
+
+/// `f_type` of tmpfs (linux/magic.h).
+const TMPFS: u64 = 0x0102_1994;
+
+/// `f_type` of ramfs (linux/magic.h).
+const RAMFS: u64 = 0x8584_58f6;
+
+/// The lowest bits of a mode, which are the rights of the group and of others.
+const OTHERS_BITS: u32 = 6;
+
+/// Where this host's secret directories are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRoot {
+    path: PathBuf,
+    allow_disk: bool,
+}
+
+/// Why there is no place for secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretRootError {
+    /// None of the candidates will do.
+    #[error(
+        "no place in memory for secret files: {reasons}; hint: give the agent a RuntimeDirectory or mount a tmpfs on /dev/shm"
+    )]
+    NoCandidate {
+        /// Each candidate and what is wrong with it.
+        reasons: String,
+    },
+}
+
+/// What is wrong with a secret root.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RootProblem {
+    #[error("it is on a disk (file system type {file_system:#x})")]
+    OnDisk { file_system: u64 },
+    #[error("it belongs to another user")]
+    Owner,
+    #[error("other users may enter it (mode {mode:o})")]
+    Mode { mode: u32 },
+    #[error("{0}")]
+    Open(io::Error),
+}
+
+impl SecretRoot {
+    /// Takes the first of `candidates` (absolute paths, best first) in which a directory `nigari-<uid>` on tmpfs or
+    /// ramfs is ours or can be made. With `allow_disk` a disk is taken if there is nothing better.
+    pub fn choose(candidates: &[PathBuf], allow_disk: bool) -> Result<Self, SecretRootError> {
+        let mut reasons = Vec::new();
+        for allow_disk in [false, true].into_iter().take(if allow_disk { 2 } else { 1 }) {
+            for candidate in candidates {
+                let path = candidate.join(format!("nigari-{}", geteuid().as_raw()));
+                match prepare(candidate, &path, allow_disk) {
+                    Ok(()) => return Ok(Self { path, allow_disk }),
+                    Err(problem) => reasons.push(format!("{}: {problem}", candidate.display())),
+                }
+            }
+        }
+        if reasons.is_empty() {
+            reasons.push("no candidate was given".to_owned());
+        }
+        Err(SecretRootError::NoCandidate { reasons: reasons.join(", ") })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names a new secret directory with `files`; the launcher makes it.
+    pub fn directory(&self, files: Vec<SecretFile>) -> SecretDirectory {
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        SecretDirectory { root: self.path.clone(), name, files, allow_disk: self.allow_disk }
+    }
+}
+
+fn prepare(candidate: &Path, path: &Path, allow_disk: bool) -> Result<(), RootProblem> {
+    // Asked before anything is made, so that nothing is left on a disk that is then refused.
+    let parent = open(candidate, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(problem)?;
+    check_memory(&parent, allow_disk)?;
+    match mkdirat(CWD, path, Mode::RWXU) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(errno) => return Err(problem(errno)),
+    }
+    open_root(path, allow_disk).map(drop)
+}
+
+/// Opens a secret root after all checks.
+pub(super) fn open_root(path: &Path, allow_disk: bool) -> Result<OwnedFd, RootProblem> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let root = open(path, flags, Mode::empty()).map_err(problem)?;
+    check_memory(&root, allow_disk)?;
+    let stat = fstat(&root).map_err(problem)?;
+    if stat.st_uid != geteuid().as_raw() || FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(RootProblem::Owner);
+    }
+    let mode = stat.st_mode & 0o7777;
+    if mode.trailing_zeros() >= OTHERS_BITS { Ok(root) } else { Err(RootProblem::Mode { mode }) }
+}
+
+fn check_memory(directory: &OwnedFd, allow_disk: bool) -> Result<(), RootProblem> {
+    let kind = fstatfs(directory).map_err(problem)?.f_type;
+    // Signed on some architectures, and wider than the constants on most.
+    let file_system = u64::try_from(kind).unwrap_or_default() & 0xffff_ffff;
+    if allow_disk || file_system == TMPFS || file_system == RAMFS {
+        Ok(())
+    } else {
+        Err(RootProblem::OnDisk { file_system })
+    }
+}
+
+fn problem(errno: rustix::io::Errno) -> RootProblem {
+    RootProblem::Open(errno.into())
+}

@@ -1,0 +1,198 @@
+//! Follows one launcher from its start to its end.
+//!
+//! Rule: the launcher is believed only as far as it spoke. Whatever it did not say when it is gone, the agent does:
+//! kill the orphans, wipe, verify.
+
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use super::{Order, StepEnd, StepError, Wipe, Wiper};
+use crate::process::{Child, ExitReason, tree};
+use crate::sandbox::channel::{Incoming, encode};
+use crate::sandbox::orphans;
+use crate::sandbox::protocol::{Exited, LONGEST_TO_AGENT, LONGEST_TO_LAUNCHER, Refusal, ToAgent, ToLauncher};
+use crate::sandbox::secret_root::{RootProblem, open_root};
+use crate::sandbox::wipe::wipe;
+
+/// What ends a step whose launcher was killed: its process has asked the kernel to die with its parent.
+const KILLED: ExitReason = ExitReason::Signal(9);
+
+/// One launcher, and what it said.
+pub(super) struct Driver {
+    child: Child,
+    socket: UnixStream,
+    /// Root and name of the secret directory.
+    secret: Option<(PathBuf, String)>,
+}
+
+/// What the launcher said before it was gone.
+#[derive(Default)]
+struct Said {
+    is_started: bool,
+    refused: Option<Refusal>,
+    exited: Option<Exited>,
+    wiped: Option<Result<(), String>>,
+}
+
+impl Driver {
+    pub(super) fn new(child: Child, socket: UnixStream, secret: Option<(PathBuf, String)>) -> Self {
+        Self { child, socket, secret }
+    }
+
+    /// Sends the launch, carries orders, and tells how it ended. A receiver of `started` or `ended` that is gone is no
+    /// error: the sender of `orders` is gone as well then, which kills the step.
+    pub(super) async fn run(
+        self,
+        launch: Zeroizing<Vec<u8>>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        started: oneshot::Sender<i32>,
+        ended: oneshot::Sender<Result<StepEnd, StepError>>,
+    ) {
+        let (mut read, mut write) = self.socket.into_split();
+        let mut said = Said::default();
+        let mut started = Some(started);
+        // A launcher that dies while it is written to is seen below as one that says nothing more.
+        let _ = write.write_all(&launch).await;
+        drop(launch);
+        let mut incoming = Incoming::default();
+        let mut has_owner = true;
+        loop {
+            let mut buffer = vec![0; incoming.missing()];
+            tokio::select! {
+                got = read.read(&mut buffer) => {
+                    let bytes = match got {
+                        Ok(0) | Err(_) => break,
+                        Ok(count) => buffer.get(..count).unwrap_or_default(),
+                    };
+                    match incoming.take(bytes, LONGEST_TO_AGENT) {
+                        Ok(Some(ToAgent::Started { pid })) => {
+                            said.is_started = true;
+                            let _ = started.take().map(|started| started.send(pid));
+                        }
+                        Ok(Some(message)) => said.hear(message),
+                        Ok(None) => {}
+                        Err(_) => break,
+                    }
+                }
+                order = orders.recv(), if has_owner => {
+                    has_owner = order.is_some();
+                    say(&mut write, order.unwrap_or(Order::Kill)).await;
+                }
+            }
+        }
+        drop((read, write, started));
+        let _ = ended.send(conclude(self.child, said, self.secret).await);
+    }
+}
+
+impl Said {
+    fn hear(&mut self, message: ToAgent) {
+        match message {
+            ToAgent::Started { .. } => {}
+            ToAgent::Refused(refusal) => self.refused = Some(refusal),
+            ToAgent::Exited(exited) => self.exited = Some(exited),
+            ToAgent::Wiped(wiped) => self.wiped = Some(wiped),
+        }
+    }
+}
+
+/// An order that cannot be written goes to a launcher that is gone, and its end comes next.
+async fn say(write: &mut OwnedWriteHalf, order: Order) {
+    let message = match order {
+        Order::Interrupt => ToLauncher::Interrupt,
+        Order::Cancel(grace) => ToLauncher::Cancel(grace),
+        Order::Kill => ToLauncher::Kill,
+    };
+    if let Ok(frame) = encode(&message, LONGEST_TO_LAUNCHER) {
+        let _ = write.write_all(&frame).await;
+    }
+}
+
+async fn conclude(child: Child, said: Said, secret: Option<(PathBuf, String)>) -> Result<StepEnd, StepError> {
+    let was_heard = said.exited.is_some() || said.refused.is_some();
+    if !was_heard {
+        // It closed its socket without a word: dead already, or of no use any more.
+        let _ = child.signal(rustix::process::Signal::KILL);
+    }
+    let clean_up = move || -> io::Result<tree::Killed> {
+        // First without reaping, because reaping holds the lock that other steps need.
+        child.wait_ended(None)?;
+        orphans::reap_launcher(child)?;
+        Ok(orphans::kill_orphans())
+    };
+    let orphaned = match tokio::task::spawn_blocking(clean_up).await {
+        Ok(Ok(orphaned)) => orphaned,
+        Ok(Err(error)) => return Err(StepError::Channel { detail: error.to_string() }),
+        Err(_) => return Err(StepError::Abandoned),
+    };
+    let exit = said.exited.map(|exited| exited.exit);
+    // A refusal is the launcher's last word: without a word about a wipe before it, nothing was made.
+    let secret = secret.filter(|_| said.refused.is_none() || said.wiped.is_some());
+    let wiped = wiped(said.wiped, secret, exit)?;
+    match (said.refused, said.exited) {
+        (Some(refusal), _) => Err(refusal.into()),
+        (None, Some(exited)) => Ok(StepEnd {
+            exit: exited.exit,
+            out_of_memory: exited.out_of_memory,
+            launcher_lost: false,
+            leftovers: exited.leftovers + orphaned.killed,
+            survivors: exited.survivors + orphaned.survivors,
+            wiped,
+        }),
+        (None, None) if said.is_started => Ok(StepEnd {
+            exit: KILLED,
+            out_of_memory: false,
+            launcher_lost: true,
+            leftovers: orphaned.killed,
+            survivors: orphaned.survivors,
+            wiped,
+        }),
+        (None, None) => Err(StepError::LauncherLost),
+    }
+}
+
+/// What became of the secret directory. The launcher's word is checked by a look of our own.
+fn wiped(
+    said: Option<Result<(), String>>,
+    secret: Option<(PathBuf, String)>,
+    exit: Option<ExitReason>,
+) -> Result<Option<Wipe>, StepError> {
+    let Some((root, name)) = secret else {
+        return Ok(None);
+    };
+    let directory = root.join(&name);
+    let by = match said {
+        Some(Ok(())) => Wiper::Launcher,
+        Some(Err(_)) | None => Wiper::Agent,
+    };
+    let mine = match by {
+        Wiper::Launcher => Ok(()),
+        Wiper::Agent => wipe_here(&root, &name),
+    };
+    // The launcher held the directory open and could follow it; if it failed, an empty place proves nothing.
+    let detail = match (said, mine, is_gone(&directory)) {
+        (Some(Err(detail)), _, _) | (_, Err(detail), _) => detail,
+        (_, Ok(()), false) => "it is still there after it was removed".to_owned(),
+        (_, Ok(()), true) => return Ok(Some(Wipe { by })),
+    };
+    Err(StepError::WipeUnverified { directory, detail, exit })
+}
+
+fn wipe_here(root: &Path, name: &str) -> Result<(), String> {
+    match open_root(root, true) {
+        Ok(root) => wipe(root.as_fd(), name, None).map_err(|error| error.to_string()),
+        Err(RootProblem::Open(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(problem) => Err(problem.to_string()),
+    }
+}
+
+fn is_gone(path: &Path) -> bool {
+    matches!(std::fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
