@@ -7,6 +7,7 @@ mod agent_session;
 mod agents;
 mod audit;
 pub mod authentication;
+mod connection_test;
 pub mod extract;
 mod health;
 mod integration_change;
@@ -41,6 +42,7 @@ use crate::protocol::API;
 pub fn routes() -> Routes {
     let api = Routes::new(Audience::User)
         .merge(registry_integrations::routes())
+        .merge(connection_test::routes())
         .merge(workspaces::routes())
         .merge(variables::routes())
         .merge(tokens::routes())
