@@ -22,7 +22,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use archive_error::{ArchiveError, Reserved};
-pub use check::check;
+pub use check::{check, check_for};
 pub use pack::{PackRequest, Packed, pack};
 pub use pack_error::PackError;
 pub use unpack::unpack;

@@ -18,6 +18,8 @@ pub mod presence;
 pub mod queue;
 /// Everything in SQL.
 pub mod store;
+/// What the server does by itself.
+pub mod tasks;
 /// Encryption at rest.
 pub mod vault;
 /// Long polls.
@@ -150,6 +152,7 @@ impl Server {
         let Self { state, listener } = self;
         let ended = state.shutdown.clone();
         let tasks = tokio::spawn(write_down_presence(state.clone()));
+        let own_tasks = tokio::spawn(tasks::run(state.clone()));
         let router = api::router(state.clone());
         tokio::select! {
             () = shutdown.cancelled() => ended.cancel(),
@@ -159,6 +162,7 @@ impl Server {
         listener.drain().await;
         // It ends by itself on `ended`; a panic in it has been printed.
         drop(tasks.await);
+        drop(own_tasks.await);
         if let Err(error) = state.presence.write_down(&state.store).await {
             tracing::warn!(%error, "who was heard of lately is not written down");
         }

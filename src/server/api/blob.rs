@@ -90,11 +90,6 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// How much there is so far.
-    pub(super) fn bytes(&self) -> u64 {
-        u64::try_from(self.start).unwrap_or(0) + self.buffer.len() as u64
-    }
-
     /// The digest of what was written; the rest has to be [`stored`](Sealing::store).
     pub(super) fn end(mut self) -> Result<Sealing, ApiError> {
         if !self.buffer.is_empty() {

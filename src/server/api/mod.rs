@@ -3,27 +3,38 @@
 //! Rule: a handler names its actor first, asks `policy`, and makes at most one commit; what it changes and the audit
 //! record of it stand in the same transaction.
 
+mod agent;
 mod agent_session;
 mod agents;
+mod archive;
 mod audit;
 pub mod authentication;
+mod blob;
+mod configurations;
 mod connection_test;
 pub mod extract;
+mod headers;
 mod health;
+mod hold;
 mod integration_change;
 mod join_tokens;
 mod malformed;
+mod place;
 pub mod problem;
 pub mod registry_integrations;
 mod request;
 mod revision;
 pub mod routes;
+mod runs;
+mod snapshot;
 pub mod state;
+mod state_version;
 mod tokens;
 mod values;
 mod variable_checks;
 pub mod variables;
 mod whoami;
+mod workspace_state;
 pub mod workspaces;
 
 pub use authentication::{JoiningActor, SessionActor, UserActor};
@@ -50,7 +61,11 @@ pub fn routes() -> Routes {
         .merge(agents::routes())
         .merge(agent_session::routes())
         .merge(audit::routes())
-        .merge(whoami::routes());
+        .merge(whoami::routes())
+        .merge(agent::routes())
+        .merge(configurations::routes())
+        .merge(runs::routes())
+        .merge(workspace_state::routes());
     health::routes().nest(API, api)
 }
 

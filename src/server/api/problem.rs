@@ -170,7 +170,8 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with all that is behind it, for the log.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::server::presence::Presence;
+use crate::server::queue::LeaseTerms;
 use crate::server::store::Store;
 use crate::server::vault::Vault;
 use crate::server::wake::Wake;
@@ -47,5 +48,12 @@ impl Deref for ServerState {
 
     fn deref(&self) -> &Parts {
         &self.0
+    }
+}
+
+impl Parts {
+    /// How long leases last.
+    pub fn lease_terms(&self) -> LeaseTerms {
+        LeaseTerms::of(self.settings.lease)
     }
 }

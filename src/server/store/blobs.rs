@@ -3,7 +3,7 @@
 //! Rule: chunks are sealed before they come here, at most [`CHUNK_BYTES`] of plain text each. A blob that nothing refers
 //! to is swept, so whoever makes one refers to it in the same transaction or completes it later.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::row::Columns;
 use super::transaction::sql;
@@ -88,13 +88,14 @@ pub async fn append(tx: &mut WriteTransaction, id: BlobId, chunks: Vec<SealedChu
 /// # Errors
 /// When the database fails.
 pub async fn head(connection: &mut AnyConnection, id: BlobId) -> Result<Option<BlobHead>, StoreError> {
-    let row = sql("SELECT key, bytes, (SELECT COALESCE(MAX(number) + 1, 0) FROM blob_chunks WHERE blob_id = $1) AS next \
+    let row =
+        sql("SELECT key, bytes, (SELECT COALESCE(MAX(number) + 1, 0) FROM blob_chunks WHERE blob_id = $1) AS next \
          FROM blobs WHERE id = $1")
-    .bind(id.to_string())
-    .fetch_optional(connection)
-    .await
-    .during("read a blob")?;
-    row.map(|row| Ok(BlobHead { id, key: row.column("key")?, bytes: row.column("bytes")?, next: row.column("next")? }))
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await
+        .during("read a blob")?;
+    row.map(|row| Ok(BlobHead { id, key: row.value("key")?, bytes: row.value("bytes")?, next: row.value("next")? }))
         .transpose()
 }
 
@@ -119,10 +120,10 @@ pub async fn chunks(
     .iter()
     .map(|row| {
         Ok(SealedChunk {
-            number: row.column("number")?,
-            start: row.column("start")?,
-            bytes: row.column("bytes")?,
-            sealed: row.column("sealed")?,
+            number: row.value("number")?,
+            start: row.value("start")?,
+            bytes: row.value("bytes")?,
+            sealed: row.value("sealed")?,
         })
     })
     .collect()

@@ -1,6 +1,7 @@
 //! Uploaded configurations.
 
-use sqlx::any::{AnyConnection, AnyRow};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use super::row::Columns;
 use super::transaction::sql;
@@ -79,10 +80,10 @@ fn read(row: &AnyRow) -> Result<ConfigurationRecord, StoreError> {
     let configuration = Configuration {
         id: row.parsed("id")?,
         workspace: row.parsed("workspace_id")?,
-        digest: row.column("digest")?,
-        bytes: u64::try_from(row.column::<i64>("bytes")?).unwrap_or(0),
-        working_directory: row.column("working_directory")?,
-        created_at: row.column("created_at")?,
+        digest: row.value("digest")?,
+        bytes: u64::try_from(row.value::<i64>("bytes")?).unwrap_or(0),
+        working_directory: row.value("working_directory")?,
+        created_at: row.value("created_at")?,
     };
     Ok(ConfigurationRecord { configuration, blob: row.parsed("blob_id")? })
 }

@@ -49,6 +49,12 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// What was read is not what is there when it is written.
+    #[error("the {what} has changed meanwhile")]
+    Changed {
+        /// What.
+        what: &'static str,
+    },
     /// A row contains what we never write.
     #[error("the column `{column}` of a stored row is not what nigari writes; hint: was the database edited by hand?")]
     Corrupt {

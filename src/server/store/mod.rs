@@ -7,11 +7,16 @@
 
 pub mod agents;
 pub mod audit;
+pub mod blobs;
+pub mod configurations;
 pub mod error;
 pub mod facts;
+pub mod notify;
 pub mod open;
 pub mod registry_integrations;
 pub mod row;
+pub mod runs;
+pub mod state;
 pub mod tokens;
 pub mod transaction;
 pub mod variables;

@@ -4,8 +4,10 @@
 
 use sqlx::postgres::PgListener;
 
+use super::open::postgres_url;
 use super::transaction::sql;
 use super::{Dialect, During, Store, StoreError, WriteTransaction};
+use crate::secret::Secret;
 use crate::server::queue::Topic;
 
 const CHANNEL: &str = "nigari_wake";
@@ -39,8 +41,9 @@ impl Hints {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn listen(url: &str) -> Result<Self, StoreError> {
-        let mut listener = PgListener::connect(url).await.during("connect to listen")?;
+    pub async fn listen(url: &Secret) -> Result<Self, StoreError> {
+        let url = postgres_url(url.expose())?;
+        let mut listener = PgListener::connect(url.as_str()).await.during("connect to listen")?;
         listener.listen(CHANNEL).await.during("listen")?;
         Ok(Self(listener))
     }

@@ -132,7 +132,7 @@ async fn open_postgres(url: &Secret) -> Result<Store, StoreError> {
 }
 
 /// The driver's own default, `prefer`, takes any certificate and even none.
-fn postgres_url(text: &str) -> Result<Url, StoreError> {
+pub(super) fn postgres_url(text: &str) -> Result<Url, StoreError> {
     let mut url: Url = text.parse().map_err(|_| StoreError::Url { problem: "is not a URL" })?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {
         return Err(StoreError::Url { problem: "does not begin with `postgres://`" });

@@ -2,7 +2,7 @@
 //!
 //! Rule: the epoch rises in the transaction that grants the claim, and a claim's id is granted once.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::{RunRecord, load, row, settle};
 use crate::protocol::Timestamp;
@@ -135,22 +135,15 @@ pub async fn granted(connection: &mut AnyConnection, claim: ClaimId) -> Result<O
         .fetch_optional(connection)
         .await
         .during("read a claim")?;
-    row.map(|row| {
-        Ok(Grant { run: row.parsed("run_id")?, epoch: row.column("epoch")?, agent: row.parsed("agent_id")? })
-    })
-    .transpose()
+    row.map(|row| Ok(Grant { run: row.parsed("run_id")?, epoch: row.value("epoch")?, agent: row.parsed("agent_id")? }))
+        .transpose()
 }
 
 /// Whether the agent had this epoch of the run, be it long ago.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn had(
-    connection: &mut AnyConnection,
-    run: RunId,
-    agent: AgentId,
-    epoch: i64,
-) -> Result<bool, StoreError> {
+pub async fn had(connection: &mut AnyConnection, run: RunId, agent: AgentId, epoch: i64) -> Result<bool, StoreError> {
     sql("SELECT 1 AS one FROM claims WHERE run_id = $1 AND epoch = $2 AND agent_id = $3")
         .bind(run.to_string())
         .bind(epoch)
@@ -244,4 +237,19 @@ pub async fn spare_all(tx: &mut WriteTransaction, now: Timestamp, terms: LeaseTe
         .await
         .during("spare leases after an absence")
         .map(|done| done.rows_affected())
+}
+
+/// The phase for which an epoch was granted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn phase(connection: &mut AnyConnection, run: RunId, epoch: i64) -> Result<Option<Phase>, StoreError> {
+    sql("SELECT phase FROM claims WHERE run_id = $1 AND epoch = $2")
+        .bind(run.to_string())
+        .bind(epoch)
+        .fetch_optional(connection)
+        .await
+        .during("read a claim's phase")?
+        .map(|row| row.parsed("phase"))
+        .transpose()
 }

@@ -1,6 +1,6 @@
 //! What happened to a run, in order.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::Timestamp;
 use crate::protocol::api::{RunEvent, RunEventKind};
@@ -54,10 +54,10 @@ pub async fn after(connection: &mut AnyConnection, run: RunId, after: i64) -> Re
     .during("read a run's events")?;
     rows.iter()
         .map(|row| {
-            let text: String = row.column("event")?;
+            let text: String = row.value("event")?;
             let kind = serde_json::from_str(&text)
                 .map_err(|source| StoreError::Corrupt { column: "event", source: Box::new(source) })?;
-            Ok(RunEvent { sequence: row.column("sequence")?, at: row.column("at")?, kind })
+            Ok(RunEvent { sequence: row.value("sequence")?, at: row.value("at")?, kind })
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Reports of a phase's end, and receipts.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::Timestamp;
 use crate::protocol::agent::Receipt;
@@ -70,30 +70,41 @@ pub async fn answered(
         .fetch_optional(connection)
         .await
         .during("read a phase's end")?
-        .map(|row| row.column("next"))
+        .map(|row| row.value("next"))
         .transpose()
 }
 
-/// Whether any report of this epoch is kept that counted.
+/// The answer that the report of this phase's end got, if there was one.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn exists(connection: &mut AnyConnection, run: RunId, epoch: i64, phase: Phase) -> Result<bool, StoreError> {
-    sql("SELECT 1 AS one FROM finishes WHERE run_id = $1 AND epoch = $2 AND phase = $3")
+pub async fn next(
+    connection: &mut AnyConnection,
+    run: RunId,
+    epoch: i64,
+    phase: Phase,
+) -> Result<Option<String>, StoreError> {
+    sql("SELECT next FROM finishes WHERE run_id = $1 AND epoch = $2 AND phase = $3")
         .bind(run.to_string())
         .bind(epoch)
         .bind(phase.word())
         .fetch_optional(connection)
         .await
-        .during("read whether a phase has ended")
-        .map(|row| row.is_some())
+        .during("read whether a phase has ended")?
+        .map(|row| row.value("next"))
+        .transpose()
 }
 
 /// Keeps a receipt; the first of (run, epoch, phase) counts.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn add_receipt(tx: &mut WriteTransaction, receipt: &RunReceipt, run: RunId, now: Timestamp) -> Result<(), StoreError> {
+pub async fn add_receipt(
+    tx: &mut WriteTransaction,
+    receipt: &RunReceipt,
+    run: RunId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let text = serde_json::to_string(&receipt.receipt)
         .map_err(|source| StoreError::Corrupt { column: "receipt", source: Box::new(source) })?;
     sql("INSERT INTO receipts (run_id, epoch, phase, agent_id, receipt, received_at) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -122,11 +133,11 @@ pub async fn receipts(connection: &mut AnyConnection, run: RunId) -> Result<Vec<
         .during("read a run's receipts")?
         .iter()
         .map(|row| {
-            let text: String = row.column("receipt")?;
+            let text: String = row.value("receipt")?;
             let receipt: Receipt = serde_json::from_str(&text)
                 .map_err(|source| StoreError::Corrupt { column: "receipt", source: Box::new(source) })?;
             let agent: AgentId = row.parsed("agent_id")?;
-            Ok(RunReceipt { phase: row.parsed("phase")?, epoch: row.column("epoch")?, agent, receipt })
+            Ok(RunReceipt { phase: row.parsed("phase")?, epoch: row.value("epoch")?, agent, receipt })
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Lists of runs, newest first.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::{RunRecord, row};
 use crate::protocol::id::WorkspaceId;

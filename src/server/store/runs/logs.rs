@@ -1,6 +1,6 @@
 //! Which blob is the log of (run, phase, epoch).
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::id::{BlobId, RunId};
 use crate::protocol::run::Phase;
@@ -29,18 +29,22 @@ pub async fn of_claim(
         .transpose()
 }
 
-/// The log of the newest claim that wrote one.
+/// The log of the newest claim that wrote one, and that claim's epoch.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn newest(connection: &mut AnyConnection, run: RunId, phase: Phase) -> Result<Option<BlobId>, StoreError> {
-    sql("SELECT blob_id FROM run_logs WHERE run_id = $1 AND phase = $2 ORDER BY epoch DESC LIMIT 1")
+pub async fn newest(
+    connection: &mut AnyConnection,
+    run: RunId,
+    phase: Phase,
+) -> Result<Option<(BlobId, i64)>, StoreError> {
+    sql("SELECT blob_id, epoch FROM run_logs WHERE run_id = $1 AND phase = $2 ORDER BY epoch DESC LIMIT 1")
         .bind(run.to_string())
         .bind(phase.word())
         .fetch_optional(connection)
         .await
         .during("find the newest log")?
-        .map(|row| row.parsed("blob_id"))
+        .map(|row| Ok((row.parsed("blob_id")?, row.value("epoch")?)))
         .transpose()
 }
 

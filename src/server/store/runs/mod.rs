@@ -16,7 +16,7 @@ pub mod watch;
 
 pub use row::RunRecord;
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::transaction::sql;
 use super::{During, StoreError};

@@ -90,35 +90,36 @@ async fn save(tx: &mut WriteTransaction, before: &Standing, record: &RunRecord) 
     };
     let plan = json("plan", record.plan.as_ref().map(serde_json::to_string))?;
     let failure = json("failure", record.failure.as_ref().map(serde_json::to_string))?;
-    let written = sql("UPDATE runs SET state = $1, epoch = $2, tries = $3, last_phase = $4, last_step = $5, wish = $6, \
+    let written =
+        sql("UPDATE runs SET state = $1, epoch = $2, tries = $3, last_phase = $4, last_step = $5, wish = $6, \
          claim_id = $7, agent_id = $8, lease_deadline = $9, finished_at = $10, plan = $11, artifact_blob_id = $12, \
          artifact_digest = $13, run_directory = $14, approved_by = $15, failure = $16, backend = $17, \
          credentials_request = $18, credentials_epoch = $19 WHERE id = $20 AND state = $21 AND epoch = $22")
-    .bind(standing.state.word())
-    .bind(standing.epoch)
-    .bind(i64::from(standing.tries))
-    .bind(standing.last_step.map(|(phase, _)| phase.word()))
-    .bind(standing.last_step.map(|(_, step)| step.word()))
-    .bind(standing.wish.word())
-    .bind(record.claim.map(|id| id.to_string()))
-    .bind(record.agent.map(|id| id.to_string()))
-    .bind(record.lease_deadline)
-    .bind(record.finished_at)
-    .bind(plan)
-    .bind(record.artifact_blob.map(|id| id.to_string()))
-    .bind(record.artifact_digest.clone())
-    .bind(record.run_directory.clone())
-    .bind(record.approved_by.clone())
-    .bind(failure)
-    .bind(record.backend.clone())
-    .bind(record.credentials_request.map(|(request, _)| request.to_string()))
-    .bind(record.credentials_request.map(|(_, epoch)| epoch))
-    .bind(record.id.to_string())
-    .bind(before.state.word())
-    .bind(before.epoch)
-    .execute(&mut **tx)
-    .await
-    .during("write a run")?;
+        .bind(standing.state.word())
+        .bind(standing.epoch)
+        .bind(i64::from(standing.tries))
+        .bind(standing.last_step.map(|(phase, _)| phase.word()))
+        .bind(standing.last_step.map(|(_, step)| step.word()))
+        .bind(standing.wish.word())
+        .bind(record.claim.map(|id| id.to_string()))
+        .bind(record.agent.map(|id| id.to_string()))
+        .bind(record.lease_deadline)
+        .bind(record.finished_at)
+        .bind(plan)
+        .bind(record.artifact_blob.map(|id| id.to_string()))
+        .bind(record.artifact_digest.clone())
+        .bind(record.run_directory.clone())
+        .bind(record.approved_by.clone())
+        .bind(failure)
+        .bind(record.backend.clone())
+        .bind(record.credentials_request.map(|(request, _)| request.to_string()))
+        .bind(record.credentials_request.map(|(_, epoch)| epoch))
+        .bind(record.id.to_string())
+        .bind(before.state.word())
+        .bind(before.epoch)
+        .execute(&mut **tx)
+        .await
+        .during("write a run")?;
     if written.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Changed { what: "run" }) }
 }
 

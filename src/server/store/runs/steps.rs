@@ -1,6 +1,6 @@
 //! The steps that were reported.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::RunRecord;
 use crate::protocol::Timestamp;
@@ -85,8 +85,8 @@ pub async fn of_run(connection: &mut AnyConnection, run: RunId) -> Result<Vec<St
             Ok(StepRecord {
                 phase: row.parsed("phase")?,
                 step: row.parsed("step")?,
-                epoch: row.column("epoch")?,
-                started_at: row.column("started_at")?,
+                epoch: row.value("epoch")?,
+                started_at: row.value("started_at")?,
             })
         })
         .collect()

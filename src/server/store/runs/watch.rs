@@ -1,6 +1,6 @@
 //! What the server wants of an agent besides claims.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::id::{AgentId, RunId};
 use crate::server::queue::Wish;

@@ -1,6 +1,6 @@
 //! The lock of a workspace's state, and whose it is.
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use crate::protocol::api::StateLock;
 use crate::protocol::id::{RunId, WorkspaceId};
@@ -29,7 +29,7 @@ pub async fn holder(connection: &mut AnyConnection, workspace: WorkspaceId) -> R
         .during("read a state's lock")?;
     let Some(row) = row else { return Ok(None) };
     let Some(lock) = row.json_option::<StateLock>("state_lock")? else { return Ok(None) };
-    let epoch: Option<i64> = row.column("state_lock_epoch")?;
+    let epoch: Option<i64> = row.value("state_lock_epoch")?;
     Ok(Some(HeldLock { lock, run: row.parsed_option("state_lock_run_id")?.zip(epoch) }))
 }
 

@@ -4,7 +4,8 @@
 
 pub mod lock;
 
-use sqlx::any::{AnyConnection, AnyRow};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use super::row::Columns;
 use super::transaction::sql;
@@ -28,10 +29,7 @@ pub struct StateRecord {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn newest(
-    connection: &mut AnyConnection,
-    workspace: WorkspaceId,
-) -> Result<Option<StateRecord>, StoreError> {
+pub async fn newest(connection: &mut AnyConnection, workspace: WorkspaceId) -> Result<Option<StateRecord>, StoreError> {
     Ok(versions_up_to(connection, workspace, 1).await?.pop())
 }
 
@@ -94,13 +92,13 @@ pub async fn add(tx: &mut WriteTransaction, workspace: WorkspaceId, record: &Sta
 fn read(row: &AnyRow) -> Result<StateRecord, StoreError> {
     let version = StateVersion {
         id: row.parsed("id")?,
-        serial: row.column("serial")?,
-        lineage: row.column("lineage")?,
-        bytes: u64::try_from(row.column::<i64>("bytes")?).unwrap_or(0),
-        digest: row.column("digest")?,
-        created_at: row.column("created_at")?,
+        serial: row.value("serial")?,
+        lineage: row.value("lineage")?,
+        bytes: u64::try_from(row.value::<i64>("bytes")?).unwrap_or(0),
+        digest: row.value("digest")?,
+        created_at: row.value("created_at")?,
         run: row.parsed_option("run_id")?,
-        created_by: row.column("created_by")?,
+        created_by: row.value("created_by")?,
     };
     Ok(StateRecord { version, blob: row.parsed("blob_id")? })
 }
