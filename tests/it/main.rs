@@ -3,7 +3,7 @@
 mod configuration;
 mod dependencies;
 mod layering;
-mod source;
-mod server;
 mod sandbox;
 mod tofu;
+mod server;
+mod source;
