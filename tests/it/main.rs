@@ -3,6 +3,12 @@
 mod configuration;
 mod dependencies;
 mod layering;
+mod client;
+mod dependencies;
+mod layering;
+mod registry;
+mod source;
+mod server;
 mod sandbox;
 mod tofu;
 mod server;
