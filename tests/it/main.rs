@@ -2,5 +2,5 @@
 
 mod dependencies;
 mod layering;
-mod source;
 mod server;
+mod source;
