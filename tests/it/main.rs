@@ -2,5 +2,6 @@
 
 mod dependencies;
 mod layering;
+mod sandbox;
 mod server;
 mod source;
