@@ -9,13 +9,27 @@ use super::{ArchiveError, Facts, Limits};
 
 /// Walks over the `.tar.gz` in `archive` and refuses everything that [`super::unpack`] would refuse.
 pub fn check(archive: impl Read, limits: &Limits) -> Result<Facts, ArchiveError> {
-    walk(archive, limits, &mut Nowhere)
+    check_for(archive, limits, "").map(|(facts, _)| facts)
 }
 
-struct Nowhere;
+/// [`check`], and whether `directory` (normal form; empty for the top) is in the archive.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_for(archive: impl Read, limits: &Limits, directory: &str) -> Result<(Facts, bool), ArchiveError> {
+    let mut looking = Looking { directory, found: directory.is_empty() };
+    let facts = walk(archive, limits, &mut looking)?;
+    Ok((facts, looking.found))
+}
 
-impl Sink for Nowhere {
-    fn directory(&mut self, _path: &str) -> Result<(), ArchiveError> {
+struct Looking<'a> {
+    directory: &'a str,
+    found: bool,
+}
+
+impl Sink for Looking<'_> {
+    fn directory(&mut self, path: &str) -> Result<(), ArchiveError> {
+        self.found |= path == self.directory;
         Ok(())
     }
 

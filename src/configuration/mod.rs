@@ -9,6 +9,8 @@ mod check;
 mod entry_path;
 mod extension;
 mod pack;
+mod pack_error;
+mod selection;
 mod stream;
 mod tree;
 mod unpack;
@@ -20,8 +22,9 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use archive_error::{ArchiveError, Reserved};
-pub use check::check;
-pub use pack::{PackError, PackRequest, Packed, pack};
+pub use check::{check, check_for};
+pub use pack::{PackRequest, Packed, pack};
+pub use pack_error::PackError;
 pub use unpack::unpack;
 
 /// How much an archive may hold.

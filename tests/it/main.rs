@@ -1,1 +1,7 @@
 //! The one integration target: everything here runs the built program or the library against real parts.
+
+mod dependencies;
+mod layering;
+mod source;
+mod server;
+mod sandbox;

@@ -19,12 +19,6 @@ pub struct LeaseTerms {
     pub grace: Duration,
 }
 
-impl Default for LeaseTerms {
-    fn default() -> Self {
-        Self { lease: Duration::from_mins(1), grace: Duration::from_secs(15) }
-    }
-}
-
 /// Whether a lease still stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -35,6 +29,12 @@ pub enum Verdict {
 }
 
 impl LeaseTerms {
+    /// Leases of this length; the grace is a quarter of it.
+    pub fn of(lease: Duration) -> Self {
+        let lease = lease.max(SHORTEST_LEASE);
+        Self { lease, grace: lease / 4 }
+    }
+
     /// The server's deadline for a request that it received at `now`.
     pub fn deadline(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(micros(self.lease)).saturating_add(micros(self.grace))
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_agent_stops_before_the_server_gives_up() {
-        let terms = LeaseTerms::default();
+        let terms = LeaseTerms::of(Duration::from_mins(1));
         let agent_at_the_latest = 1_000_000 + 60_000_000;
         assert_eq!(LeaseTerms::judge(terms.deadline(1_000_000), agent_at_the_latest), Verdict::Stands);
         assert_eq!(LeaseTerms::judge(terms.deadline(1_000_000), 1_000_000 + 75_000_000), Verdict::Over);

@@ -16,5 +16,5 @@ mod step;
 mod topic;
 
 pub use lease::{LeaseTerms, SHORTEST_LEASE, Verdict};
-pub use standing::{Ending, Event, InvalidTransition, Standing, TRIES, Wish};
-pub use topic::Topic;
+pub use standing::{Ending, Event, InvalidTransition, Standing, TRIES, UnknownWish, Wish};
+pub use topic::{Topic, UnknownTopic};

@@ -3,6 +3,8 @@
 //! Rule: first take a [`Waiter`], then look into the database, then wait. Waking is a hint: a waiter looks again after
 //! [`RESCAN`] in any case, because another replica's hint may have been lost.
 
+mod commit;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -18,7 +18,7 @@ const KEY_KIND: [&[u8]; 2] =
 /// `ecdsa-with-SHA256` (RFC 5758).
 const SIGNATURE_KIND: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// `id-at-commonName`.
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const NAME_KIND: &[u8] = &[0x55, 0x04, 0x03];
 /// `id-kp-serverAuth`.
 const SERVER: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 /// A span that no test outlives; the wall clock is not asked.
@@ -134,7 +134,7 @@ fn public_point(key: &SigningKey) -> Vec<u8> {
 }
 
 fn distinguished(name: &str) -> Vec<u8> {
-    sequence(&[tlv(0x31, &sequence(&[tlv(0x06, COMMON_NAME), tlv(0x0c, name.as_bytes())]))])
+    sequence(&[tlv(0x31, &sequence(&[tlv(0x06, NAME_KIND), tlv(0x0c, name.as_bytes())]))])
 }
 
 /// A critical extension.

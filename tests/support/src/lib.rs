@@ -9,6 +9,9 @@ pub mod failure;
 /// Programs in the background: started with a log file, stopped by process id when dropped.
 pub mod child;
 
+/// What an interrupted quickstart or test has left in temporary directories.
+pub mod leftovers;
+
 /// A private certificate authority and the certificates that it signs.
 pub mod certificate;
 
@@ -17,6 +20,9 @@ pub mod http;
 
 /// The real programs, found on `PATH` or built by Go.
 pub mod tools;
+
+/// nigari, tofu and registry, built side by side with progress.
+pub mod builds;
 
 /// OpenTofu module packages: a zip written by hand, an OCI manifest around it.
 pub mod module;
@@ -44,5 +50,8 @@ pub mod loops;
 
 /// nigari itself: server and agent as processes, and any command with its output.
 pub mod nigari;
+
+/// What the quickstart says: headed steps, typed commands, progress.
+pub mod show;
 
 pub use failure::{Failure, Outcome};

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use crate::child::{find_program, variable};
-use crate::tools::{REGISTRY, TOFU, Tool};
+use crate::tools::{PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
 
 /// Says that `what` is missing.
 ///
@@ -29,6 +29,16 @@ pub fn tofu() -> Option<PathBuf> {
 /// The real registry, or `None` after having said that it is missing. Built when Go is there.
 pub fn registry() -> Option<PathBuf> {
     tool(&REGISTRY)
+}
+
+/// A real provider, or `None` after having said that it is missing. Built when Go is there.
+pub fn provider_time() -> Option<PathBuf> {
+    tool(&PROVIDER_TIME)
+}
+
+/// The signer of bearer tokens, or `None` after having said that it is missing. Built when Go is there.
+pub fn token_signer() -> Option<PathBuf> {
+    tool(&TOKEN_SIGNER)
 }
 
 /// Any program on `PATH`, or `None` after having said that it is missing.

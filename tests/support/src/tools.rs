@@ -50,6 +50,26 @@ pub const REGISTRY: Tool = Tool {
     fits: registry_fits,
 };
 
+/// A provider with a resource that takes its time; it reaches tofu by [`provider_mirror`].
+pub const PROVIDER_TIME: Tool = Tool {
+    name: "terraform-provider-time",
+    directory: "provider-time-0.14.2",
+    package: "github.com/hashicorp/terraform-provider-time",
+    link: "-s -w",
+    packages: 400,
+    fits: Path::is_file,
+};
+
+/// The signer of bearer tokens beside a registry; a program of ours, in Go for its TLS and signatures.
+pub const TOKEN_SIGNER: Tool = Tool {
+    name: "token-signer",
+    directory: "token-signer-1.0.0",
+    package: ".",
+    link: "-s -w",
+    packages: 200,
+    fits: Path::is_file,
+};
+
 /// How far a build is. `go build` itself says nothing; this is read from its list of packages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -91,11 +111,16 @@ impl Tool {
 
     /// What to tell a person who has neither the program nor Go.
     pub fn missing(&self) -> String {
-        let version = self.directory.rsplit_once('-').map_or("", |(_, version)| version);
         format!(
-            "{} is missing: put version {version} or later on PATH, or install Go (https://go.dev/dl) to have it built",
-            self.name
+            "{} is missing: put version {} or later on PATH, or install Go (https://go.dev/dl) to have it built",
+            self.name,
+            self.version()
         )
+    }
+
+    /// The version that is built.
+    pub fn version(&self) -> &'static str {
+        self.directory.rsplit_once('-').map_or("", |(_, version)| version)
     }
 
     fn built_file(&self) -> PathBuf {
@@ -151,6 +176,16 @@ pub fn target_directory() -> PathBuf {
 pub fn repository() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package).to_owned()
+}
+
+/// Lays a built provider out as tofu's `filesystem_mirror` wants it, and gives the version that it has there.
+pub fn provider_mirror(program: &Path, mirror: &Path) -> Outcome<&'static str> {
+    let version = PROVIDER_TIME.version();
+    let architecture = if cfg!(target_arch = "aarch64") { "linux_arm64" } else { "linux_amd64" };
+    let directory = mirror.join("registry.opentofu.org/hashicorp/time").join(version).join(architecture);
+    fs::create_dir_all(&directory).during(directory.display())?;
+    fs::copy(program, directory.join(format!("{}_v{version}", PROVIDER_TIME.name))).during("provider")?;
+    Ok(version)
 }
 
 fn tools_directory() -> PathBuf {

@@ -4,7 +4,7 @@
 //! reported never leads back to a state that is dispatched.
 
 use super::step;
-use crate::protocol::agent::Outcome;
+use crate::protocol::agent::{Failure, FailureClass, Outcome};
 use crate::protocol::api::ResolvedAs;
 use crate::protocol::run::{Phase, RunKind, RunState, Step};
 
@@ -23,11 +23,49 @@ pub enum Wish {
     Kill,
 }
 
+impl Wish {
+    /// The word for it in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Cancel => "cancel",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// A text that is no [`Wish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("none of: none, cancel, kill")]
+pub struct UnknownWish;
+
+impl std::str::FromStr for Wish {
+    type Err = UnknownWish;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWish> {
+        [Self::None, Self::Cancel, Self::Kill].into_iter().find(|wish| wish.word() == text).ok_or(UnknownWish)
+    }
+}
+
 /// Why a run came to its end without an agent's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// [`TRIES`] claims in a row ended without a word.
     Quarantine,
+}
+
+impl Ending {
+    /// What people are told. `step` is the last that was reported.
+    pub fn failure(self, step: Option<Step>) -> Failure {
+        match self {
+            Self::Quarantine => Failure {
+                class: FailureClass::Infrastructure,
+                step,
+                message: format!("{TRIES} agents in a row took this run and were not heard of again"),
+                hint: Some("look at the agents' own logs for what ended them, then make a new run".to_owned()),
+            },
+        }
+    }
 }
 
 /// Where a run stands: all that decides what may follow.
@@ -181,7 +219,9 @@ impl Standing {
     }
 
     fn claimed(self, state: RunState) -> Self {
-        Self { state, epoch: self.epoch + 1, tries: self.tries + 1, last_step: None, ..self }
+        // An artifact of an earlier plan is not what this one will have planned.
+        let artifact = self.artifact && state == RunState::Applying;
+        Self { state, epoch: self.epoch + 1, tries: self.tries + 1, last_step: None, artifact, ..self }
     }
 
     fn released(self) -> Result<Self, InvalidTransition> {

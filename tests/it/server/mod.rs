@@ -1,0 +1,7 @@
+//! The server, in this process on a free port, talked to over HTTP.
+
+mod house;
+
+mod every_route;
+mod first_start;
+mod frame;
