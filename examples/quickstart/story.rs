@@ -3,13 +3,14 @@
 //! Rule: each step ends with a check of what it claims; a step that cannot show its point fails the whole.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use support::builds::{self, Built};
 use support::canary::Canary;
 use support::child::Finished;
 use support::failure::During as _;
+use support::leftovers;
 use support::module::Package;
 use support::nigari::Stack;
 use support::registry::Registry;
@@ -37,7 +38,11 @@ struct Stage<'a> {
 
 /// Tells the whole story; with `keep` it ends with everything running.
 pub(crate) fn tell(show: &mut Show, built: Built, keep: bool) -> Outcome<()> {
-    let directory = tempfile::Builder::new().prefix("nigari-quickstart-").tempdir().during("a temporary directory")?;
+    let place = std::env::temp_dir();
+    for left in leftovers::sweep(&[&place, Path::new("/dev/shm")]) {
+        show.say(&format!("  removed what an interrupted start had left: {}", left.display()));
+    }
+    let directory = leftovers::directory_in(&place)?;
     let canaries = vec![Canary::new(USER), Canary::new(USER)];
     let watch = Watch::start(&canaries);
     show.step("A private registry, and a module in it");
@@ -60,8 +65,7 @@ pub(crate) fn tell(show: &mut Show, built: Built, keep: bool) -> Outcome<()> {
     stage.unchanged_configuration_is_applied()?;
     stage.password_changes()?;
     if keep {
-        stage.keep();
-        return Ok(());
+        return stage.keep();
     }
     stage.end()
 }
@@ -80,7 +84,7 @@ impl Stage<'_> {
             "--username",
             USER,
             "--secret-stdin",
-            "--ca-file",
+            "--registry-ca-file",
             &ca,
             "--no-export",
         ];
@@ -217,25 +221,25 @@ impl Stage<'_> {
     }
 
     /// Leaves everything running and says how to go on, and how to end it.
-    fn keep(mut self) {
+    fn keep(self) -> Outcome<()> {
         self.show.step("Everything stays up");
-        let mut processes = vec![self.registry.pid()];
-        processes.extend(self.stack.server().map(|child| child.pid()));
-        processes.extend(self.stack.agent().map(|child| child.pid()));
+        let (url, token) = (self.stack.url().to_owned(), self.stack.token_file());
+        let nigari = self.stack.programs().nigari.display().to_string();
+        let (mut processes, secret_root) = self.stack.keep()?;
+        processes.extend(self.registry.keep());
         let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
-        let secret_root = self.stack.secret_root().map_or(String::new(), |path| format!(" {}", path.display()));
+        let directory = leftovers::keep(self.directory)?;
+        let places: Vec<String> =
+            [Some(directory.clone()), secret_root].iter().flatten().map(|path| path.display().to_string()).collect();
         self.show.say(&format!(
-            "  Type next:\n\n    cd {0}\n    export NIGARI_SERVER={1}\n    export NIGARI_TOKEN_FILE={2}\n    \
-             alias nigari={3}\n    nigari run list\n    nigari apply configuration -w quickstart\n\n  \
-             To end it:\n\n    kill {4}; rm -r {0}{secret_root}",
-            self.directory.path().display(),
-            self.stack.url(),
-            self.stack.token_file().display(),
-            self.stack.programs().nigari.display(),
+            "  Type next:\n\n    cd {}\n    export NIGARI_SERVER={url}\n    export NIGARI_TOKEN_FILE={}\n    \
+             alias nigari={nigari}\n    nigari run list\n    nigari apply configuration -w quickstart\n\n  \
+             To end it:\n\n    kill {}; rm -r {}",
+            directory.display(),
+            token.display(),
             processes.join(" "),
+            places.join(" "),
         ));
-        let _ = self.directory.keep();
-        // Neither must stop its processes when this program ends.
-        std::mem::forget((self.registry, self.stack));
+        Ok(())
     }
 }

@@ -9,6 +9,8 @@ mod check;
 mod entry_path;
 mod extension;
 mod pack;
+mod pack_error;
+mod selection;
 mod stream;
 mod tree;
 mod unpack;
@@ -21,7 +23,8 @@ use serde::{Deserialize, Serialize};
 
 pub use archive_error::{ArchiveError, Reserved};
 pub use check::{check, check_for};
-pub use pack::{PackError, PackRequest, Packed, pack};
+pub use pack::{PackRequest, Packed, pack};
+pub use pack_error::PackError;
 pub use unpack::unpack;
 
 /// How much an archive may hold.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use super::walk::Sink as _;
 use super::{ArchiveError, Facts, Limits, Reserved, check, unpack};
 
 /// A tar header block; everything can be wrong but the checksum.
@@ -181,7 +182,6 @@ fn a_link_that_is_already_there_is_not_followed() {
     let into = tempfile::tempdir().unwrap();
     let mut directory = super::unpack::Directory::open(into.path()).unwrap();
     std::os::unix::fs::symlink(outside.path(), into.path().join("a")).unwrap();
-    use super::walk::Sink as _;
     assert!(directory.file("a/b", false, &mut &b"x"[..]).is_err());
     assert!(directory.directory("a/b").is_err());
     assert!(directory.file("a", false, &mut &b"x"[..]).is_err());
@@ -338,7 +338,7 @@ fn each_limit_is_kept() {
         Tar::default().file("a", b"").file("b", b"").file("c", b"").file("d", b""),
         Tar::default().file("a/b/c", b"").file("d", b""),
         (0..9).fold(Tar::default(), |tar, _| tar.directory("./").entry(&header("g", b'g', 0), b"")),
-        Tar::default().entry(&header("g", b'g', 70_000), &[b'x'; 70_000]).file("a", b""),
+        Tar::default().entry(&header("g", b'g', 70_000), &vec![b'x'; 70_000]).file("a", b""),
     ] {
         assert!(matches!(refuse_within(&tar.gz(), &limits), ArchiveError::TooLarge { .. }));
     }
@@ -350,15 +350,18 @@ fn each_limit_is_kept() {
     assert!(matches!(error, ArchiveError::TooLarge { unit: "bytes, packed", .. }), "{error}");
 }
 
+/// Bytes that are made as they are read.
+struct Blocks<I>(I);
+
+impl<I: Iterator<Item = u8>> Read for Blocks<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        Ok(buffer.iter_mut().zip(&mut self.0).map(|(to, from)| *to = from).count())
+    }
+}
+
 #[test]
 fn a_million_entries_are_refused() {
     let blocks = (0..1_000_000_u32).flat_map(|number| header(&format!("f{number}"), b'0', 0).block());
-    struct Blocks<I>(I);
-    impl<I: Iterator<Item = u8>> Read for Blocks<I> {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            Ok(buffer.iter_mut().zip(&mut self.0).map(|(to, from)| *to = from).count())
-        }
-    }
     let limits = Limits { entries: 1000, ..Limits::default() };
     let archive = flate2::read::GzEncoder::new(Blocks(blocks), flate2::Compression::fast());
     let error = check(archive, &limits).unwrap_err();

@@ -8,8 +8,12 @@ pub const URL_BYTES: usize = 512;
 pub const USERNAME_BYTES: usize = 256;
 /// Bytes of a registry secret; Google's JSON keys and ECR's tokens are a few KiB.
 pub const SECRET_BYTES: usize = 16 * 1024;
-/// Bytes of a variable's value.
-pub const VARIABLE_BYTES: usize = 256 * 1024;
+/// Bytes of a variable's name and value together: it reaches tofu as one environment string, and Linux takes none of
+/// more than 128 KiB (`MAX_ARG_STRLEN`, execve(2)).
+pub const VARIABLE_BYTES: usize = 127 * 1024;
+/// Bytes of all variables of a workspace: all arguments and variables of a process share a quarter of its stack limit,
+/// 2 MiB by default (execve(2)).
+pub const VARIABLES_BYTES: usize = 1024 * 1024;
 /// Bytes of a registry integration's private CA (PEM).
 pub const CA_BYTES: usize = 64 * 1024;
 /// Bytes of a packed configuration.

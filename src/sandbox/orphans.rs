@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::process::{Child, ExitReason, SpawnError, spawn};
 /// Numbers of the launchers that were not reaped yet. Held over spawn and over reap, so that none is ever missing.
 static LAUNCHERS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
+/// Whether [`adopt_orphans`] was called: without it, a child in a foreign session is somebody else's.
+static IS_ADOPTING: AtomicBool = AtomicBool::new(false);
+
 /// How long orphans may take to die.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -27,9 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct OrphansError(#[source] io::Error);
 
 /// Makes this process the parent of what its launchers leave behind when they are killed. Call it once at the agent's
-/// start, before the first step. It takes the status of no child that others started.
+/// start, before the first step, in a process that starts nothing with `setsid` but launchers. It takes the status of no child that others started.
 pub fn adopt_orphans() -> Result<(), OrphansError> {
-    set_child_subreaper(Some(getpid())).map_err(|errno| OrphansError(errno.into()))
+    set_child_subreaper(Some(getpid())).map_err(|errno| OrphansError(errno.into()))?;
+    IS_ADOPTING.store(true, Ordering::Release);
+    Ok(())
 }
 
 /// Starts a launcher and remembers it.
@@ -59,7 +65,10 @@ pub(super) fn kill_orphans() -> Killed {
 }
 
 /// Reaps the orphans that have ended; gives those that live.
-pub(super) fn reap_orphans() -> Vec<Process> {
+fn reap_orphans() -> Vec<Process> {
+    if !IS_ADOPTING.load(Ordering::Acquire) {
+        return Vec::new();
+    }
     let launchers = lock();
     let own = getsid(None).map_or(0, rustix::process::Pid::as_raw_pid);
     let mut orphans = tree::children(getpid());

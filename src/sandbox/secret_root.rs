@@ -18,6 +18,9 @@ const TMPFS: u64 = 0x0102_1994;
 /// `f_type` of ramfs (linux/magic.h).
 const RAMFS: u64 = 0x8584_58f6;
 
+/// The lowest bits of a mode, which are the rights of the group and of others.
+const OTHERS_BITS: u32 = 6;
+
 /// Where this host's secret directories are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretRoot {
@@ -104,7 +107,7 @@ pub(super) fn open_root(path: &Path, allow_disk: bool) -> Result<OwnedFd, RootPr
         return Err(RootProblem::Owner);
     }
     let mode = stat.st_mode & 0o7777;
-    if mode & 0o077 == 0 { Ok(root) } else { Err(RootProblem::Mode { mode }) }
+    if mode.trailing_zeros() >= OTHERS_BITS { Ok(root) } else { Err(RootProblem::Mode { mode }) }
 }
 
 fn check_memory(directory: &OwnedFd, allow_disk: bool) -> Result<(), RootProblem> {

@@ -4,3 +4,4 @@ mod dependencies;
 mod layering;
 mod source;
 mod server;
+mod sandbox;

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use support::show::Show;
-use support::tools::{PROVIDER_TIME, Progress, REGISTRY, TOFU};
+use support::tools::{PROVIDER_TIME, Progress, REGISTRY, TOFU, TOKEN_SIGNER};
 
 fn main() -> ExitCode {
     let mut show = Show::new();
     let begun = Instant::now();
-    for tool in [&REGISTRY, &PROVIDER_TIME, &TOFU] {
+    for tool in [&REGISTRY, &TOKEN_SIGNER, &PROVIDER_TIME, &TOFU] {
         let built = tool.find_or_build(&mut |Progress { modules, packages }| {
             let text = format!("{}: {modules} modules, {packages} of {} packages", tool.name, tool.packages);
             show.progress(begun.elapsed(), &text);

@@ -91,7 +91,7 @@ impl VariableKind {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VariableValue {
-    /// Its value; without NUL, at most 256 KiB.
+    /// Its value; without NUL, at most 127 KiB together with its name.
     #[serde(serialize_with = "serialize_exposed")]
     pub value: Secret,
     /// Whether the value is never shown again.

@@ -99,8 +99,15 @@ async fn store(
 
 /// A relative directory without `.`, `..` and doubled slashes; empty for the archive's top.
 fn normalise(directory: &str) -> Result<String, ApiError> {
-    let refused = |why| Err(ApiError::new(Code::Invalid, format!("`working_directory`: {why}; hint: a directory within \
-         the upload, such as `stacks/net`")));
+    let refused = |why| {
+        Err(ApiError::new(
+            Code::Invalid,
+            format!(
+                "`working_directory`: {why}; hint: a directory within \
+         the upload, such as `stacks/net`"
+            ),
+        ))
+    };
     if directory.len() > WORKING_DIRECTORY_BYTES {
         return refused("longer than 1024 bytes");
     }

@@ -4,6 +4,8 @@
 //! record of it stand in the same transaction.
 
 mod agent;
+mod agent_session;
+mod agents;
 mod archive;
 mod audit;
 pub mod authentication;
@@ -13,17 +15,26 @@ pub mod extract;
 mod headers;
 mod health;
 mod hold;
+mod integration_change;
+mod join_tokens;
 mod malformed;
 mod place;
 pub mod problem;
+pub mod registry_integrations;
 mod request;
+mod revision;
 pub mod routes;
 mod runs;
 mod snapshot;
 pub mod state;
 mod state_version;
+mod tokens;
+mod values;
+mod variable_checks;
+pub mod variables;
 mod whoami;
 mod workspace_state;
+pub mod workspaces;
 
 pub use authentication::{JoiningActor, SessionActor, UserActor};
 pub use extract::{Json, Path, Query, read_body};
@@ -40,11 +51,18 @@ use crate::protocol::API;
 /// Every route of the server.
 pub fn routes() -> Routes {
     let api = Routes::new(Audience::User)
-        .merge(agent::routes())
+        .merge(registry_integrations::routes())
+        .merge(workspaces::routes())
+        .merge(variables::routes())
+        .merge(tokens::routes())
+        .merge(join_tokens::routes())
+        .merge(agents::routes())
+        .merge(agent_session::routes())
         .merge(audit::routes())
+        .merge(whoami::routes())
+        .merge(agent::routes())
         .merge(configurations::routes())
         .merge(runs::routes())
-        .merge(whoami::routes())
         .merge(workspace_state::routes());
     health::routes().nest(API, api)
 }

@@ -2,10 +2,10 @@
 
 use super::ApiError;
 use crate::protocol::id::WorkspaceId;
-use crate::server::store::AnyConnection;
-use crate::server::store::runs::list;
+use crate::server::store::{AnyConnection, workspaces};
 
 /// The workspace that a text names.
 pub(super) async fn workspace_of(connection: &mut AnyConnection, text: &str) -> Result<WorkspaceId, ApiError> {
-    list::workspace(connection, text).await?.ok_or_else(|| ApiError::not_found("workspace", text))
+    let row = workspaces::find(connection, text).await?;
+    row.map(|row| row.id).ok_or_else(|| ApiError::not_found("workspace", text))
 }

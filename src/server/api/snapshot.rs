@@ -16,6 +16,10 @@ fn context(run: RunId) -> Context {
     Context::new(Protected::RunVariables, &run, 1, "variables")
 }
 
+fn variable_context(row: &variables::VariableRow) -> Context {
+    Context::new(Protected::Variable, &row.id, row.version, "value")
+}
+
 /// The workspace's variables as they are now, sealed for this run.
 pub(super) async fn seal(
     state: &ServerState,
@@ -27,7 +31,7 @@ pub(super) async fn seal(
     let may_seal = actor.role.seal(Protected::RunVariables)?;
     let mut opened = Vec::new();
     for row in variables::list(connection, workspace).await? {
-        let context = variables::context(&row);
+        let context = variable_context(&row);
         let value = state.vault.open(&may_open, &context, &Sealed::from_bytes(row.value))?;
         opened.push(RunVariable { kind: row.kind, name: row.name, value, sensitive: row.sensitive });
     }

@@ -63,8 +63,11 @@ impl Incoming {
             writer.write(&piece).await?;
         }
         let heading: Heading = serde_json::from_slice(&plain).map_err(|_| {
-            ApiError::new(Code::Invalid, "the body is not a state: no JSON with `serial` and `lineage`; hint: send what \
-                 `tofu state pull` prints")
+            ApiError::new(
+                Code::Invalid,
+                "the body is not a state: no JSON with `serial` and `lineage`; hint: send what \
+                 `tofu state pull` prints",
+            )
         })?;
         if heading.serial < 0 || heading.lineage.is_empty() || heading.lineage.len() > 256 {
             return Err(ApiError::new(Code::Invalid, "the state's `serial` is negative or its `lineage` is no word"));

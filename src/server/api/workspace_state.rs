@@ -63,8 +63,7 @@ async fn push(
     let incoming = Incoming::read(&server, &permit, request).await?;
     let mut transaction = server.store.begin_write().await?;
     check_lock(&mut transaction, workspace, &query.lock).await?;
-    let author =
-        Author { actor: actor.actor(), run: None, created_by: Some(actor.name.clone()), force: query.force };
+    let author = Author { actor: actor.actor(), run: None, created_by: Some(actor.name.clone()), force: query.force };
     let topics = incoming.store(&server, &mut transaction, workspace, &author).await?;
     server.wake.commit(&server.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)

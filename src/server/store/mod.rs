@@ -11,15 +11,16 @@ pub mod blobs;
 pub mod configurations;
 pub mod error;
 pub mod facts;
-pub mod integrations;
 pub mod notify;
 pub mod open;
+pub mod registry_integrations;
 pub mod row;
 pub mod runs;
 pub mod state;
 pub mod tokens;
 pub mod transaction;
 pub mod variables;
+pub mod workspaces;
 
 pub use error::{During, StoreError};
 pub use open::Database;

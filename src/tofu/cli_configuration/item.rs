@@ -59,7 +59,7 @@ pub(super) struct Broken {
 
 /// The line of a byte offset, counted from 1.
 pub(super) fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+    1 + text.match_indices('\n').take_while(|(at, _)| *at < offset).count()
 }
 
 /// Deepest nesting of braces and brackets; tofu's own is bounded by its stack alone.

@@ -17,6 +17,13 @@ pub struct Files {
     pub overrides: Vec<PathBuf>,
 }
 
+impl Files {
+    /// Whether there is nothing for tofu to read.
+    pub fn is_empty(&self) -> bool {
+        self.primary.is_empty() && self.overrides.is_empty()
+    }
+}
+
 /// Lists what tofu would read in `directory`. Links count as what they point to.
 pub fn list(directory: &Path) -> std::io::Result<Files> {
     let mut names = Vec::new();

@@ -18,8 +18,12 @@ fn call(name: &str, source: Option<Source>) -> ModuleCall {
     ModuleCall { name: name.to_owned(), source }
 }
 
-fn literal(text: &str) -> Option<Source> {
-    Some(Source::Literal(text.to_owned()))
+fn literal(text: &str) -> Source {
+    Source::Literal(text.to_owned())
+}
+
+fn expression(text: &str) -> Source {
+    Source::Expression(text.to_owned())
 }
 
 #[test]
@@ -71,16 +75,15 @@ fn native_module_sources_are_literals_or_expressions() {
         module f { source = "./f" }
         "#,
     );
-    let expression = |text: &str| Some(Source::Expression(text.to_owned()));
     assert_eq!(
         facts.module_calls,
         [
-            call("a", literal("oci://h.example/x?tag=1")),
-            call("b", literal("./b/c")),
-            call("c", expression(r#""${local.x}/c""#)),
-            call("d", expression("var.source")),
+            call("a", Some(literal("oci://h.example/x?tag=1"))),
+            call("b", Some(literal("./b/c"))),
+            call("c", Some(expression(r#""${local.x}/c""#))),
+            call("d", Some(expression("var.source"))),
             call("e", None),
-            call("f", literal("./f")),
+            call("f", Some(literal("./f"))),
         ]
     );
 }
@@ -107,12 +110,7 @@ fn json_module_sources_are_templates() {
     let sources: Vec<_> = facts.module_calls.into_iter().map(|call| call.source).collect();
     assert_eq!(
         sources,
-        [
-            literal("./a"),
-            Some(Source::Expression("${var.x}".to_owned())),
-            Some(Source::Expression("(not a string)".to_owned())),
-            None,
-        ]
+        [Some(literal("./a")), Some(expression("${var.x}")), Some(expression("(not a string)")), None,]
     );
 }
 
@@ -124,7 +122,7 @@ fn what_cannot_be_parsed_is_an_error_with_its_line() {
         let broken = native::facts(text).err().unwrap();
         assert_eq!(broken.line, line, "{text:?}: {}", broken.message);
     }
-    for text in ["", "{", r#"{"terraform":"x"}"#, r#"{"terraform":{"backend":["http"]}}"#, r#"{} {}"#, "{'a':1}"] {
+    for text in ["", "{", r#"{"terraform":"x"}"#, r#"{"terraform":{"backend":["http"]}}"#, r"{} {}", "{'a':1}"] {
         assert!(json::facts(text).is_err(), "{text:?}");
     }
     let deep = "[".repeat(100_000);

@@ -51,12 +51,9 @@ impl SourceKind {
         match (forced.as_deref(), scheme.as_deref()) {
             (Some("oci"), _) | (None, Some("oci")) => oci(rest),
             (Some("git"), _) | (None, Some("ssh" | "git")) => Self::Git,
-            (Some("http" | "https"), _) => Self::Http,
-            (Some(_), _) => Self::Other,
-            (None, Some("http" | "https")) => Self::Http,
-            (None, Some(_)) => Self::Other,
+            (Some("http" | "https"), _) | (None, Some("http" | "https")) => Self::Http,
             (None, None) if is_git_shorthand(rest) => Self::Git,
-            (None, None) => Self::Other,
+            _ => Self::Other,
         }
     }
 

@@ -127,6 +127,13 @@ impl Child {
         Ok(())
     }
 
+    /// Leaves it running for good; gives its process id.
+    pub fn keep(self) -> u32 {
+        let pid = self.pid();
+        std::mem::forget(self);
+        pid
+    }
+
     /// SIGTERM, waits, and SIGKILL when that did not help.
     pub fn stop(&mut self) -> Outcome<ExitStatus> {
         self.signal(Signal::TERM)?;

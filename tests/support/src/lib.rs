@@ -9,6 +9,9 @@ pub mod failure;
 /// Programs in the background: started with a log file, stopped by process id when dropped.
 pub mod child;
 
+/// What an interrupted quickstart or test has left in temporary directories.
+pub mod leftovers;
+
 /// A private certificate authority and the certificates that it signs.
 pub mod certificate;
 

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::canary::Canary;
 use crate::child::{Child, Finished, command, run, run_with_input, tail, variable};
 use crate::failure::{During as _, Failure, Outcome};
+use crate::leftovers;
 use crate::search::Search;
 
 /// How long the server may take until it has written its address.
@@ -54,7 +55,7 @@ impl Stack {
             let path = directory.join(name);
             fs::create_dir_all(&path).during(path.display())?;
         }
-        let secret_root = tempfile::Builder::new().prefix("nigari-test-").tempdir_in("/dev/shm").ok();
+        let secret_root = leftovers::directory_in(Path::new("/dev/shm")).ok();
         let (directory, url) = (directory.to_owned(), String::new());
         let mut stack = Self { programs, directory, secret_root, url, server: None, agent: None };
         stack.start_server(&[])?;
@@ -80,8 +81,11 @@ impl Stack {
     /// Starts the agent with more arguments.
     pub fn start_agent(&mut self, more: &[&str]) -> Outcome<()> {
         let mut agent = self.plain_command();
-        agent.args(["agent", "start", "--server", &self.url, "--join-token-file"]);
-        agent.arg(self.directory.join("server/join.token"));
+        agent.args(["agent", "start", "--join-token-file"]).arg(self.directory.join("server/join.token"));
+        // Somebody else's door to the server takes the place of ours.
+        if !more.contains(&"--server") {
+            agent.args(["--server", &self.url]);
+        }
         agent.arg("--state-dir").arg(self.directory.join("agent"));
         agent.arg("--run-root").arg(self.run_root()).arg("--tofu").arg(&self.programs.tofu);
         if let Some(secret_root) = &self.secret_root {
@@ -169,6 +173,13 @@ impl Stack {
             search.process(child.pid());
         }
         search
+    }
+
+    /// Leaves server and agent running for good; gives their process ids and the secret directory.
+    pub fn keep(mut self) -> Outcome<(Vec<u32>, Option<PathBuf>)> {
+        let children = [self.server.take(), self.agent.take()].into_iter().flatten();
+        let processes = children.map(Child::keep).collect();
+        Ok((processes, self.secret_root.take().map(leftovers::keep).transpose()?))
     }
 
     /// Stops the agent, then the server; each as systemd would.

@@ -60,6 +60,16 @@ pub const PROVIDER_TIME: Tool = Tool {
     fits: Path::is_file,
 };
 
+/// The signer of bearer tokens beside a registry; a program of ours, in Go for its TLS and signatures.
+pub const TOKEN_SIGNER: Tool = Tool {
+    name: "token-signer",
+    directory: "token-signer-1.0.0",
+    package: ".",
+    link: "-s -w",
+    packages: 200,
+    fits: Path::is_file,
+};
+
 /// How far a build is. `go build` itself says nothing; this is read from its list of packages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {

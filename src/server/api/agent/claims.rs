@@ -14,9 +14,9 @@ use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, 
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::Protected;
 use crate::server::queue::{Event, Topic};
+use crate::server::store::configurations;
 use crate::server::store::runs::claims::{self, Claimant, Taken};
 use crate::server::store::runs::{RunRecord, settle, watch};
-use crate::server::store::configurations;
 use crate::server::wake::Waiter;
 
 /// `POST agent/claims`.
@@ -63,13 +63,8 @@ async fn hold_drained(state: &ServerState, actor: &SessionActor, end: BootInstan
 }
 
 async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> Result<Option<Claim>, ApiError> {
-    let claimant = Claimant {
-        agent: actor.agent,
-        pool: actor.pool,
-        claim,
-        now: state.clock.now(),
-        terms: state.lease_terms(),
-    };
+    let claimant =
+        Claimant { agent: actor.agent, pool: actor.pool, claim, now: state.clock.now(), terms: state.lease_terms() };
     if !claims::worth_trying(&mut *state.store.read().await?, &claimant).await? {
         return Ok(None);
     }

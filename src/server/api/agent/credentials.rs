@@ -13,9 +13,9 @@ use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
 use crate::server::audit::particulars::ReleasedSecret;
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{AgentLease, Protected};
-use crate::server::store::integrations::{self, IntegrationRow};
+use crate::server::store::registry_integrations::{self, IntegrationRow};
 use crate::server::store::runs::{RunRecord, settle};
-use crate::server::vault::Sealed;
+use crate::server::vault::{Context, Sealed};
 
 /// `POST agent/runs/{run}/credentials`.
 pub(super) async fn release(
@@ -31,7 +31,7 @@ pub(super) async fn release(
     let lease = lease(&record, epoch, now);
     check(&record, &lease, &request)?;
     let (exported, withheld): (Vec<_>, Vec<_>) =
-        integrations::list(&mut transaction).await?.into_iter().partition(|row| reason(row).is_none());
+        registry_integrations::list(&mut transaction).await?.into_iter().partition(|row| reason(row).is_none());
     let particulars = Particulars::CredentialsRelease {
         run,
         epoch,
@@ -86,7 +86,7 @@ fn released(row: &IntegrationRow) -> ReleasedSecret {
 
 fn open(state: &ServerState, lease: &AgentLease, row: IntegrationRow) -> Result<RegistryCredential, ApiError> {
     let permit = lease.open(Protected::RegistrySecret)?;
-    let secret = state.vault.open(&permit, &row.context(), &Sealed::from_bytes(row.secret.clone()))?;
+    let secret = state.vault.open(&permit, &context(&row), &Sealed::from_bytes(row.secret.clone()))?;
     Ok(RegistryCredential {
         integration: row.id,
         name: row.name,
@@ -95,4 +95,9 @@ fn open(state: &ServerState, lease: &AgentLease, row: IntegrationRow) -> Result<
         secret,
         ca_pem: row.ca_pem,
     })
+}
+
+fn context(row: &IntegrationRow) -> Context {
+    let context = Context::new(Protected::RegistrySecret, &row.id, row.secret_version, "secret");
+    context.sent_to(&row.address, &row.username, row.ca_pem.as_deref())
 }

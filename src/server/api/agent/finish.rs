@@ -100,8 +100,7 @@ async fn take(
     let goes_on = report.phase == Phase::Plan && record.standing.state == RunState::Applying;
     let (next, word) = if goes_on { (NextAction::ApplyNow, "apply_now") } else { (NextAction::Done, "done") };
     topics.extend(keep(transaction, report, word, false).await?);
-    let particulars =
-        Particulars::RunFinish { phase: report.phase, epoch: report.epoch, state: record.standing.state };
+    let particulars = Particulars::RunFinish { phase: report.phase, epoch: report.epoch, state: record.standing.state };
     audit::record(transaction, report.now, &actor.actor(), &record.id, &particulars).await?;
     Ok((next, topics))
 }

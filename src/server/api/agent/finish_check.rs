@@ -47,7 +47,10 @@ pub(super) fn check_artifact(finish: &Finish, record: &RunRecord) -> Result<(), 
         return Err(ApiError::invalid("artifact_digest", text));
     }
     if record.standing.artifact && finish.outcome == Outcome::Planned && finish.run_directory.is_none() {
-        return Err(ApiError::invalid("run_directory", "missing; hint: a plan is applied in the directory it was made in"));
+        return Err(ApiError::invalid(
+            "run_directory",
+            "missing; hint: a plan is applied in the directory it was made in",
+        ));
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use crate::protocol::run::{Phase, RunState, Step};
 use crate::server::api::{ApiError, SessionActor};
 use crate::server::policy::{AgentLease, ReleaseRefused};
 use crate::server::queue::{LeaseTerms, Verdict};
-use crate::server::store::runs::{self, RunRecord};
 use crate::server::store::AnyConnection;
+use crate::server::store::runs::{self, RunRecord};
 
 /// A run that the agent may know of.
 pub(super) async fn known(

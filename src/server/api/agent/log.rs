@@ -18,8 +18,8 @@ use crate::server::api::headers::{self, Epoch};
 use crate::server::api::{ApiError, Code, Path, ServerState, SessionActor, read_body};
 use crate::server::policy::{Permit, Protected};
 use crate::server::queue::Topic;
-use crate::server::store::blobs::{self, BlobHead, CHUNK_BYTES, SealedChunk};
 use crate::server::store::WriteTransaction;
+use crate::server::store::blobs::{self, BlobHead, CHUNK_BYTES, SealedChunk};
 use crate::server::store::runs::logs;
 use crate::server::vault::{DataKey, Sealed};
 

@@ -80,7 +80,8 @@ async fn may_write(
         Some(held) if held.lock.id == lock && held.run == Some((run, epoch)) => Ok(record),
         Some(held) => Err(state_version::locked(&held)),
         None => {
-            let text = "the run does not hold the state's lock any more; hint: `nigari state push` can store what it has";
+            let text =
+                "the run does not hold the state's lock any more; hint: `nigari state push` can store what it has";
             Err(ApiError::new(Code::Conflict, text))
         }
     }

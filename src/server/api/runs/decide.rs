@@ -27,7 +27,8 @@ pub(super) async fn approve(
         && approval.artifact_digest.is_some()
         && approval.artifact_digest != record.artifact_digest
     {
-        let text = "what waits for approval is not what you approve: its digest is another; hint: look at the plan again";
+        let text =
+            "what waits for approval is not what you approve: its digest is another; hint: look at the plan again";
         return Err(ApiError::new(Code::Conflict, text));
     }
     record.approved_by = Some(actor.name.clone());

@@ -5,7 +5,6 @@ use sqlx::AnyConnection;
 use super::{RunRecord, row};
 use crate::protocol::id::WorkspaceId;
 use crate::protocol::run::RunState;
-use crate::server::store::row::Columns;
 use crate::server::store::transaction::sql;
 use crate::server::store::{During, StoreError};
 
@@ -42,18 +41,4 @@ pub async fn page(connection: &mut AnyConnection, filter: &Filter) -> Result<Vec
     .iter()
     .map(RunRecord::read)
     .collect()
-}
-
-/// The workspace of this id or name.
-///
-/// # Errors
-/// When the database fails.
-pub async fn workspace(connection: &mut AnyConnection, text: &str) -> Result<Option<WorkspaceId>, StoreError> {
-    sql("SELECT id FROM workspaces WHERE id = $1 OR name = $1")
-        .bind(text.to_owned())
-        .fetch_optional(connection)
-        .await
-        .during("find a workspace")?
-        .map(|row| row.parsed("id"))
-        .transpose()
 }

@@ -43,13 +43,14 @@ pub async fn insert(
     tx: &mut WriteTransaction,
     new: &NewRunRecord,
 ) -> Result<Option<(RunRecord, Vec<Topic>)>, StoreError> {
-    let workspace = sql("SELECT w.active_run_id, w.auto_apply FROM workspaces w JOIN configurations c ON c.workspace_id = w.id \
+    let workspace =
+        sql("SELECT w.active_run_id, w.auto_apply FROM workspaces w JOIN configurations c ON c.workspace_id = w.id \
          WHERE w.id = $1 AND c.id = $2")
-    .bind(new.workspace.to_string())
-    .bind(new.configuration.to_string())
-    .fetch_optional(&mut **tx)
-    .await
-    .during("read a run's workspace")?;
+        .bind(new.workspace.to_string())
+        .bind(new.configuration.to_string())
+        .fetch_optional(&mut **tx)
+        .await
+        .during("read a run's workspace")?;
     let Some(workspace) = workspace else { return Ok(None) };
     let occupied = workspace.value::<Option<String>>("active_run_id")?.is_some();
     let auto_apply = new.auto_apply.map_or_else(|| workspace.switch("auto_apply"), Ok)?;

@@ -4,6 +4,8 @@
 //! process of the same program over the same files, on a Unix socket in a private directory (the operator's door), so
 //! that this package needs no TLS of its own and no password is ever in our hands on the wire.
 
+mod signer;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,25 +17,14 @@ use crate::child::{Child, command, random_hex};
 use crate::failure::{During as _, Failure, Outcome};
 use crate::http::{Answer, Request};
 use crate::module::{EMPTY, MANIFEST, Package, digest};
+use signer::Signer;
 
 /// How long the registry may take until it listens.
 const START: Duration = Duration::from_secs(30);
+/// What clients may call it. All are loopback; Go programs use a proxy for the second alone.
+const NAMES: [&str; 4] = ["localhost", "registry.localhost", "127.0.0.1", "::1"];
 /// bcrypt's lowest cost: these passwords live for minutes, and each pull checks several.
 const COST: u32 = 4;
-
-/// How the registry wants to be convinced.
-#[derive(Debug)]
-pub enum Authentication {
-    /// User and password in each request, from an htpasswd file.
-    Basic,
-    /// A bearer token that somebody else signs (distribution's `auth.token`).
-    Token {
-        /// Where clients get one: `https://localhost:PORT/token`. A name, because tofu refuses private literals.
-        realm: String,
-        /// JWK set with the signer's public key.
-        keys: PathBuf,
-    },
-}
 
 /// A running registry. Dropping it stops it; its directory is the caller's.
 #[derive(Debug)]
@@ -43,6 +34,7 @@ pub struct Registry {
     directory: PathBuf,
     port: u16,
     authority: Authority,
+    signer: Option<Signer>,
 }
 
 /// One request that the registry has answered.
@@ -57,33 +49,41 @@ pub struct Seen {
 }
 
 impl Registry {
-    /// Starts `program` with everything that it keeps in `directory`, one user, and a new authority.
+    /// Starts `program` with everything that it keeps in `directory`, one user with a password (Basic
+    /// authentication, from an htpasswd file), and a new authority.
     pub fn start(program: &Path, directory: &Path, user: &str, password: &str) -> Outcome<Self> {
-        fs::create_dir_all(directory).during(directory.display())?;
+        let authority = prepare(directory)?;
         write_password(directory, user, password)?;
-        Self::start_with(program, directory, &Authentication::Basic)
+        let authentication = json!({"htpasswd": {"realm": "test", "path": directory.join("htpasswd")}});
+        Self::listen(program, directory, authority, &authentication)
     }
 
-    /// Like [`Registry::start`], with the authentication given and no user made.
-    pub fn start_with(program: &Path, directory: &Path, authentication: &Authentication) -> Outcome<Self> {
-        fs::create_dir_all(directory).during(directory.display())?;
-        let authority = Authority::new("private authority of a test registry");
-        let leaf = authority.leaf(&["localhost", "registry.localhost", "127.0.0.1", "::1"]);
-        write(directory, "ca.pem", &authority.pem())?;
+    /// The same with bearer tokens, as Docker Hub and GitLab have them: the registry sends clients to a signer, which
+    /// asks for user and password and grants pulls.
+    pub fn start_with_tokens(programs: [&Path; 2], directory: &Path, user: &str, password: &str) -> Outcome<Self> {
+        let [program, signer] = programs;
+        let authority = prepare(directory)?;
+        let signer = Signer::start(signer, directory, &authority, [user, password])?;
+        let authentication = json!({"token": {
+            "realm": signer.realm(), "service": "test", "issuer": "test",
+            "jwks": signer.keys_file(), "signingalgorithms": ["ES256"],
+        }});
+        let mut registry = Self::listen(program, directory, authority, &authentication)?;
+        registry.signer = Some(signer);
+        Ok(registry)
+    }
+
+    fn listen(program: &Path, directory: &Path, authority: Authority, authentication: &Value) -> Outcome<Self> {
+        let leaf = authority.leaf(&NAMES);
         let certificate = write(directory, "certificate.pem", &leaf.certificate)?;
         let key = write(directory, "key.pem", &leaf.key)?;
         let mut settings = settings(directory);
         settings["http"] = json!({"addr": "127.0.0.1:0", "tls": {"certificate": certificate, "key": key}});
-        settings["auth"] = match authentication {
-            Authentication::Basic => json!({"htpasswd": {"realm": "test", "path": directory.join("htpasswd")}}),
-            Authentication::Token { realm, keys } => json!({"token": {
-                "realm": realm, "service": "test", "issuer": "test", "jwks": keys, "signingalgorithms": ["ES256"],
-            }}),
-        };
+        settings["auth"] = authentication.clone();
         let mut child = serve(program, directory, "registry", &settings)?;
-        let line = child.wait_for_line("listening on ", START)?;
-        let port = port_in(&line).ok_or_else(|| Failure::new(format!("registry: no port in {line:?}")))?;
-        Ok(Self { child, program: program.to_owned(), directory: directory.to_owned(), port, authority })
+        let port = port_in(&child.wait_for_line("listening on ", START)?)?;
+        let (program, directory) = (program.to_owned(), directory.to_owned());
+        Ok(Self { child, program, directory, port, authority, signer: None })
     }
 
     /// `localhost:PORT`, as module sources and integrations name it.
@@ -113,7 +113,10 @@ impl Registry {
 
     /// From now on `user` with `password` is the only one who is let in. The registry notices by itself.
     pub fn set_password(&self, user: &str, password: &str) -> Outcome<()> {
-        write_password(&self.directory, user, password)
+        match &self.signer {
+            Some(signer) => signer.set_password(user, password),
+            None => write_password(&self.directory, user, password),
+        }
     }
 
     /// Puts a module in, under `repository:tag`; the manifest's digest comes back.
@@ -140,10 +143,29 @@ impl Registry {
         self.child.log().lines().filter_map(seen).collect()
     }
 
+    /// What the signer of tokens has answered so far; nothing where there is none.
+    pub fn token_requests(&self) -> Vec<Seen> {
+        self.signer.as_ref().map(|signer| signer.log().lines().filter_map(seen).collect()).unwrap_or_default()
+    }
+
+    /// Leaves it running for good; gives the process ids.
+    pub fn keep(self) -> Vec<u32> {
+        let signer = self.signer.map(Signer::keep);
+        [self.child.keep()].into_iter().chain(signer).collect()
+    }
+
     /// Stops it; the next pull finds nobody.
     pub fn stop(&mut self) -> Outcome<()> {
         self.child.stop().map(drop)
     }
+}
+
+/// Makes the directory and a new authority, whose certificate is `ca.pem` in it.
+fn prepare(directory: &Path) -> Outcome<Authority> {
+    fs::create_dir_all(directory).during(directory.display())?;
+    let authority = Authority::new("private authority of a test registry");
+    write(directory, "ca.pem", &authority.pem())?;
+    Ok(authority)
 }
 
 /// What both processes have in common. JSON, because that is YAML too.
@@ -201,10 +223,10 @@ fn write(directory: &Path, name: &str, text: &str) -> Outcome<PathBuf> {
 }
 
 /// The port in `listening on 127.0.0.1:43210, tls`.
-fn port_in(line: &str) -> Option<u16> {
-    let rest = &line[line.find("listening on ")?..];
-    let digits: String = rest[rest.find("127.0.0.1:")? + 10..].chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+fn port_in(line: &str) -> Outcome<u16> {
+    let rest = line.split_once("127.0.0.1:").map_or("", |(_, rest)| rest);
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().during(format_args!("no port in {line:?}"))
 }
 
 /// One line of the log, if it is of the access log: `… "GET /v2/ HTTP/2.0" 401 …`.
@@ -217,55 +239,4 @@ fn seen(line: &str) -> Option<Seen> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Package, Registry};
-    use crate::child::{Finished, command, run};
-    use crate::require;
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use std::fs;
-    use std::path::Path;
-
-    /// `tofu init` by hand, with the credential in the way that OpenTofu reads.
-    fn init(tofu: &Path, registry: &Registry, directory: &Path, password: &str) -> Finished {
-        let auth = STANDARD.encode(format!("someone:{password}"));
-        let docker = directory.join("config.json");
-        fs::write(&docker, format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{auth}\"}}}}}}", registry.host())).unwrap();
-        let settings = directory.join("tofu.tfrc");
-        let text = format!("oci_default_credentials {{\n  docker_style_config_files = [{docker:?}]\n}}\n");
-        fs::write(&settings, text).unwrap();
-        let source = format!("oci://{}/team/greeting?tag=1.0.0", registry.host());
-        let configuration = directory.join("configuration");
-        let _ = fs::remove_dir_all(&configuration);
-        fs::create_dir(&configuration).unwrap();
-        let main = format!("module \"greeting\" {{\n  source = {source:?}\n  name = \"all\"\n}}\n");
-        fs::write(configuration.join("main.tf"), main).unwrap();
-        let mut command = command(tofu);
-        command.args(["init", "-no-color"]).current_dir(configuration).env_clear();
-        command.env("TF_CLI_CONFIG_FILE", settings).env("SSL_CERT_FILE", registry.ca_file()).env("HOME", directory);
-        run(command).unwrap()
-    }
-
-    #[test]
-    fn tofu_pulls_a_pushed_module_with_the_right_password_alone() {
-        let (Some(tofu), Some(program)) = (require::tofu(), require::registry()) else { return };
-        let directory = tempfile::tempdir().unwrap();
-        let mut registry =
-            Registry::start(&program, &directory.path().join("registry"), "someone", "first~pass").unwrap();
-        registry.push("team/greeting", "1.0.0", &Package::greeting()).unwrap();
-
-        let wrong = init(&tofu, &registry, directory.path(), "wrong");
-        assert!(wrong.code == Some(1) && wrong.err.contains("401"), "{wrong:?}");
-        init(&tofu, &registry, directory.path(), "first~pass").succeeded().unwrap();
-
-        registry.set_password("someone", "second+pass").unwrap();
-        assert_eq!(init(&tofu, &registry, directory.path(), "first~pass").code, Some(1));
-        init(&tofu, &registry, directory.path(), "second+pass").succeeded().unwrap();
-
-        let seen = registry.requests();
-        assert!(seen.iter().any(|request| request.status == 200 && request.target.contains("/blobs/")), "{seen:?}");
-        assert!(seen.iter().any(|request| request.status == 401), "{seen:?}");
-        registry.stop().unwrap();
-        assert_eq!(init(&tofu, &registry, directory.path(), "second+pass").code, Some(1));
-    }
-}
+mod tests;

@@ -1,0 +1,87 @@
+//! Agents and their pools, as people see them.
+
+use axum::extract::State;
+
+use super::authentication::UserActor;
+use super::extract::{Json, Path};
+use super::problem::{ApiError, Code};
+use super::routes::{Audience, Routes};
+use super::state::ServerState;
+use crate::protocol::api::{Agent, AgentPool, AgentStatus, List};
+use crate::protocol::id::{AgentId, RunId};
+use crate::server::audit::{self, Particulars};
+use crate::server::policy::Permission;
+use crate::server::queue::Topic;
+use crate::server::store::agents::{self, AgentRow};
+
+/// `agents` and `agent-pools`.
+pub(super) fn routes() -> Routes {
+    Routes::new(Audience::User).get("/agents", list).post("/agents/{agent}/drain", drain).get("/agent-pools", pools)
+}
+
+async fn list(user: UserActor, State(state): State<ServerState>) -> Result<Json<List<Agent>>, ApiError> {
+    user.allow(Permission::AgentRead)?;
+    let mut connection = state.store.read().await?;
+    let pools = agents::pools(&mut connection).await?;
+    let rows = agents::list(&mut connection).await?;
+    let items = rows.into_iter().map(|row| show(&state, row, &pools, Vec::new())).collect();
+    Ok(Json(List { items, next: None }))
+}
+
+fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], runs: Vec<RunId>) -> Agent {
+    let heard = state.presence.agent_last_seen(row.id).unwrap_or(row.last_seen_at).max(row.last_seen_at);
+    // A long poll is held for a while and tells nothing meanwhile; what was written down may be a minute old.
+    let patience = state.settings.lease + state.settings.hold + std::time::Duration::from_mins(1);
+    let silence = state.clock.now().saturating_sub(heard);
+    let online = i64::try_from(patience.as_micros()).is_ok_and(|patience| silence <= patience);
+    let status = match (online, row.draining) {
+        (false, _) => AgentStatus::Offline,
+        (true, true) => AgentStatus::Draining,
+        (true, false) => AgentStatus::Online,
+    };
+    let pool = pools.iter().find(|pool| pool.id == row.pool_id).map(|pool| pool.name.clone());
+    Agent {
+        id: row.id,
+        name: row.name,
+        pool: pool.unwrap_or_default(),
+        status,
+        version: row.version,
+        tofu_version: row.tofu_version,
+        concurrency: u32::try_from(row.concurrency).unwrap_or(u32::MAX),
+        joined_at: row.joined_at,
+        last_seen_at: heard,
+        runs,
+    }
+}
+
+async fn drain(
+    user: UserActor,
+    State(state): State<ServerState>,
+    Path(name): Path<String>,
+) -> Result<Json<Agent>, ApiError> {
+    user.allow(Permission::AgentWrite)?;
+    let mut transaction = state.store.begin_write().await?;
+    let rows = agents::list(&mut transaction).await?;
+    let id: Option<AgentId> = name.parse().ok();
+    let mut found = rows.into_iter().filter(|row| id.map_or(row.name == name, |id| row.id == id));
+    let mut row = found.next().ok_or_else(|| ApiError::not_found("agent", &name))?;
+    if found.next().is_some() {
+        return Err(ApiError::new(Code::Conflict, "several agents have this name; hint: give the id of one"));
+    }
+    let pools = agents::pools(&mut transaction).await?;
+    if !row.draining {
+        row.draining = true;
+        agents::set_draining(&mut transaction, row.id, true).await?;
+        let particulars = Particulars::AgentDrain { name: row.name.clone() };
+        audit::record(&mut transaction, state.clock.now(), &user.actor(), &row.id, &particulars).await?;
+        transaction.commit().await?;
+        state.wake.wake(Topic::Agent(row.id));
+    }
+    Ok(Json(show(&state, row, &pools, Vec::new())))
+}
+
+async fn pools(user: UserActor, State(state): State<ServerState>) -> Result<Json<List<AgentPool>>, ApiError> {
+    user.allow(Permission::AgentRead)?;
+    let items = agents::pools(&mut *state.store.read().await?).await?;
+    Ok(Json(List { items, next: None }))
+}

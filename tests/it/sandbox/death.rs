@@ -1,0 +1,142 @@
+//! Somebody is killed: agent, launcher, or both in turn.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nigari::process::tree;
+use nigari::sandbox::{Launch, WhenAgentDies};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Place, SOON, agent_process, loops, wait_until};
+
+/// Starts things that do not want to die: in sessions of their own, double-forked, deaf to signals.
+const STUBBORN: &str = "trap '' INT TERM HUP; setsid sleep 600 & (setsid sh -c 'trap \"\" TERM; sleep 600 & sleep 600' &) ; \
+                        test \"$(cat $SECRETS/docker/config.json)\" = canary-7f3a9c && touch ready; sleep 600";
+
+fn nothing_is_left_soon(place: &Place, since: Instant) -> Duration {
+    loop {
+        let (alive, secrets) = (place.alive(), place.secrets_left());
+        let took = since.elapsed();
+        if alive.is_empty() && secrets.is_empty() {
+            return took;
+        }
+        assert!(took < SOON, "after {took:?} there are alive {alive:?}, secrets {secrets:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A different pause each time, up to `most_ms`.
+fn random_pause(most_ms: u64) {
+    let random = uuid::Uuid::new_v4().as_u64_pair().0;
+    std::thread::sleep(Duration::from_micros(random % (most_ms * 1000)));
+}
+
+fn launcher_of(place: &Place) -> Pid {
+    let pid: i32 = fs::read_to_string(place.path("started")).unwrap().parse().unwrap();
+    Pid::from_raw(tree::look_up(Pid::from_raw(pid).unwrap()).unwrap().parent).unwrap()
+}
+
+#[test]
+fn nothing_survives_a_killed_agent() {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..loops(20) {
+        let place = Place::new();
+        let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
+        wait_until("the step is ready", || place.path("ready").exists());
+        random_pause(20);
+        agent.signal(Signal::KILL).unwrap();
+        let killed = Instant::now();
+        agent.wait().unwrap();
+        slowest = slowest.max(nothing_is_left_soon(&place, killed));
+    }
+    println!("slowest: {slowest:?}");
+}
+
+#[test]
+fn nothing_survives_an_agent_killed_at_any_moment_of_a_start() {
+    for _ in 0..loops(20) {
+        let place = Place::new();
+        let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
+        random_pause(60);
+        agent.signal(Signal::KILL).unwrap();
+        agent.wait().unwrap();
+        // A launcher that had just been forked may still be about to begin.
+        std::thread::sleep(Duration::from_millis(100));
+        nothing_is_left_soon(&place, Instant::now());
+    }
+}
+
+fn interruptible(place: &Place, script: &str, wait: Duration) -> Launch {
+    let mut launch = place.shell_with_secret(script);
+    launch.when_agent_dies = WhenAgentDies::Interrupt { wait };
+    launch
+}
+
+#[test]
+fn an_interruptible_step_writes_its_state_after_the_agent_was_killed() {
+    for _ in 0..loops(5) {
+        let place = Place::new();
+        // More than a pipe holds, before and after: a broken or a full pipe would show.
+        let script = "stop() { sleep 0.2; test -e $SECRETS && touch secret-was-there; \
+                        head -c 3000000 /dev/zero && head -c 3000000 /dev/zero >&2 && echo state > state; exit 0; }; \
+                      trap stop INT; touch ready; while :; do echo line; sleep 0.02; done";
+        let agent = agent_process::start(interruptible(&place, script, Duration::from_mins(10)), place.run.path());
+        wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+        let launcher = launcher_of(&place);
+        agent.signal(Signal::KILL).unwrap();
+        agent.wait().unwrap();
+        wait_until("the state is written", || place.path("state").exists());
+        wait_until("the launcher is gone", || tree::look_up(launcher).is_none_or(|process| process.is_zombie));
+        assert!(!place.path("secret-was-there").exists());
+        assert!(place.alive().is_empty() && place.secrets_left().is_empty());
+    }
+}
+
+#[test]
+fn a_step_that_does_not_listen_is_interrupted_again_when_its_time_is_over() {
+    let place = Place::new();
+    let script = "n=0; trap 'n=$((n+1)); echo $n > interrupts; [ $n = 2 ] && exit 0' INT; touch ready; while :; do sleep 0.02; done";
+    let agent = agent_process::start(interruptible(&place, script, Duration::from_secs(1)), place.run.path());
+    wait_until("the step is ready", || place.path("ready").exists());
+    agent.signal(Signal::KILL).unwrap();
+    agent.wait().unwrap();
+    wait_until("the second interrupt came", || {
+        fs::read_to_string(place.path("interrupts")).is_ok_and(|interrupts| interrupts == "2\n")
+    });
+    nothing_is_left_soon(&place, Instant::now());
+}
+
+#[test]
+fn the_agent_kills_and_wipes_when_its_launcher_was_killed() {
+    for _ in 0..loops(10) {
+        let place = Place::new();
+        let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
+        wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+        random_pause(20);
+        kill_process(launcher_of(&place), Signal::KILL).unwrap();
+        let killed = Instant::now();
+        nothing_is_left_soon(&place, killed);
+        wait_until("the agent has an end", || place.path("ended").exists());
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("exit: Signal(9)") && end.contains("launcher_lost: true"), "{end}");
+        assert!(end.contains("by: Agent") && end.contains("survivors: 0"), "{end}");
+        // The status of the agent's other child was not taken by the reaper.
+        assert!(end.ends_with("other: exit code 42"), "{end}");
+        assert!(agent.wait().unwrap().is_success());
+    }
+}
+
+#[test]
+fn an_agent_that_finds_a_link_in_place_of_the_secrets_does_not_call_them_wiped() {
+    let place = Place::new();
+    let launch =
+        place.shell_with_secret("mv $SECRETS $SECRETS-moved && ln -s $PWD $SECRETS && touch ready keep; sleep 600");
+    let agent = agent_process::start(launch, place.run.path());
+    wait_until("the step is ready", || place.path("keep").exists() && place.path("started").exists());
+    kill_process(launcher_of(&place), Signal::KILL).unwrap();
+    wait_until("the agent has an end", || place.path("ended").exists());
+    let end = fs::read_to_string(place.path("ended")).unwrap();
+    assert!(end.starts_with("Err(WipeUnverified"), "{end}");
+    assert!(place.path("keep").exists(), "the link was followed");
+    agent.wait().unwrap();
+}
