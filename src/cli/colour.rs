@@ -28,18 +28,16 @@ impl Stripper {
         let mut text = Vec::with_capacity(piece.len());
         for &byte in piece {
             self.state = match (self.state, byte) {
-                (State::Text | State::Escape, 0x1b) => State::Escape,
-                (State::Text, _) => {
+                (State::Text, byte) if byte != 0x1b => {
                     text.push(byte);
                     State::Text
                 }
-                (State::Escape, b'[') => State::Control,
-                (State::Escape, b']') => State::Command,
-                (State::Control, 0x20..=0x3f) => State::Control,
-                (State::Command, 0x07) | (State::CommandEscape, b'\\') => State::Text,
+                (State::Text | State::Escape, 0x1b) => State::Escape,
+                (State::Escape, b'[') | (State::Control, 0x20..=0x3f) => State::Control,
                 (State::Command, 0x1b) => State::CommandEscape,
-                (State::Command | State::CommandEscape, _) => State::Command,
-                (State::Escape | State::Control, _) => State::Text,
+                (State::Command, 0x07) | (State::CommandEscape, b'\\') => State::Text,
+                (State::Escape, b']') | (State::Command | State::CommandEscape, _) => State::Command,
+                (State::Text | State::Escape | State::Control, _) => State::Text,
             };
         }
         text

@@ -83,31 +83,43 @@ impl CommandError {
         Self::Usage { message: message.into(), hint: hint.into() }
     }
 
+    /// The end of a server or an agent, with everything that its error's sources say.
+    pub(super) fn service(error: &(dyn Error + 'static), status: ExitStatus) -> Self {
+        let (message, hint) = match error.to_string().split_once("; hint: ") {
+            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+            None => (error.to_string(), None),
+        };
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let message = causes.fold(message, |text, cause| format!("{text}: {cause}"));
+        Self::Service { message, hint, status }
+    }
+
     /// A refusal of our own.
     pub(super) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { message: message.into(), hint: hint.into() }
     }
 
-    /// What a person can do about it.
-    pub(super) fn hint(&self) -> Option<String> {
+    /// What a person can do about it, where the message does not say it already.
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
             Self::Service { hint, .. } => hint.clone(),
-            Self::Client(error) => error.hint(),
             Self::Pack(error) => error.hint(),
             Self::SecretFile(error) => error.hint(),
-            Self::Settings(_) | Self::Io { .. } | Self::Json(_) | Self::Output(_) => None,
+            Self::Client(_) | Self::Settings(_) | Self::Io { .. } | Self::Json(_) | Self::Output(_) => None,
         }
     }
 
-    /// Everything that a person is told: `error: …`, its sources, `hint: …`.
+    /// Everything that a person is told: `error: …`, its sources, and `hint: …` on a line of its own.
     pub(super) fn describe(&self) -> String {
         let mut text = format!("error: {self}");
-        let mut source = self.source();
+        // The client's errors say themselves what their sources say in other words.
+        let mut source = if matches!(self, Self::Client(_)) { None } else { self.source() };
         while let Some(cause) = source {
             let _ = write!(text, ": {cause}");
             source = cause.source();
         }
+        let mut text = text.replace("; hint: ", "\nhint: ");
         if let Some(hint) = self.hint() {
             let _ = write!(text, "\nhint: {hint}");
         }

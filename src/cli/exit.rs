@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use super::error::CommandError;
-use crate::client::ClientError;
+use crate::client::{ClientError, ErrorKind};
 use crate::protocol::run::RunState;
 
 /// How the program ends.
@@ -121,8 +121,18 @@ impl From<&CommandError> for ExitStatus {
 }
 
 fn of_client(error: &ClientError) -> ExitStatus {
-    let _ = error;
-    ExitStatus::Failed
+    match error.kind() {
+        ErrorKind::Unreachable(_) | ErrorKind::Tls { .. } | ErrorKind::TimedOut | ErrorKind::NotNigari { .. } => {
+            ExitStatus::Unavailable
+        }
+        ErrorKind::Problem(problem) => match problem.status {
+            401 | 403 => ExitStatus::Refused,
+            502..=504 => ExitStatus::Unavailable,
+            _ => ExitStatus::Failed,
+        },
+        ErrorKind::Refused(_) => ExitStatus::Settings,
+        ErrorKind::Locked(_) | ErrorKind::TooLarge { .. } | ErrorKind::File(_) => ExitStatus::Failed,
+    }
 }
 
 #[cfg(test)]

@@ -44,10 +44,10 @@ pub(super) fn ask_secret(question: &str) -> Result<Secret, CommandError> {
     let answer = {
         let _quiet = Quiet::begin();
         let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map(|_| Secret::new(answer))
+        io::stdin().lock().read_line(&mut answer).map(|_| without_line_end(answer))
     };
     show("\n");
-    answer.map(without_line_end).map_err(|source| CommandError::io("cannot read the secret", source))
+    answer.map_err(|source| CommandError::io("cannot read the secret", source))
 }
 
 /// Reads a secret from standard input to its end; one line end does not belong to it.
@@ -58,7 +58,7 @@ pub(super) fn secret_from_stdin() -> Result<Secret, CommandError> {
         .take(SECRET_BYTES as u64 * 32)
         .read_to_string(&mut text)
         .map_err(|source| CommandError::io("cannot read the secret from standard input", source))?;
-    Ok(without_line_end(Secret::new(text)))
+    Ok(without_line_end(text))
 }
 
 fn show(text: &str) {

@@ -9,8 +9,9 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::error::CommandError;
-use super::table::Table;
+use super::table::{Table, printable};
 use crate::protocol::Timestamp;
+use crate::secret::Secret;
 use crate::settings::cli::no_color;
 
 /// Where a command writes.
@@ -42,9 +43,15 @@ impl Screen {
     }
 
     /// Writes data as it is.
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
     pub(super) fn bytes(self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CommandError::Output)
+    }
+
+    /// Writes a piece of a run's log: data, unless stdout is wanted for JSON.
+    pub(super) fn log(self, bytes: &[u8]) -> Result<(), CommandError> {
+        if self.json { io::stderr().lock().write_all(bytes).map_err(CommandError::Output) } else { self.bytes(bytes) }
     }
 
     /// Writes a thing as JSON, readable.
@@ -67,11 +74,27 @@ impl Screen {
             return Ok(());
         }
         let mut table = Table::new(heading);
-        items.iter().for_each(|item| table.row(row(item)));
+        for item in items {
+            table.row(row(item));
+        }
         self.data(table.render())
     }
 
+    /// Writes what is known of one thing, a line for each; what is empty is left out.
+    pub(super) fn fields(self, fields: &[(&str, String)]) -> Result<(), CommandError> {
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let line = |(name, value): &(&str, String)| format!("{name:<width$}  {}\n", printable(value));
+        let present = fields.iter().filter(|(_, value)| !value.is_empty());
+        self.data(present.map(line).collect::<String>())
+    }
+
+    /// Writes a secret as data: only for a new token, whose text is shown this once.
+    pub(super) fn secret(self, secret: &Secret) -> Result<(), CommandError> {
+        self.line(secret.expose())
+    }
+
     /// Tells the person something that is no data.
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
     pub(super) fn note(self, text: impl Display) {
         // Whoever closed stderr does not want to know.
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -90,7 +113,8 @@ impl Screen {
 
 /// A time for people: UTC, to the second.
 pub(super) fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at).map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+    jiff::Timestamp::from_microsecond(at)
+        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// A time that may be absent.

@@ -28,7 +28,8 @@ layer! {
         /// PEM file with the private CA of the server's certificate, trusted besides the host's roots
         #[arg(skip)]
         ca_file: PathBuf,
-        /// File (mode 0600) with the join token; needed until the agent has its own identity
+        /// File (mode 0600) with the join token; needed until the agent has its own identity [default: systemd
+        /// credential `join.token`]
         #[arg(long, env = "NIGARI_JOIN_TOKEN_FILE", value_name = "FILE")]
         join_token_file: PathBuf,
         /// The agent's name, for people [default: the host's name]
@@ -110,7 +111,7 @@ impl AgentSettings {
                 server,
                 patience: patience(&layer),
                 ca_file: layer.ca_file,
-                join_token_file: layer.join_token_file,
+                join_token_file: layer.join_token_file.or_else(|| environment::credential("join.token")),
                 name: layer.name.unwrap_or_else(environment::host_name),
                 concurrency: layer.concurrency.and_then(NonZeroU32::new).unwrap_or(DEFAULT_CONCURRENCY),
                 run_root: absolute(layer.run_root.unwrap_or_else(|| state_directory.join("runs"))),

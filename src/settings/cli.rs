@@ -2,6 +2,7 @@
 //!
 //! Rule: a token is in a file of its own (mode 0600), never in a flag, a variable or the context itself.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub struct Context {
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(next_help_heading = "Server")]
+#[command(next_help_heading = "Options of every command")]
 pub struct ContextLayer {
     /// URL of the server: https, or plain http on loopback
     #[arg(long, global = true, env = "NIGARI_SERVER", value_name = "URL")]
@@ -130,12 +131,12 @@ pub fn server_url(place: &str, text: &str) -> Result<Url, SettingsProblem> {
     if !url.username().is_empty() || url.password().is_some() {
         return problem("contains a user name or password".to_owned(), "give the token by `nigari login`");
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        return problem(format!("`{text}` has a query or fragment"), example);
+    if url.query().is_some() || url.fragment().is_some() || !matches!(url.path(), "/" | "") {
+        return problem(format!("`{text}` has a path, query or fragment"), example);
     }
     let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address == Ipv4Addr::LOCALHOST,
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };

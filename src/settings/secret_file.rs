@@ -74,7 +74,6 @@ pub fn read(path: &Path) -> Result<Secret, SecretFileError> {
         std::io::ErrorKind::InvalidData => SecretFileError::NotASecret(path.to_path_buf()),
         _ => failed(source),
     })?;
-    let text = Secret::new(text);
     if text.len() as u64 > LIMIT {
         return Err(SecretFileError::NotASecret(path.to_path_buf()));
     }
@@ -82,11 +81,15 @@ pub fn read(path: &Path) -> Result<Secret, SecretFileError> {
     if text.is_empty() { Err(SecretFileError::Empty(path.to_path_buf())) } else { Ok(text) }
 }
 
-/// The same text without one line end (`\n` or `\r\n`) at its end.
-pub fn without_line_end(text: Secret) -> Secret {
-    let exposed = text.expose();
-    let kept = exposed.strip_suffix('\n').map_or(exposed, |line| line.strip_suffix('\r').unwrap_or(line));
-    if kept.len() == exposed.len() { text } else { Secret::from(kept) }
+/// Takes over `text` without one line end (`\n` or `\r\n`) at its end.
+pub fn without_line_end(mut text: String) -> Secret {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Secret::new(text)
 }
 
 #[cfg(test)]

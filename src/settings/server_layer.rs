@@ -26,8 +26,8 @@ layer! {
         /// `$XDG_STATE_HOME/nigari/server`]
         #[arg(long, env = "NIGARI_STATE_DIR", value_name = "DIR")]
         state_dir: PathBuf,
-        /// `sqlite:FILE` or `postgres://…` without a password [default: SQLite in the state directory]
-        #[arg(long, env = "NIGARI_DATABASE_URL", value_name = "URL")]
+        /// `postgres://…` without a password [default: SQLite in the state directory]
+        #[arg(long, env = "NIGARI_DATABASE_URL", hide_env_values = true, value_name = "URL")]
         database_url: String,
         /// File (mode 0600) with the database URL, for one with a password
         #[arg(long, env = "NIGARI_DATABASE_URL_FILE", value_name = "FILE")]
@@ -123,20 +123,18 @@ fn unreadable(place: &str, error: &SecretFileError) -> SettingsProblem {
 }
 
 fn database_url(layer: &ServerLayer, settings: &mut ServerSettings) -> Checked {
-    let (place, url) = match (&layer.database_url, &layer.database_url_file) {
+    settings.database_url = match (&layer.database_url, &layer.database_url_file) {
+        (None, None) => None,
+        (Some(url), None) => {
+            check_database_url(url)?;
+            Some(Secret::new(url.clone()))
+        }
+        (None, Some(file)) => Some(secret_file::read(file).map_err(|error| unreadable("database_url_file", &error))?),
         (Some(_), Some(_)) => {
             let message = "is set together with `database_url_file`";
             return Err(SettingsProblem::new("database_url", message, "give one of the two"));
         }
-        (None, None) => return Ok(()),
-        (Some(url), None) => ("database_url", Secret::new(url.clone())),
-        (None, Some(file)) => {
-            let url = secret_file::read(file).map_err(|error| unreadable("database_url_file", &error))?;
-            ("database_url_file", url)
-        }
     };
-    check_database_url(place, &url)?;
-    settings.database_url = Some(url);
     Ok(())
 }
 
@@ -159,19 +157,18 @@ fn root_key(layer: &ServerLayer, settings: &mut ServerSettings) -> Checked {
     Ok(())
 }
 
-fn check_database_url(place: &str, url: &Secret) -> Result<(), SettingsProblem> {
-    let text = url.expose();
-    if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
-        let hint = "`sqlite:/path/to/file` or `postgres://user@host/database`";
-        return Err(SettingsProblem::new(place, "is neither SQLite nor PostgreSQL", hint));
+fn check_database_url(url: &str) -> Checked {
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        let hint = "`postgres://user@host/database`, or leave it out for SQLite in the state directory";
+        return Err(SettingsProblem::new("database_url", "is not the URL of a PostgreSQL database", hint));
     }
-    let has_password = Url::parse(text).is_ok_and(|url| {
+    let has_password = Url::parse(url).is_ok_and(|url| {
         url.password().is_some() || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password"))
     });
-    if place == "database_url" && has_password {
+    if has_password {
         let hint = "other users of this host can see flags and variables; write the URL into a file (mode 0600) and \
                     give it as `database_url_file`";
-        return Err(SettingsProblem::new(place, "contains a password", hint));
+        return Err(SettingsProblem::new("database_url", "contains a password", hint));
     }
     Ok(())
 }
@@ -249,11 +246,10 @@ mod tests {
     fn a_database_password_is_taken_from_a_file_alone() {
         let with = |url: &str| ServerLayer { database_url: Some(url.to_owned()), ..ServerLayer::default() };
         assert!(places(with("postgres://nigari@db.example/nigari")).is_empty());
-        assert!(places(with("sqlite:/tmp/nigari.db")).is_empty());
         let error = ServerSettings::load(None, with("postgres://nigari:hunter22@db/nigari")).unwrap_err().to_string();
         assert!(error.contains("database_url_file") && !error.contains("hunter22"), "{error}");
         assert_eq!(places(with("postgres://db/nigari?password=hunter22")), ["database_url"]);
-        assert_eq!(places(with("mysql://db/nigari")), ["database_url"]);
+        assert_eq!(places(with("sqlite:/tmp/nigari.db")), ["database_url"]);
         let directory = tempfile::tempdir().unwrap();
         let url = file(&directory, "url", "postgres://nigari:hunter22@db/nigari\n", 0o600);
         let settings =
