@@ -10,6 +10,8 @@ mod registry;
 mod source;
 mod server;
 mod sandbox;
+mod server;
+mod source;
 mod tofu;
 mod server;
 mod source;

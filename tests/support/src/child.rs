@@ -1,6 +1,6 @@
 //! Programs in the background: started with a log file, stopped by process id when dropped.
 //!
-//! Rule: nothing is ever stopped by name, and nothing that was started here outlives its [`Child`].
+//! Rule: nothing is ever stopped by name, and nothing that was started here outlives its [`crate::child::Child`].
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
