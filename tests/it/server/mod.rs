@@ -5,4 +5,3 @@ mod house;
 mod every_route;
 mod first_start;
 mod frame;
-mod store_contract;
