@@ -1,7 +1,9 @@
 //! The one integration target: everything here runs the built program or the library against real parts.
 
+mod configuration;
 mod dependencies;
 mod layering;
-mod source;
-mod server;
 mod sandbox;
+mod server;
+mod source;
+mod tofu;
