@@ -2,6 +2,6 @@
 
 mod dependencies;
 mod layering;
-mod source;
-mod server;
 mod sandbox;
+mod server;
+mod source;

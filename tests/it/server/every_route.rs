@@ -68,9 +68,9 @@ async fn no_route_takes_a_token_that_is_not_for_it() {
     }
     house.clock.advance(std::time::Duration::from_hours(2));
     for route in routes.list().iter().filter(|route| route.audience != Audience::Anybody) {
-        for (_, _, expired) in tokens.iter().filter(|(kind, _, expired)| {
-            route.audience.kinds().contains(kind) && !expired.is_empty()
-        }) {
+        for (_, _, expired) in
+            tokens.iter().filter(|(kind, _, expired)| route.audience.kinds().contains(kind) && !expired.is_empty())
+        {
             let answer = house.send(route.method.clone(), &filled(&route.path), expired, Some(&json!({}))).await;
             let answer = answer.expect_problem(401, "unauthorized");
             assert!(answer.field("detail").contains("expired"), "{route:?}: {answer:?}");
