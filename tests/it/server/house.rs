@@ -128,6 +128,14 @@ impl House {
         Answer { status, headers, text: response.text().await.unwrap() }
     }
 
+    /// Changes the database behind the server's back.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let mut transaction = self.state.store.begin_write().await.unwrap();
+        let statement = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
+        statement.execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
     /// For requests that the caller builds.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{API}{path}", self.origin)).bearer_auth(&self.admin)
