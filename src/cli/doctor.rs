@@ -117,7 +117,8 @@ fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
         Ok(root) => Finding::ok("secrets", format!("{} is in memory and ours alone", root.path().display())),
         Err(error) => Finding::fail("secrets", &error.to_string(), None),
     });
-    findings.push(Finding::ok("sandbox", "`process`: an own session and an empty environment, no namespaces".to_owned()));
+    findings
+        .push(Finding::ok("sandbox", "`process`: an own session and an empty environment, no namespaces".to_owned()));
 }
 
 fn tofu(program: &Path, cli_configuration: Option<&Path>, findings: &mut Vec<Finding>) {

@@ -191,7 +191,9 @@ async fn talk(command: Command, session: Session) -> Result<ExitStatus, CommandE
         Command::Audit(verb) => audit::run(verb, &session).await.map(done),
         Command::Agent(verb) => agent::run(verb, &session).await,
         Command::Whoami => login::whoami(&session).await.map(done),
-        Command::Up(_) | Command::Server(_) | Command::Version | Command::Login(_) | Command::Doctor(_) => Ok(ExitStatus::Usage),
+        Command::Up(_) | Command::Server(_) | Command::Version | Command::Login(_) | Command::Doctor(_) => {
+            Ok(ExitStatus::Usage)
+        }
     }
 }
 
