@@ -9,5 +9,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == nigari::sandbox::LAUNCHER_WORD) {
         return nigari::sandbox::launcher::main();
     }
-    ExitCode::SUCCESS
+    // An earlier one stays; there is none this early.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    nigari::cli::main()
 }

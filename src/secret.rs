@@ -35,6 +35,16 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// Whether it contains a control character (line end, NUL, …): a line end nearly always came along by copying.
+    pub fn contains_control(&self) -> bool {
+        self.0.chars().any(char::is_control)
+    }
+
+    /// Whether it contains a NUL, which no environment variable can carry.
+    pub fn contains_nul(&self) -> bool {
+        self.0.contains('\0')
+    }
+
     /// Another holder of the same text, for the few places that must hand one on and keep one.
     #[must_use]
     pub fn duplicate(&self) -> Self {

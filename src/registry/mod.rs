@@ -1,1 +1,27 @@
-//! OCI distribution client.
+//! OCI distribution client: small, and only what nigari needs: challenge, token, scope, manifest, connection test.
+//!
+//! Rule: a credential goes to the registry that it is for, and to the token service which that registry named before
+//! it saw any credential, and nowhere else: no redirect is followed, no plain HTTP is spoken, and cloud metadata
+//! addresses are never contacted.
+
+mod authorization;
+mod exchange;
+mod resolve;
+
+/// What a registry asks for: `WWW-Authenticate`.
+pub mod challenge;
+/// Whether an address and its credential work.
+pub mod connection_test;
+/// Manifests, and which of them are module packages.
+pub mod manifest;
+/// Which token services may be shown a credential.
+pub mod realm;
+/// What a token is asked for.
+pub mod scope;
+/// Tokens of a token service.
+pub mod token;
+
+pub use authorization::Authorization;
+pub use connection_test::{TestTarget, test_connection};
+pub use exchange::{Exchange, ExchangeError, Reply};
+pub use resolve::is_forbidden;

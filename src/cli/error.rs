@@ -1,0 +1,143 @@
+//! Why a command failed.
+//!
+//! Rule: what happened, then what to do next. Printing walks the chain of sources; no message carries a secret.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::io;
+
+use thiserror::Error;
+
+use super::exit::ExitStatus;
+use crate::client::ClientError;
+use crate::configuration::PackError;
+use crate::settings::secret_file::SecretFileError;
+use crate::settings::{SettingsError, SettingsProblem};
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    /// Settings or context are wrong.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A file with a secret is wrong.
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
+    /// The words do not fit together, beyond what clap can see.
+    #[error("{message}")]
+    Usage {
+        /// What.
+        message: String,
+        /// What to type instead.
+        hint: String,
+    },
+    /// The server refused, or was not reached.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The directory could not be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// A file or the terminal.
+    #[error("{operation}")]
+    Io {
+        /// What was tried, and on what.
+        operation: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// What came is not what was expected.
+    #[error("the JSON cannot be read or written")]
+    Json(#[from] serde_json::Error),
+    /// The command declines to go on.
+    #[error("{message}")]
+    Refused {
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Server or agent ended with an error.
+    #[error("{message}")]
+    Service {
+        /// What happened.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+        /// How to end.
+        status: ExitStatus,
+    },
+    /// Nobody reads what we write: no error for the one at the other end of the pipe.
+    #[error("nobody reads the output")]
+    Output(#[source] io::Error),
+}
+
+impl CommandError {
+    /// A failed operation on a file.
+    pub(super) fn io(operation: impl Into<String>, source: io::Error) -> Self {
+        Self::Io { operation: operation.into(), source }
+    }
+
+    /// Wrong words.
+    pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: hint.into() }
+    }
+
+    /// The end of a server or an agent, with everything that its error's sources say.
+    pub(super) fn service(error: &(dyn Error + 'static), status: ExitStatus) -> Self {
+        let (message, hint) = match error.to_string().split_once("; hint: ") {
+            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+            None => (error.to_string(), None),
+        };
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let message = causes.fold(message, |text, cause| format!("{text}: {cause}"));
+        Self::Service { message, hint, status }
+    }
+
+    /// The same, with `hint` where it has none.
+    pub(super) fn or_hint(mut self, more: Option<String>) -> Self {
+        if let Self::Service { hint, .. } = &mut self {
+            *hint = hint.take().or(more);
+        }
+        self
+    }
+
+    /// A refusal of our own.
+    pub(super) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused { message: message.into(), hint: hint.into() }
+    }
+
+    /// What a person can do about it, where the message does not say it already.
+    pub(super) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
+            Self::Service { hint, .. } => hint.clone(),
+            Self::Pack(error) => error.hint(),
+            Self::SecretFile(error) => error.hint(),
+            Self::Client(_) | Self::Settings(_) | Self::Io { .. } | Self::Json(_) | Self::Output(_) => None,
+        }
+    }
+
+    /// Everything that a person is told: `error: …`, its sources, and `hint: …` on a line of its own.
+    pub(super) fn describe(&self) -> String {
+        let mut text = format!("error: {self}");
+        // The client's errors say themselves what their sources say in other words.
+        let mut source = if matches!(self, Self::Client(_)) { None } else { self.source() };
+        while let Some(cause) = source {
+            let _ = write!(text, ": {cause}");
+            source = cause.source();
+        }
+        let mut text = text.replace("; hint: ", "\nhint: ");
+        if let Some(hint) = self.hint() {
+            let _ = write!(text, "\nhint: {hint}");
+        }
+        text.push('\n');
+        text
+    }
+}
+
+impl From<SettingsProblem> for CommandError {
+    fn from(problem: SettingsProblem) -> Self {
+        Self::Settings(problem.into())
+    }
+}

@@ -1,0 +1,367 @@
+//! Following a run: its log as it grows, its plan, the question whether to apply it, its end.
+//!
+//! Rule: the run belongs to the server. Ctrl-C, a lost connection or a closed terminal end the following, never the
+//! run; log and events are read from where we stand, so nothing is lost or shown twice.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+
+use super::colour::Stripper;
+use super::error::CommandError;
+use super::exit::ExitStatus;
+use super::prompt;
+use super::run_show::{failed, plan, what_next};
+use super::screen::Screen;
+use super::session::Session;
+use crate::client::{Client, ClientError};
+use crate::clock::BootInstant;
+use crate::protocol::api::{self, Run, RunEvent, RunEventKind};
+use crate::protocol::id::RunId;
+use crate::protocol::run::{Phase, RunState};
+
+/// How long the server may hold a request.
+const HOLD: Duration = Duration::from_secs(20);
+/// How long a server may be away before the following ends.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Between two tries while it is away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What happens when the plan waits for approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Approval {
+    /// Ask the person at the terminal.
+    Ask,
+    /// Leave it waiting and say how to approve.
+    Leave,
+}
+
+/// How the following ended.
+enum End {
+    /// The run rests: final, lost, or waiting for approval.
+    Rests,
+    /// The person went away.
+    Detached,
+}
+
+/// Follows a run until it rests, and tells how it ended.
+pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session) -> Result<ExitStatus, CommandError> {
+    let mut follower = Follower { session, run, after: 0, state: None, reached: None, shown: None };
+    loop {
+        if let End::Detached = follower.watch().await? {
+            return Ok(detached(run, session.screen));
+        }
+        let found = session.client.run(run).await?;
+        if found.state == RunState::AwaitingApproval && approval == Approval::Ask {
+            match follower.ask(&found).await? {
+                Answer::Approved | Answer::Overtaken => {}
+                Answer::Discarded => return Ok(ExitStatus::Canceled),
+                Answer::Detached => return Ok(detached(run, session.screen)),
+            }
+            continue;
+        }
+        tell_end(&found, session.screen)?;
+        return Ok(ExitStatus::of_run(found.state));
+    }
+}
+
+/// Writes a phase's log as far as it is.
+pub(super) async fn write_log(run: RunId, phase: Phase, session: &Session) -> Result<(), CommandError> {
+    Log::new(session, run, phase).finish().await.map(|_| ())
+}
+
+struct Follower<'a> {
+    session: &'a Session,
+    run: RunId,
+    /// Sequence of the last event that was seen.
+    after: i64,
+    /// The state that the last event told.
+    state: Option<RunState>,
+    /// The last phase that has begun.
+    reached: Option<Phase>,
+    /// The last phase whose log was shown to its end.
+    shown: Option<Phase>,
+}
+
+enum Answer {
+    Approved,
+    Discarded,
+    Detached,
+    /// Somebody else decided, or the run ended otherwise.
+    Overtaken,
+}
+
+type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, CommandError>> + 'a>>;
+
+impl Follower<'_> {
+    /// Shows log and states until the run rests.
+    async fn watch(&mut self) -> Result<End, CommandError> {
+        let session = self.session;
+        let mut events: Pending<Vec<RunEvent>> = Box::pin(events(session, self.run, self.after));
+        let mut log: Option<Pending<Log>> = self.next_log(None);
+        loop {
+            let has_log = log.is_some();
+            let reading = async {
+                match log.as_mut() {
+                    Some(log) => log.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = tokio::signal::ctrl_c() => return Ok(End::Detached),
+                read = reading => log = self.next_log(Some(read?)),
+                seen = &mut events => {
+                    for event in seen? {
+                        self.see(&event);
+                    }
+                    events = Box::pin(self::events(session, self.run, self.after));
+                    if !has_log {
+                        log = self.next_log(None);
+                    }
+                }
+            }
+            if self.rests() {
+                return self.drain(log).await.map(|()| End::Rests);
+            }
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.state.is_some_and(|state| state.is_final() || matches!(state, RunState::AwaitingApproval | RunState::Lost))
+    }
+
+    fn see(&mut self, event: &RunEvent) {
+        self.after = self.after.max(event.sequence);
+        let screen = self.session.screen;
+        match &event.kind {
+            RunEventKind::State { state } => {
+                self.state = Some(*state);
+                self.reached = self.reached.max(begun_by(*state));
+                if let Some(words) = waiting_words(*state) {
+                    screen.heading(format_args!("{}: {words}", self.run));
+                }
+            }
+            RunEventKind::CancelRequested { by, kill } => {
+                screen.note(format_args!("{by} asked to {} the run", if *kill { "kill" } else { "cancel" }));
+            }
+            RunEventKind::Step { .. } | RunEventKind::Receipt { .. } => {}
+        }
+    }
+
+    /// The next read of a log, if there is one to read now.
+    fn next_log(&mut self, read: Option<Log>) -> Option<Pending<'static, Log>> {
+        if let Some(log) = read.filter(|log| !self.is_shown(log)) {
+            return Some(Box::pin(log.read(Some(HOLD))));
+        }
+        let phase = self.next_phase()?;
+        Some(Box::pin(Log::new(self.session, self.run, phase).read(Some(HOLD))))
+    }
+
+    /// Whether that log was read to its end, which is noted.
+    fn is_shown(&mut self, log: &Log) -> bool {
+        if log.complete {
+            self.shown = Some(log.phase);
+        }
+        log.complete
+    }
+
+    /// The next phase that has begun and was not shown.
+    fn next_phase(&self) -> Option<Phase> {
+        Phase::ALL.iter().copied().find(|&phase| self.shown < Some(phase) && self.reached >= Some(phase))
+    }
+
+    /// Shows what is left of the logs when the run has come to rest.
+    async fn drain(&mut self, reading: Option<Pending<'static, Log>>) -> Result<(), CommandError> {
+        if let Some(reading) = reading {
+            // The read that waits gets what is there, or ends with its hold.
+            let log = reading.await?.finish().await?;
+            self.shown = Some(log.phase);
+        }
+        while let Some(phase) = self.next_phase() {
+            write_log(self.run, phase, self.session).await?;
+            self.shown = Some(phase);
+        }
+        Ok(())
+    }
+
+    /// Asks whether to apply; also listens for others who decide meanwhile.
+    async fn ask(&mut self, run: &Run) -> Result<Answer, CommandError> {
+        let session = self.session;
+        if let Some(summary) = &run.plan {
+            session.screen.heading(format_args!("Plan: {}", plan(summary)));
+        }
+        let answer = tokio::task::spawn_blocking(|| prompt::ask("Apply it? Only `yes` applies it: "));
+        let decided_elsewhere = async {
+            loop {
+                let seen = events(session, self.run, self.after).await?;
+                for event in &seen {
+                    self.see(event);
+                }
+                if self.state != Some(RunState::AwaitingApproval) {
+                    return Ok::<(), CommandError>(());
+                }
+            }
+        };
+        let answer = tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(Answer::Detached),
+            decided = decided_elsewhere => {
+                decided?;
+                session.screen.note("\nsomebody else has decided");
+                return Ok(Answer::Overtaken);
+            }
+            answer = answer => answer.map_err(|error| CommandError::io("asking broke off", std::io::Error::other(error)))??,
+        };
+        if answer.trim() == "yes" {
+            let approval = api::Approval { artifact_digest: run.artifact_digest.clone() };
+            session.client.approve_run(run.id, &approval).await?;
+            self.state = Some(RunState::ApplyQueued);
+            return Ok(Answer::Approved);
+        }
+        session.client.discard_run(run.id).await?;
+        session.screen.note(format_args!("{} is discarded; nothing was applied", run.id));
+        Ok(Answer::Discarded)
+    }
+}
+
+/// The phase that is under way in `state`.
+fn begun_by(state: RunState) -> Option<Phase> {
+    match state {
+        RunState::Planning => Some(Phase::Plan),
+        RunState::Applying => Some(Phase::Apply),
+        _ => None,
+    }
+}
+
+fn waiting_words(state: RunState) -> Option<&'static str> {
+    match state {
+        RunState::Pending => Some("waits for another run of its workspace"),
+        RunState::Queued => Some("waits for an agent"),
+        RunState::ApplyQueued => Some("approved; waits for an agent"),
+        RunState::Planning => Some("planning"),
+        RunState::Applying => Some("applying"),
+        _ => None,
+    }
+}
+
+/// What happened after `after`; waits while the server is away.
+async fn events(session: &Session, run: RunId, after: i64) -> Result<Vec<RunEvent>, CommandError> {
+    let list =
+        patiently(&session.client, session.screen, async |client| client.run_events(run, after, Some(HOLD)).await);
+    Ok(list.await?.items)
+}
+
+/// Repeats `call` while the server is away, at most [`PATIENCE`].
+async fn patiently<T>(
+    client: &Client,
+    screen: Screen,
+    call: impl AsyncFn(&Client) -> Result<T, ClientError>,
+) -> Result<T, CommandError> {
+    let end = BootInstant::now().after(PATIENCE);
+    let mut told = false;
+    loop {
+        match call(client).await {
+            Err(error) if error.is_retryable() && !end.remaining().is_zero() => {
+                if !told {
+                    screen.note(format_args!("{error}; trying again, the run goes on"));
+                    told = true;
+                }
+                tokio::time::sleep(error.retry_after().unwrap_or(PAUSE)).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// A phase's log, on its way to stdout.
+struct Log {
+    client: Client,
+    screen: Screen,
+    run: RunId,
+    phase: Phase,
+    offset: u64,
+    complete: bool,
+    stripper: Stripper,
+}
+
+impl Log {
+    fn new(session: &Session, run: RunId, phase: Phase) -> Self {
+        let (client, screen) = (session.client.clone(), session.screen);
+        Self { client, screen, run, phase, offset: 0, complete: false, stripper: Stripper::default() }
+    }
+
+    /// Writes what is there, or what comes within `wait`. Not cancel safe: keep the future until it is done.
+    async fn read(mut self, wait: Option<Duration>) -> Result<Self, CommandError> {
+        let (run, phase, offset) = (self.run, self.phase, self.offset);
+        let client = self.client.clone();
+        let part = patiently(&client, self.screen, async |client| client.run_log(run, phase, offset, wait).await);
+        let mut part = part.await?;
+        loop {
+            match part.bytes.chunk().await {
+                Ok(Some(chunk)) => {
+                    self.offset += chunk.len() as u64;
+                    self.write(&chunk)?;
+                }
+                Ok(None) => {
+                    self.offset = part.next_offset;
+                    self.complete = part.complete;
+                    return Ok(self);
+                }
+                // The next read goes on behind what was written.
+                Err(error) if error.is_retryable() => return Ok(self),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Writes what is there now, and then does not wait for more.
+    async fn finish(mut self) -> Result<Self, CommandError> {
+        while !self.complete {
+            let before = self.offset;
+            self = self.read(None).await?;
+            if self.offset == before {
+                break;
+            }
+        }
+        Ok(self)
+    }
+
+    fn write(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
+        if self.screen.colour {
+            self.screen.log(chunk)
+        } else {
+            let text = self.stripper.strip(chunk);
+            self.screen.log(&text)
+        }
+    }
+}
+
+fn detached(run: RunId, screen: Screen) -> ExitStatus {
+    screen.note(format_args!(
+        "\nThe run goes on without you.\n  follow it again:  nigari run logs --follow {run}\n  end it:           \
+         nigari run cancel {run}"
+    ));
+    ExitStatus::Failed
+}
+
+fn tell_end(run: &Run, screen: Screen) -> Result<(), CommandError> {
+    if screen.json {
+        screen.json(run)?;
+    }
+    let colour = match ExitStatus::of_run(run.state) {
+        ExitStatus::Ok => AnsiColor::Green,
+        ExitStatus::Changes => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    };
+    let state = screen.styled(Style::new().bold().fg_color(Some(colour.into())), run.state);
+    let summary = run.plan.as_ref().map(|summary| format!(" (plan: {})", plan(summary))).unwrap_or_default();
+    screen.note(format_args!("\n{} is {state}{summary}", run.id));
+    if let Some(failure) = &run.failure {
+        screen.note(failed(failure));
+    }
+    if let Some(next) = what_next(run) {
+        screen.note(next);
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `nigari run show`: everything that is known of a run, for the person who wonders about it.
+//!
+//! Rule: what became of the credentials is always told, in the receipt's own words.
+
+use super::error::CommandError;
+use super::screen::{Screen, time, time_or, yes_no};
+use super::session::Session;
+use super::table::printable;
+use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd};
+use crate::protocol::api::{Run, RunReceipt};
+use crate::protocol::id::RunId;
+use crate::protocol::run::RunState;
+
+/// Shows a run.
+pub(super) async fn show(id: RunId, session: &Session) -> Result<(), CommandError> {
+    let run = session.client.run(id).await?;
+    let receipts = session.client.run_receipts(id).await?;
+    let screen = session.screen;
+    if screen.json {
+        let mut value = serde_json::to_value(&run)?;
+        value["receipts"] = serde_json::to_value(&receipts)?;
+        return screen.json(&value);
+    }
+    fields(&run, screen)?;
+    steps(&run, screen)?;
+    if let Some(failure) = &run.failure {
+        screen.line("\nfailure")?;
+        screen.data(indented(&failed(failure)))?;
+    }
+    for receipt in &receipts {
+        show_receipt(receipt, screen)?;
+    }
+    if let Some(next) = what_next(&run) {
+        screen.note(format_args!("\n{next}"));
+    }
+    Ok(())
+}
+
+fn fields(run: &Run, screen: Screen) -> Result<(), CommandError> {
+    let auto = if run.auto_apply { "auto-apply" } else { "approval" };
+    screen.fields(&[
+        ("run", run.id.to_string()),
+        ("workspace", run.workspace_name.clone()),
+        ("kind", format!("{}, {auto}", run.kind)),
+        ("state", run.state.to_string()),
+        ("message", run.message.clone()),
+        ("made", format!("{} by {}", time(run.created_at), run.created_by)),
+        ("finished", time_or(run.finished_at, "")),
+        ("agent", run.agent_name.clone().unwrap_or_default()),
+        ("plan", run.plan.as_ref().map(plan).unwrap_or_default()),
+        ("digest", run.artifact_digest.clone().unwrap_or_default()),
+        ("approved by", run.approved_by.clone().unwrap_or_default()),
+        ("backend", run.backend.clone().unwrap_or_default()),
+        ("variables", "as they were when the run was made; the configuration's *.auto.tfvars win".to_owned()),
+    ])
+}
+
+fn steps(run: &Run, screen: Screen) -> Result<(), CommandError> {
+    if run.steps.is_empty() {
+        return Ok(());
+    }
+    screen.line("\nsteps")?;
+    let line = |step: &crate::protocol::api::StepRecord| {
+        format!(
+            "  {:<6} {:<6} {}  (epoch {})\n",
+            step.phase.word(),
+            step.step.word(),
+            time(step.started_at),
+            step.epoch
+        )
+    };
+    screen.data(run.steps.iter().map(line).collect::<String>())
+}
+
+fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError> {
+    let RunReceipt { phase, epoch, agent, receipt } = receipt;
+    screen.line(format_args!("\nreceipt of {phase} (epoch {epoch}, {agent})"))?;
+    let end = match receipt.end {
+        ReceiptEnd::StepOver => "the fetch step was over",
+        ReceiptEnd::StepFailed => "the fetch step failed",
+        ReceiptEnd::Canceled => "a person canceled",
+        ReceiptEnd::Killed => "it was killed",
+        ReceiptEnd::Swept => "a sweep found the rest",
+    };
+    let wiped = format!("{}, verified by {}", yes_no(receipt.wiped), receipt.verified_by);
+    screen.fields(&[
+        ("  delivery", receipt.delivery.clone()),
+        ("  meaning", receipt.meaning.clone()),
+        ("  sandbox", receipt.sandbox.clone()),
+        ("  registries", receipt.hosts.join(", ")),
+        ("  on the host", format!("{} to {} ({end})", time(receipt.began_at), time(receipt.ended_at))),
+        ("  wiped", wiped),
+    ])?;
+    let lists = [("module", &receipt.modules), ("pulled", &receipt.pulled), ("note", &receipt.notes)];
+    for (name, items) in lists {
+        for item in items {
+            screen.line(format_args!("  {name:<11}  {}", printable(item)))?;
+        }
+    }
+    Ok(())
+}
+
+/// A failure in lines: what happened, and what to do.
+pub(super) fn failed(failure: &Failure) -> String {
+    let step = failure.step.map(|step| format!("in the step {step}: ")).unwrap_or_default();
+    let hint = failure.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+    format!("{step}{}{hint}", failure.message.trim_end())
+}
+
+fn indented(text: &str) -> String {
+    text.lines().flat_map(|line| ["  ".to_owned(), printable(line), "\n".to_owned()]).collect()
+}
+
+/// A plan in a line, by tofu's words.
+pub(super) fn plan(plan: &PlanSummary) -> String {
+    let PlanSummary { add, change, destroy, import, outputs } = plan;
+    let mut text = format!("{add} to add, {change} to change, {destroy} to destroy");
+    for (count, words) in [(import, "to import"), (outputs, "outputs change")] {
+        if *count > 0 {
+            text = format!("{text}, {count} {words}");
+        }
+    }
+    text
+}
+
+/// What a person can do about a run that waits for one.
+pub(super) fn what_next(run: &Run) -> Option<String> {
+    let id = run.id;
+    match run.state {
+        RunState::AwaitingApproval => {
+            Some(format!("waits for approval: `nigari run approve {id}` or `nigari run discard {id}`"))
+        }
+        RunState::Lost => Some(format!(
+            "the agent vanished after the apply had started; look at what it was to change, then `nigari run resolve \
+             {id} --applied` or `--not-applied`"
+        )),
+        _ => None,
+    }
+}

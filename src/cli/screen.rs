@@ -1,0 +1,128 @@
+//! Where commands write: data to stdout, everything else to stderr.
+//!
+//! Rule: colour only on a terminal and without `NO_COLOR`; with `--json` stdout holds JSON and nothing else.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::Style;
+use serde::Serialize;
+
+use super::error::CommandError;
+use super::table::{Table, printable};
+use crate::protocol::Timestamp;
+use crate::secret::Secret;
+use crate::settings::cli::no_color;
+
+/// Where a command writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Screen {
+    /// Whether data is wanted as JSON.
+    pub(super) json: bool,
+    /// Whether stdout takes colours.
+    pub(super) colour: bool,
+    /// Whether stderr takes colours and progress.
+    pub(super) live: bool,
+}
+
+impl Screen {
+    /// Looks at the process' own streams.
+    pub(super) fn new(json: bool) -> Self {
+        let allowed = !no_color();
+        Self { json, colour: allowed && io::stdout().is_terminal(), live: allowed && io::stderr().is_terminal() }
+    }
+
+    /// Writes data.
+    pub(super) fn data(self, text: impl Display) -> Result<(), CommandError> {
+        self.bytes(text.to_string().as_bytes())
+    }
+
+    /// Writes a line of data.
+    pub(super) fn line(self, text: impl Display) -> Result<(), CommandError> {
+        self.data(format_args!("{text}\n"))
+    }
+
+    /// Writes data as it is.
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
+    pub(super) fn bytes(self, bytes: &[u8]) -> Result<(), CommandError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CommandError::Output)
+    }
+
+    /// Writes a piece of a run's log: data, unless stdout is wanted for JSON.
+    pub(super) fn log(self, bytes: &[u8]) -> Result<(), CommandError> {
+        if self.json { io::stderr().lock().write_all(bytes).map_err(CommandError::Output) } else { self.bytes(bytes) }
+    }
+
+    /// Writes a thing as JSON, readable.
+    pub(super) fn json<T: Serialize + ?Sized>(self, thing: &T) -> Result<(), CommandError> {
+        self.line(serde_json::to_string_pretty(thing)?)
+    }
+
+    /// Writes `items` as JSON if that is wanted, else the table that `rows` fills.
+    pub(super) fn list<T: Serialize>(
+        self,
+        items: &[T],
+        heading: &[&'static str],
+        row: impl Fn(&T) -> Vec<String>,
+    ) -> Result<(), CommandError> {
+        if self.json {
+            return self.json(items);
+        }
+        if items.is_empty() {
+            self.note("nothing there");
+            return Ok(());
+        }
+        let mut table = Table::new(heading);
+        for item in items {
+            table.row(row(item));
+        }
+        self.data(table.render())
+    }
+
+    /// Writes what is known of one thing, a line for each; what is empty is left out.
+    pub(super) fn fields(self, fields: &[(&str, String)]) -> Result<(), CommandError> {
+        let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let line = |(name, value): &(&str, String)| format!("{name:<width$}  {}\n", printable(value));
+        let present = fields.iter().filter(|(_, value)| !value.is_empty());
+        self.data(present.map(line).collect::<String>())
+    }
+
+    /// Writes a secret as data: only for a new token, whose text is shown this once.
+    pub(super) fn secret(self, secret: &Secret) -> Result<(), CommandError> {
+        self.line(secret.expose())
+    }
+
+    /// Tells the person something that is no data.
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
+    pub(super) fn note(self, text: impl Display) {
+        // Whoever closed stderr does not want to know.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Text in a style, where stderr takes colours.
+    pub(super) fn styled(self, style: Style, text: impl Display) -> String {
+        if self.live { format!("{style}{text}{style:#}") } else { text.to_string() }
+    }
+
+    /// A heading between parts of a long output on stderr.
+    pub(super) fn heading(self, text: impl Display) {
+        self.note(self.styled(Style::new().bold(), text));
+    }
+}
+
+/// A time for people: UTC, to the second.
+pub(super) fn time(at: Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at)
+        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+/// A time that may be absent.
+pub(super) fn time_or(at: Option<Timestamp>, absent: &str) -> String {
+    at.map_or_else(|| absent.to_owned(), time)
+}
+
+/// `yes` or `no`.
+pub(super) fn yes_no(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}

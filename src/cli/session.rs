@@ -1,0 +1,46 @@
+//! A command's way to the server.
+//!
+//! Rule: the token comes from its file and goes into the client; nothing else of a command sees it.
+
+use std::path::Path;
+
+use super::error::CommandError;
+use super::screen::Screen;
+use crate::client::{Client, ClientOptions, ServerAddress, TokenSource};
+use crate::settings::cli::{Context, ContextLayer};
+use crate::settings::{SettingsProblem, secret_file};
+
+/// What every command that talks to a server has.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The server.
+    pub(super) client: Client,
+    /// Where the command writes.
+    pub(super) screen: Screen,
+}
+
+impl Session {
+    /// Finds server and token; nothing is sent yet.
+    pub(super) fn open(flags: &ContextLayer, screen: Screen) -> Result<Self, CommandError> {
+        let context = Context::load(flags)?;
+        let token = secret_file::read(&context.token_file)?;
+        let client = client(context.server.as_str(), TokenSource::fixed(token), context.ca_file.as_deref())?;
+        Ok(Self { client, screen })
+    }
+}
+
+/// A client of the server at `url`.
+pub(super) fn client(url: &str, token: TokenSource, ca_file: Option<&Path>) -> Result<Client, CommandError> {
+    let server: ServerAddress = url.parse().map_err(|error: crate::client::InvalidServer| SettingsProblem {
+        place: "server".to_owned(),
+        message: error.to_string(),
+        hint: None,
+    })?;
+    let ca_pem = ca_file.map(read_pem).transpose()?;
+    Ok(Client::new(server, token, ClientOptions { ca_pem, ..ClientOptions::default() })?)
+}
+
+/// Reads a file with certificates.
+pub(super) fn read_pem(path: &Path) -> Result<String, CommandError> {
+    std::fs::read_to_string(path).map_err(|source| CommandError::io(format!("cannot read {}", path.display()), source))
+}

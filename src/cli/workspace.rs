@@ -1,0 +1,140 @@
+//! `nigari workspace …`
+//!
+//! Rule: a workspace is removed only by its name typed again, or `--yes`: its state goes with it.
+
+use clap::{Args, Subcommand};
+
+use super::error::CommandError;
+use super::prompt;
+use super::screen::{time, yes_no};
+use super::session::Session;
+use crate::protocol::api::{NewWorkspace, Workspace, WorkspaceChange};
+
+/// Verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Make a workspace
+    Create(CreateArguments),
+    /// List the workspaces
+    List,
+    /// Show one workspace
+    Show {
+        /// Its name or id
+        name: String,
+    },
+    /// Change a workspace; what is not given stays
+    Update(UpdateArguments),
+    /// Remove a workspace with its state, variables and runs
+    Delete {
+        /// Its name or id
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Arguments of `create`.
+#[derive(Debug, Args)]
+pub(super) struct CreateArguments {
+    /// Its name: letters, digits, `-`, `_`, `.`
+    name: String,
+    /// For people
+    #[arg(long, default_value = "")]
+    description: String,
+    /// Agent pool whose agents take its runs [default: default]
+    #[arg(long)]
+    pool: Option<String>,
+    /// Apply runs without approval unless they say otherwise
+    #[arg(long)]
+    auto_apply: bool,
+}
+
+/// Arguments of `update`.
+#[derive(Debug, Args)]
+pub(super) struct UpdateArguments {
+    /// Its name or id
+    name: String,
+    /// New name
+    #[arg(long, value_name = "NAME")]
+    rename: Option<String>,
+    /// New description
+    #[arg(long)]
+    description: Option<String>,
+    /// New agent pool
+    #[arg(long)]
+    pool: Option<String>,
+    /// Whether runs are applied without approval unless they say otherwise
+    #[arg(long, value_name = "true|false")]
+    auto_apply: Option<bool>,
+}
+
+/// Runs a verb.
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandError> {
+    let Session { client, screen } = session;
+    match verb {
+        Verb::Create(CreateArguments { name, description, pool, auto_apply }) => {
+            let new = NewWorkspace { name, description, pool, auto_apply };
+            show(&client.create_workspace(&new).await?, session)
+        }
+        Verb::List => screen.list(
+            &client.workspaces().await?,
+            &["NAME", "POOL", "STATE", "ACTIVE RUN", "DESCRIPTION"],
+            |workspace| {
+                vec![
+                    workspace.name.clone(),
+                    workspace.pool.clone(),
+                    workspace.state_serial.map_or_else(|| "none".to_owned(), |serial| format!("serial {serial}")),
+                    workspace.active_run.map(|run| run.to_string()).unwrap_or_default(),
+                    workspace.description.clone(),
+                ]
+            },
+        ),
+        Verb::Show { name } => show(&client.workspace(&name).await?, session),
+        Verb::Update(UpdateArguments { name, rename, description, pool, auto_apply }) => {
+            let change = WorkspaceChange { name: rename, description, pool, auto_apply };
+            show(&client.change_workspace(&name, &change).await?, session)
+        }
+        Verb::Delete { name, yes } => {
+            confirm(&name, yes)?;
+            client.delete_workspace(&name).await?;
+            screen.note(format_args!("workspace `{name}` is removed"));
+            Ok(())
+        }
+    }
+}
+
+fn confirm(name: &str, yes: bool) -> Result<(), CommandError> {
+    if yes {
+        return Ok(());
+    }
+    if !prompt::is_possible() {
+        return Err(CommandError::usage("there is no terminal to ask on", "`--yes` removes it without asking"));
+    }
+    let question = format!("This removes `{name}` with its state. Type its name to go on: ");
+    if prompt::ask(&question)?.trim() == name {
+        Ok(())
+    } else {
+        Err(CommandError::refused("nothing was removed", "type the name as it is given"))
+    }
+}
+
+fn show(workspace: &Workspace, session: &Session) -> Result<(), CommandError> {
+    let screen = session.screen;
+    if screen.json {
+        return screen.json(workspace);
+    }
+    let state = workspace.state_serial.map_or_else(|| "none".to_owned(), |serial| format!("serial {serial}"));
+    let lock = workspace.state_lock.as_ref().map(|lock| format!("{} ({}, {})", lock.id, lock.who, lock.created));
+    screen.fields(&[
+        ("name", workspace.name.clone()),
+        ("id", workspace.id.to_string()),
+        ("description", workspace.description.clone()),
+        ("pool", workspace.pool.clone()),
+        ("auto-apply", yes_no(workspace.auto_apply)),
+        ("created", time(workspace.created_at)),
+        ("state", state),
+        ("state lock", lock.unwrap_or_default()),
+        ("active run", workspace.active_run.map(|run| run.to_string()).unwrap_or_default()),
+    ])
+}

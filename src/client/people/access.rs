@@ -1,0 +1,84 @@
+//! Tokens, agents, audit, who one is, and whether the server lives.
+//!
+//! Rule: a new token's text is in a secret from the first byte.
+
+use reqwest::Method;
+
+use crate::client::{Client, ClientError};
+use crate::protocol::api::{Agent, AgentPool, AuditRecord, CreatedToken, List, NewJoinToken, NewToken, Token, Whoami};
+use crate::protocol::id::TokenId;
+
+impl Client {
+    /// User tokens.
+    pub async fn tokens(&self) -> Result<Vec<Token>, ClientError> {
+        let list: List<_> = self.call(Method::GET, &["tokens"], "list the tokens").value().await?;
+        Ok(list.items)
+    }
+
+    /// Makes a user token.
+    pub async fn create_token(&self, new: &NewToken) -> Result<CreatedToken, ClientError> {
+        self.call(Method::POST, &["tokens"], format!("make the token `{}`", new.name)).json(new).value().await
+    }
+
+    /// Revokes a user token.
+    pub async fn revoke_token(&self, token: TokenId) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &["tokens", &token.to_string()], format!("revoke {token}")).done().await
+    }
+
+    /// Join tokens.
+    pub async fn join_tokens(&self) -> Result<Vec<Token>, ClientError> {
+        let list: List<_> = self.call(Method::GET, &["join-tokens"], "list the join tokens").value().await?;
+        Ok(list.items)
+    }
+
+    /// Makes a join token.
+    pub async fn create_join_token(&self, new: &NewJoinToken) -> Result<CreatedToken, ClientError> {
+        self.call(Method::POST, &["join-tokens"], format!("make the join token `{}`", new.name)).json(new).value().await
+    }
+
+    /// Revokes a join token.
+    pub async fn revoke_join_token(&self, token: TokenId) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &["join-tokens", &token.to_string()], format!("revoke {token}")).done().await
+    }
+
+    /// Agents.
+    pub async fn agents(&self) -> Result<Vec<Agent>, ClientError> {
+        let list: List<_> = self.call(Method::GET, &["agents"], "list the agents").value().await?;
+        Ok(list.items)
+    }
+
+    /// Lets an agent finish what it runs and take nothing new; by id or name.
+    pub async fn drain_agent(&self, agent: &str) -> Result<(), ClientError> {
+        self.call(Method::POST, &["agents", agent, "drain"], format!("drain the agent `{agent}`")).done().await
+    }
+
+    /// Agent pools.
+    pub async fn agent_pools(&self) -> Result<Vec<AgentPool>, ClientError> {
+        let list: List<_> = self.call(Method::GET, &["agent-pools"], "list the agent pools").value().await?;
+        Ok(list.items)
+    }
+
+    /// Audit records after the one with that sequence; give `next` as `after` for more.
+    pub async fn audit(&self, after: Option<&str>, limit: Option<u32>) -> Result<List<AuditRecord>, ClientError> {
+        self.call(Method::GET, &["audit"], "read the audit records")
+            .query_if("after", after)
+            .query_if("limit", limit)
+            .value()
+            .await
+    }
+
+    /// Who the token belongs to.
+    pub async fn whoami(&self) -> Result<Whoami, ClientError> {
+        self.call(Method::GET, &["whoami"], "ask who you are").value().await
+    }
+
+    /// Whether the server's process lives.
+    pub async fn healthz(&self) -> Result<(), ClientError> {
+        self.plain_call(Method::GET, "/", &["healthz"], "ask for health".to_owned()).done().await
+    }
+
+    /// Whether the server can work: database and key are there.
+    pub async fn readyz(&self) -> Result<(), ClientError> {
+        self.plain_call(Method::GET, "/", &["readyz"], "ask whether it is ready".to_owned()).done().await
+    }
+}

@@ -1,0 +1,69 @@
+//! The registry credentials of a run's fetch step.
+//!
+//! Rule: this is the only answer of the server that carries registry secrets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::id::{IntegrationId, RequestId};
+use crate::protocol::registry_address::RegistryAddress;
+use crate::secret::{Secret, serialize_exposed};
+
+/// Asks for the credentials of the run. Released once per epoch; a repeat with the same request id gets the same
+/// answer, until `init` is reported.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialsRequest {
+    /// Made by the agent.
+    pub request: RequestId,
+}
+
+/// The run's credentials.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CredentialsAnswer {
+    /// What may be delivered.
+    pub credentials: Vec<RegistryCredential>,
+    /// What exists but was not released, so that a hint can name it.
+    pub withheld: Vec<Withheld>,
+}
+
+/// What a run gets: registry host (and path), user, secret.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RegistryCredential {
+    /// The integration that it comes from.
+    pub integration: IntegrationId,
+    /// Its name.
+    pub name: String,
+    /// Host and path.
+    pub address: RegistryAddress,
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    #[serde(serialize_with = "serialize_exposed")]
+    pub secret: Secret,
+    /// The registry's private CA, PEM, in addition to the host's roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_pem: Option<String>,
+}
+
+/// An integration whose credential was not released.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Withheld {
+    /// Its name.
+    pub name: String,
+    /// Host and path.
+    pub address: RegistryAddress,
+    /// Why.
+    pub reason: WithheldReason,
+}
+
+/// Why a credential was not released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithheldReason {
+    /// *export credentials* is off.
+    ExportOff,
+    /// A person disabled the integration.
+    Disabled,
+    /// The integration is not for this workspace.
+    OutOfScope,
+}

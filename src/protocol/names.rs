@@ -1,0 +1,162 @@
+//! Names that no one may set in a run's environment, whoever asks: API, operator or configuration.
+//!
+//! Rule: refused at the API with a reason, and again when the environment of a step is built. Sources: `LD_*` and the
+//! interpreters' hooks run foreign code in tofu's process; the rest redirects trust, credentials, state or logs.
+
+/// Prefixes of refused names.
+const PREFIXES: &[&str] = &[
+    "LD_",
+    "DYLD_",
+    "GIT_",
+    "GCM_",
+    "SSH_ASKPASS",
+    "PYTHON",
+    "PERL5",
+    "CONTAINERS_",
+    "TF_CLI_ARGS",
+    "TF_HTTP_",
+    "TF_TOKEN_",
+    "TOFU_ENFORCE_GPG_",
+    "TOFU_X_",
+    "OTEL_",
+    "LISTEN_",
+    "KUBE_",
+    "GOOGLE_EXTERNAL_ACCOUNT_",
+    "NIGARI_",
+];
+
+/// Refused names.
+const NAMES: &[&str] = &[
+    "GLIBC_TUNABLES",
+    "BASH_ENV",
+    "ENV",
+    "SHELLOPTS",
+    "PS4",
+    "IFS",
+    "PROMPT_COMMAND",
+    "RUBYOPT",
+    "NODE_OPTIONS",
+    "JAVA_TOOL_OPTIONS",
+    "GODEBUG",
+    "GOTRACEBACK",
+    "GOCOVERDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NETRC",
+    "SSLKEYLOGFILE",
+    "REGISTRY_AUTH_FILE",
+    "DOCKER_AUTH_CONFIG",
+    "DOCKER_HOST",
+    "DOCKER_CONFIG",
+    "HELM_REGISTRY_CONFIG",
+    "TERRAFORM_CONFIG",
+    "TF_CLI_CONFIG_FILE",
+    "TF_REATTACH_PROVIDERS",
+    "TF_LOG_PATH",
+    "TF_TEMP_LOG_PATH",
+    "TF_PLUGIN_CACHE_DIR",
+    "TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE",
+    "TF_DATA_DIR",
+    "TF_WORKSPACE",
+    "TF_INPUT",
+    "TF_IN_AUTOMATION",
+    "TF_ENCRYPTION",
+    "TOFU_CPU_PROFILE",
+    "TRACEPARENT",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "CREDENTIALS_DIRECTORY",
+    "INVOCATION_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "KUBECONFIG",
+    "PATH",
+    "HOME",
+    "PWD",
+    "OLDPWD",
+    "SHELL",
+    "TMPDIR",
+    "USER",
+    "LOGNAME",
+    "BROWSER",
+    "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+];
+
+/// Why a name may not be set.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RefusedName {
+    /// Not a portable name.
+    #[error("`{0}` is not a variable name; hint: letters, digits and `_`, not starting with a digit, at most 128")]
+    NotPortable(String),
+    /// Reserved: it would change what tofu runs, trusts or tells.
+    #[error("`{0}` may not be set for a run: it changes what tofu runs, trusts or stores; hint: {1}")]
+    Reserved(String, &'static str),
+}
+
+/// Checks the name of an environment variable that somebody outside wants to give a run.
+///
+/// # Errors
+/// [`RefusedName`] with a hint, when it is not portable or reserved.
+pub fn check(name: &str) -> Result<(), RefusedName> {
+    let portable = name.len() <= 128
+        && name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !portable {
+        return Err(RefusedName::NotPortable(name.chars().take(140).collect()));
+    }
+    let upper = name.to_ascii_uppercase();
+    let proxy = upper.ends_with("_PROXY");
+    if proxy || NAMES.contains(&upper.as_str()) || PREFIXES.iter().any(|prefix| upper.starts_with(prefix)) {
+        return Err(RefusedName::Reserved(name.to_owned(), hint(&upper)));
+    }
+    Ok(())
+}
+
+/// Whether [`check`] refuses the name.
+pub fn is_refused(name: &str) -> bool {
+    check(name).is_err()
+}
+
+fn hint(upper: &str) -> &'static str {
+    if upper.starts_with("TF_TOKEN_") || upper.ends_with("_PROXY") || upper.starts_with("SSL_CERT") {
+        "an operator sets this for the whole agent, in agent.toml"
+    } else if upper.starts_with("TF_HTTP_") {
+        "nigari keeps the state; for a backend of your own write its block with its arguments"
+    } else if upper == "DOCKER_CONFIG" || upper == "REGISTRY_AUTH_FILE" || upper == "DOCKER_AUTH_CONFIG" {
+        "store the credential with `nigari registry add`"
+    } else {
+        "choose another name, or write it into the configuration"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check, is_refused};
+
+    #[test]
+    fn loaders_and_tofus_own_switches_are_refused() {
+        for name in ["LD_PRELOAD", "TF_CLI_ARGS_plan", "TF_HTTP_PASSWORD", "https_proxy", "PATH", "git_ssh_command"] {
+            assert!(is_refused(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn ordinary_names_pass() {
+        for name in ["AWS_REGION", "TF_VAR_size", "TF_LOG", "GITHUB_TOKEN", "_x", "CLOUDFLARE_API_TOKEN"] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for name in ["", "1A", "A-B", "A=B", "A B", "Ä", "A\n", "A\0"] {
+            assert!(is_refused(name), "{name:?}");
+        }
+        assert!(is_refused(&"A".repeat(129)));
+    }
+}

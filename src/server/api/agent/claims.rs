@@ -1,0 +1,145 @@
+//! Taking a phase (long poll) and giving it back.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::held::{alive, lease};
+use crate::clock::BootInstant;
+use crate::protocol::agent::{Claim, ClaimRequest, RunVariable};
+use crate::protocol::id::ClaimId;
+use crate::protocol::run::Phase;
+use crate::server::api::hold::hold_for;
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, snapshot};
+use crate::server::audit::{self, Particulars};
+use crate::server::policy::Protected;
+use crate::server::queue::{Event, Topic};
+use crate::server::store::configurations;
+use crate::server::store::runs::claims::{self, Claimant, Taken};
+use crate::server::store::runs::{RunRecord, settle, watch};
+use crate::server::wake::Waiter;
+
+/// `POST agent/claims`.
+pub(super) async fn claim(
+    State(state): State<ServerState>,
+    actor: SessionActor,
+    Json(request): Json<ClaimRequest>,
+) -> Result<Response, ApiError> {
+    let end = BootInstant::now().after(hold_for(&state, request.hold_seconds));
+    if watch::is_draining(&mut *state.store.read().await?, actor.agent).await? {
+        hold_drained(&state, &actor, end).await;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    // Before the first look: what comes after it is heard.
+    let mut waiter = state.wake.waiter(Topic::Pool(actor.pool));
+    loop {
+        let attempt = attempt(&state, &actor, request.claim).await;
+        if !matches!(attempt, Ok(None)) {
+            // There may be more, or this agent failed to use the hint: the next one looks.
+            waiter.pass_on();
+        }
+        if let Some(claim) = attempt? {
+            return Ok(Json(claim).into_response());
+        }
+        let left = end.remaining();
+        if left.is_zero() || ended(&state, &mut waiter, left).await {
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+    }
+}
+
+/// Waits; says whether the server is about to end.
+async fn ended(state: &ServerState, waiter: &mut Waiter, left: std::time::Duration) -> bool {
+    tokio::select! {
+        () = state.shutdown.cancelled() => true,
+        () = waiter.wait(left) => false,
+    }
+}
+
+/// A drained agent's request is held like any other, or it would ask again at once.
+async fn hold_drained(state: &ServerState, actor: &SessionActor, end: BootInstant) {
+    let mut waiter = state.wake.waiter(Topic::Agent(actor.agent));
+    ended(state, &mut waiter, end.remaining()).await;
+}
+
+async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> Result<Option<Claim>, ApiError> {
+    let claimant =
+        Claimant { agent: actor.agent, pool: actor.pool, claim, now: state.clock.now(), terms: state.lease_terms() };
+    if !claims::worth_trying(&mut *state.store.read().await?, &claimant).await? {
+        return Ok(None);
+    }
+    let mut transaction = state.store.begin_write().await?;
+    // A drain that came while this request was held counts.
+    if watch::is_draining(&mut transaction, actor.agent).await? {
+        return Ok(None);
+    }
+    let (record, topics) = match claims::take(&mut transaction, &claimant).await? {
+        Taken::Nothing => return Ok(None),
+        Taken::Refused => {
+            let text = "the claim's id was granted before and is not this agent's any more; hint: make a new one";
+            return Err(ApiError::new(Code::StaleEpoch, text));
+        }
+        Taken::Again(record) => (record, None),
+        Taken::Phase(record, topics) => (record, Some(topics)),
+    };
+    if topics.is_some() {
+        let phase = record.standing.phase().unwrap_or(Phase::Plan);
+        let particulars = Particulars::RunClaim { phase, epoch: record.standing.epoch, claim };
+        audit::record(&mut transaction, claimant.now, &actor.actor(), &record.id, &particulars).await?;
+    }
+    let answer = answer(state, &mut transaction, &record, claim).await?;
+    state.wake.commit(&state.store, transaction, &topics.unwrap_or_default()).await?;
+    Ok(Some(answer))
+}
+
+/// The claim as the agent gets it. Made before the commit: a run that cannot be handed out is not taken.
+async fn answer(
+    state: &ServerState,
+    transaction: &mut crate::server::store::WriteTransaction,
+    record: &RunRecord,
+    claim: ClaimId,
+) -> Result<Claim, ApiError> {
+    let configuration = configurations::load(&mut *transaction, record.configuration).await?;
+    let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?.configuration;
+    let permit = lease(record, record.standing.epoch, state.clock.now()).open(Protected::RunVariables)?;
+    let variables: Vec<RunVariable> = snapshot::open(state, &permit, &mut *transaction, record.id).await?;
+    let phase = record.standing.phase().unwrap_or(Phase::Plan);
+    let from_artifact = phase == Phase::Apply && record.standing.artifact;
+    Ok(Claim {
+        claim,
+        run: record.id,
+        phase,
+        kind: record.standing.kind,
+        epoch: record.standing.epoch,
+        lease_seconds: state.lease_terms().lease_seconds(),
+        auto_apply: record.standing.auto_apply,
+        workspace: record.workspace,
+        workspace_name: record.workspace_name.clone(),
+        configuration_digest: configuration.digest,
+        working_directory: configuration.working_directory,
+        variables,
+        artifact_digest: record.artifact_digest.clone().filter(|_| from_artifact),
+        run_directory: record.run_directory.clone().filter(|_| from_artifact),
+    })
+}
+
+/// `POST agent/claims/{claim}/release`: only before a step was reported.
+pub(super) async fn release(
+    State(state): State<ServerState>,
+    actor: SessionActor,
+    Path(claim): Path<ClaimId>,
+) -> Result<StatusCode, ApiError> {
+    let mut transaction = state.store.begin_write().await?;
+    let grant = claims::granted(&mut transaction, claim).await?.filter(|grant| grant.agent == actor.agent);
+    let Some(grant) = grant else { return Err(ApiError::not_found("claim", claim)) };
+    let mut record = match alive(&mut transaction, &actor, grant.run, grant.epoch).await {
+        Ok(record) => record,
+        // Given back before, or lost: either way it is not the agent's any more, which is what it wants.
+        Err(error) if error.code() == Code::StaleEpoch => return Ok(StatusCode::NO_CONTENT),
+        Err(error) => return Err(error),
+    };
+    let topics = settle::happen(&mut transaction, &mut record, Event::Release, state.clock.now()).await?;
+    let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
+    state.wake.commit(&state.store, transaction, &topics).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,99 @@
+//! The registry credentials of a run's fetch step.
+//!
+//! Rule: once per epoch, for the step `fetch` alone. Which secrets are released is committed to the audit log before one
+//! of them is opened; a repeat of the same request has a record of its own.
+
+use axum::extract::State;
+
+use super::held::{alive, lease};
+use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
+use crate::protocol::id::RunId;
+use crate::server::api::headers::Epoch;
+use crate::server::api::registry_integrations::secret_context;
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
+use crate::server::audit::particulars::ReleasedSecret;
+use crate::server::audit::{self, Particulars};
+use crate::server::policy::{AgentLease, Protected};
+use crate::server::store::registry_integrations::{self, IntegrationRow};
+use crate::server::store::runs::{RunRecord, settle};
+use crate::server::vault::Sealed;
+
+/// `POST agent/runs/{run}/credentials`.
+pub(super) async fn release(
+    State(state): State<ServerState>,
+    actor: SessionActor,
+    Path(run): Path<RunId>,
+    Epoch(epoch): Epoch,
+    Json(request): Json<CredentialsRequest>,
+) -> Result<Json<CredentialsAnswer>, ApiError> {
+    let mut transaction = state.store.begin_write().await?;
+    let mut record = alive(&mut transaction, &actor, run, epoch).await?;
+    let now = state.clock.now();
+    let lease = lease(&record, epoch, now);
+    check(&record, &lease, &request)?;
+    let (exported, withheld): (Vec<_>, Vec<_>) =
+        registry_integrations::list(&mut transaction).await?.into_iter().partition(|row| reason(row).is_none());
+    let particulars = Particulars::CredentialsRelease {
+        run,
+        epoch,
+        request: request.request,
+        released: exported.iter().map(released).collect(),
+    };
+    audit::record(&mut transaction, now, &actor.actor(), &run, &particulars).await?;
+    let before = record.standing;
+    record.credentials_request = Some((request.request, epoch));
+    settle::settle(&mut transaction, &before, &mut record, now).await?;
+    transaction.commit().await?;
+    let withheld = withheld.into_iter().filter_map(|row| withhold(&row)).collect();
+    let credentials = exported.into_iter().map(|row| open(&state, &lease, row)).collect::<Result<_, _>>()?;
+    Ok(Json(CredentialsAnswer { credentials, withheld }))
+}
+
+fn check(record: &RunRecord, lease: &AgentLease, request: &CredentialsRequest) -> Result<(), ApiError> {
+    // `policy` judges epoch, time and step; the state machine adds the phase and a person's wish.
+    lease.open(Protected::RegistrySecret)?;
+    if !record.standing.may_have_credentials() {
+        let text = "the run is to end or is not in its step `fetch`; hint: renew to hear whether it was canceled";
+        return Err(ApiError::new(Code::Conflict, text));
+    }
+    match record.credentials_request {
+        Some((first, epoch)) if epoch == lease.current_epoch && first != request.request => {
+            let text = "the credentials of this claim were released to another request; hint: repeat that one, or \
+                        give the claim up";
+            Err(ApiError::new(Code::Conflict, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn reason(row: &IntegrationRow) -> Option<WithheldReason> {
+    if row.disabled {
+        Some(WithheldReason::Disabled)
+    } else if !row.export_credentials {
+        Some(WithheldReason::ExportOff)
+    } else {
+        None
+    }
+}
+
+fn withhold(row: &IntegrationRow) -> Option<Withheld> {
+    let reason = reason(row)?;
+    Some(Withheld { name: row.name.clone(), address: row.address.clone(), reason })
+}
+
+fn released(row: &IntegrationRow) -> ReleasedSecret {
+    ReleasedSecret { integration: row.id, address: row.address.clone(), secret_version: row.secret_version }
+}
+
+fn open(state: &ServerState, lease: &AgentLease, row: IntegrationRow) -> Result<RegistryCredential, ApiError> {
+    let permit = lease.open(Protected::RegistrySecret)?;
+    let secret = state.vault.open(&permit, &secret_context(&row), &Sealed::from_bytes(row.secret.clone()))?;
+    Ok(RegistryCredential {
+        integration: row.id,
+        name: row.name,
+        address: row.address,
+        username: row.username,
+        secret,
+        ca_pem: row.ca_pem,
+    })
+}

@@ -1,0 +1,152 @@
+//! A phase has ended.
+//!
+//! Rule: idempotent on (run, epoch, phase): the same report again gets the same answer, another one is refused. A report
+//! under an epoch that is not the run's any more changes nothing; it is kept as evidence.
+
+use axum::extract::State;
+
+use super::finish_check::{check, check_artifact, content_digest};
+use super::held::{known, stale};
+use crate::protocol::Timestamp;
+use crate::protocol::agent::{FailureClass, Finish, FinishAnswer, NextAction};
+use crate::protocol::api::{RunEventKind, RunReceipt};
+use crate::protocol::id::{AgentId, RunId};
+use crate::protocol::run::{Phase, RunState};
+use crate::server::api::headers::Epoch;
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
+use crate::server::audit::{self, Particulars};
+use crate::server::queue::{Event, Topic};
+use crate::server::store::WriteTransaction;
+use crate::server::store::runs::finishes::{self, FinishRecord};
+use crate::server::store::runs::{RunRecord, claims, events, settle};
+
+/// A report with what identifies it.
+struct Report {
+    run: RunId,
+    epoch: i64,
+    phase: Phase,
+    agent: AgentId,
+    digest: String,
+    finish: Finish,
+    now: Timestamp,
+}
+
+/// `POST agent/runs/{run}/finish`.
+pub(super) async fn finish(
+    State(state): State<ServerState>,
+    actor: SessionActor,
+    Path(run): Path<RunId>,
+    Epoch(epoch): Epoch,
+    Json(finish): Json<Finish>,
+) -> Result<Json<FinishAnswer>, ApiError> {
+    check(&finish)?;
+    let digest = content_digest(&finish)?;
+    let mut transaction = state.store.begin_write().await?;
+    let record = known(&mut transaction, &actor, run).await?;
+    if !claims::had(&mut transaction, run, actor.agent, epoch).await? {
+        return Err(stale(epoch));
+    }
+    if let Some(word) = finishes::answered(&mut transaction, run, epoch, &digest).await? {
+        return Ok(Json(FinishAnswer { next: next_of(&word) }));
+    }
+    let is_held = record.is_held_by(actor.agent, epoch);
+    let phase = match record.standing.phase() {
+        Some(phase) if is_held => phase,
+        _ => phase_once(&mut transaction, run, epoch).await?,
+    };
+    let report = Report { run, epoch, phase, agent: actor.agent, digest, finish, now: state.clock.now() };
+    if finishes::next(&mut transaction, run, epoch, phase).await?.is_some() {
+        let text = "another report of this phase's end was taken before; hint: the claim is over, wipe";
+        return Err(ApiError::new(Code::Conflict, text));
+    }
+    if !is_held {
+        let topics = keep(&mut transaction, &report, "done", true).await?;
+        state.wake.commit(&state.store, transaction, &topics).await?;
+        return Err(stale(epoch));
+    }
+    let (next, topics) = take(&mut transaction, &actor, record, &report).await?;
+    state.wake.commit(&state.store, transaction, &topics).await?;
+    Ok(Json(FinishAnswer { next }))
+}
+
+/// The phase that an epoch was in when it was lost.
+async fn phase_once(transaction: &mut WriteTransaction, run: RunId, epoch: i64) -> Result<Phase, ApiError> {
+    let granted = claims::phase(&mut *transaction, run, epoch).await?.unwrap_or(Phase::Plan);
+    let answer = finishes::next(&mut *transaction, run, epoch, Phase::Plan).await?;
+    let went_on = granted == Phase::Plan && answer.as_deref() == Some("apply_now");
+    Ok(if went_on { Phase::Apply } else { granted })
+}
+
+/// The report counts.
+async fn take(
+    transaction: &mut WriteTransaction,
+    actor: &SessionActor,
+    mut record: RunRecord,
+    report: &Report,
+) -> Result<(NextAction, Vec<Topic>), ApiError> {
+    let finish = &report.finish;
+    check_artifact(finish, &record)?;
+    let lease_lost = finish.failure.as_ref().is_some_and(|failure| failure.class == FailureClass::LeaseLost);
+    note(&mut record, finish);
+    let mut topics = if lease_lost && record.standing.is_claimed() && !record.standing.apply_started() {
+        // The agent fenced itself before the server gave up: the same as if it had not been heard of.
+        record.failure = None;
+        claims::give_up(transaction, &mut record, report.now).await?
+    } else {
+        let event = Event::Finish(report.phase, finish.outcome);
+        let followed = settle::happen(transaction, &mut record, event, report.now).await?;
+        followed.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?
+    };
+    let goes_on = report.phase == Phase::Plan && record.standing.state == RunState::Applying;
+    let (next, word) = if goes_on { (NextAction::ApplyNow, "apply_now") } else { (NextAction::Done, "done") };
+    topics.extend(keep(transaction, report, word, false).await?);
+    let particulars = Particulars::RunFinish { phase: report.phase, epoch: report.epoch, state: record.standing.state };
+    audit::record(transaction, report.now, &actor.actor(), &record.id, &particulars).await?;
+    Ok((next, topics))
+}
+
+/// What the run remembers of the report.
+fn note(record: &mut RunRecord, finish: &Finish) {
+    record.failure.clone_from(&finish.failure);
+    if finish.plan.is_some() {
+        record.plan = finish.plan;
+    }
+    if finish.backend.is_some() {
+        record.backend.clone_from(&finish.backend);
+    }
+    if finish.run_directory.is_some() {
+        record.run_directory.clone_from(&finish.run_directory);
+    }
+}
+
+/// Keeps the report and its receipt.
+async fn keep(
+    transaction: &mut WriteTransaction,
+    report: &Report,
+    next: &'static str,
+    evidence: bool,
+) -> Result<Vec<Topic>, ApiError> {
+    let body = serde_json::to_string(&report.finish).map_err(|_| ApiError::Fault("a report cannot be written"))?;
+    let record = FinishRecord {
+        run: report.run,
+        epoch: report.epoch,
+        phase: report.phase,
+        digest: report.digest.clone(),
+        next,
+        evidence,
+        body,
+        received_at: report.now,
+    };
+    finishes::add(transaction, &record).await?;
+    if let Some(receipt) = report.finish.receipt.clone() {
+        let receipt = RunReceipt { phase: report.phase, epoch: report.epoch, agent: report.agent, receipt };
+        finishes::add_receipt(transaction, &receipt, report.run, report.now).await?;
+        let event = RunEventKind::Receipt { phase: report.phase };
+        events::add(transaction, report.run, &event, report.now).await?;
+    }
+    Ok(vec![Topic::Run(report.run)])
+}
+
+fn next_of(word: &str) -> NextAction {
+    if word == "apply_now" { NextAction::ApplyNow } else { NextAction::Done }
+}

@@ -1,0 +1,99 @@
+//! What may be a variable's name and value.
+//!
+//! Rule: both kinds reach tofu as one environment string, so what the kernel cannot pass is refused here: a NUL, and
+//! more than 128 KiB (`MAX_ARG_STRLEN`).
+
+use super::problem::ApiError;
+use crate::protocol::api::VariableKind;
+use crate::protocol::limits::{NAME_CHARACTERS, VARIABLE_BYTES, VARIABLES_BYTES};
+use crate::protocol::names;
+use crate::secret::Secret;
+
+/// A name that no one may set is refused with its reason.
+pub(super) fn check_name(kind: VariableKind, name: &str) -> Result<(), ApiError> {
+    match kind {
+        VariableKind::Env => names::check(name).map_err(|error| ApiError::invalid("name", error)),
+        VariableKind::Tofu => check_identifier(name),
+    }
+}
+
+/// An identifier of HCL 2: letters, digits, `_` and `-`, beginning with a letter or `_`.
+fn check_identifier(name: &str) -> Result<(), ApiError> {
+    let begins = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+    let goes_on = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    if begins && goes_on && name.chars().count() <= NAME_CHARACTERS {
+        return Ok(());
+    }
+    let text = if name.starts_with("TF_VAR_") {
+        "it is not an input variable's name; hint: leave out `TF_VAR_`"
+    } else {
+        "it is not an input variable's name; hint: letters, digits, `_` and `-`, beginning with a letter or `_`"
+    };
+    Err(ApiError::invalid("name", text))
+}
+
+/// A value that an environment variable can carry.
+pub(super) fn check_value(kind: VariableKind, name: &str, value: &Secret) -> Result<(), ApiError> {
+    if value.contains_nul() {
+        return Err(ApiError::invalid("value", "it contains a NUL, which no variable can carry; hint: encode it"));
+    }
+    let prefix = if kind == VariableKind::Tofu { "TF_VAR_".len() } else { 0 };
+    if prefix + name.len() + value.len() > VARIABLE_BYTES {
+        let text = format!("it is too long; hint: at most {VARIABLE_BYTES} bytes together with its name");
+        return Err(ApiError::invalid("value", text));
+    }
+    Ok(())
+}
+
+/// All variables of a workspace together have to fit into one environment.
+pub(super) fn check_total(before: i64, replaced: usize, added: usize) -> Result<(), ApiError> {
+    let before = usize::try_from(before).unwrap_or(usize::MAX);
+    if before.saturating_sub(replaced).saturating_add(added) <= VARIABLES_BYTES {
+        return Ok(());
+    }
+    let text = format!("the workspace's variables are too long together; hint: at most {VARIABLES_BYTES} bytes in all");
+    Err(ApiError::invalid("value", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_name, check_total, check_value};
+    use crate::protocol::api::VariableKind::{Env, Tofu};
+    use crate::protocol::limits::{VARIABLE_BYTES, VARIABLES_BYTES};
+    use crate::secret::Secret;
+
+    #[test]
+    fn reserved_names_are_refused_for_the_environment_alone() {
+        for name in ["PATH", "LD_PRELOAD", "TF_CLI_CONFIG_FILE", "a-b", ""] {
+            assert!(check_name(Env, name).is_err(), "{name}");
+        }
+        assert!(check_name(Tofu, "PATH").is_ok());
+    }
+
+    #[test]
+    fn an_input_variable_has_an_identifier() {
+        for name in ["", "1a", "-a", "a b", "a.b", "a=b", "a\0", "a/b", &"a".repeat(129)] {
+            assert!(check_name(Tofu, name).is_err(), "{name:?}");
+        }
+        for name in ["a", "_a", "a-b", "größe", "A1"] {
+            assert!(check_name(Tofu, name).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_cannot_pass_is_refused() {
+        assert!(check_value(Env, "A", &Secret::from("a\0b")).is_err());
+        let longest = VARIABLE_BYTES - "A".len();
+        assert!(check_value(Env, "A", &Secret::new("x".repeat(longest))).is_ok());
+        assert!(check_value(Env, "A", &Secret::new("x".repeat(longest + 1))).is_err());
+        assert!(check_value(Tofu, "A", &Secret::new("x".repeat(longest))).is_err());
+        assert!(check_value(Env, "A", &Secret::from("")).is_ok());
+    }
+
+    #[test]
+    fn all_together_have_a_limit() {
+        assert!(check_total(0, 0, VARIABLES_BYTES).is_ok());
+        assert!(check_total(1, 0, VARIABLES_BYTES).is_err());
+        assert!(check_total(10, 10, VARIABLES_BYTES).is_ok());
+    }
+}

@@ -1,0 +1,303 @@
+//! Where a run stands, and the transitions that take it elsewhere.
+//!
+//! Rule: a [`Standing`] is consumed by each transition and there is no other way to a new one. An apply whose start was
+//! reported never leads back to a state that is dispatched.
+
+use super::step;
+use crate::protocol::agent::{Failure, FailureClass, Outcome};
+use crate::protocol::api::ResolvedAs;
+use crate::protocol::run::{Phase, RunKind, RunState, Step};
+
+/// Claims of one phase that may end without a word before the run is taken out (quarantine): a run that kills each
+/// agent must not wander through all of them.
+pub const TRIES: u32 = 3;
+
+/// What a person wants of a run that an agent has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// Nothing.
+    None,
+    /// Let tofu end by itself.
+    Cancel,
+    /// Do not wait for tofu.
+    Kill,
+}
+
+impl Wish {
+    /// The word for it in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Cancel => "cancel",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// A text that is no [`Wish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("none of: none, cancel, kill")]
+pub struct UnknownWish;
+
+impl std::str::FromStr for Wish {
+    type Err = UnknownWish;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWish> {
+        [Self::None, Self::Cancel, Self::Kill].into_iter().find(|wish| wish.word() == text).ok_or(UnknownWish)
+    }
+}
+
+/// Why a run came to its end without an agent's report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// [`TRIES`] claims in a row ended without a word.
+    Quarantine,
+}
+
+impl Ending {
+    /// What people are told. `step` is the last that was reported.
+    pub fn failure(self, step: Option<Step>) -> Failure {
+        match self {
+            Self::Quarantine => Failure {
+                class: FailureClass::Infrastructure,
+                step,
+                message: format!("{TRIES} agents in a row took this run and were not heard of again"),
+                hint: Some("look at the agents' own logs for what ended them, then make a new run".to_owned()),
+            },
+        }
+    }
+}
+
+/// Where a run stands: all that decides what may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// What the run is for.
+    pub kind: RunKind,
+    /// Whether a plan with changes is applied without approval.
+    pub auto_apply: bool,
+    /// Its state.
+    pub state: RunState,
+    /// The newest claim's number; 0 before the first.
+    pub epoch: i64,
+    /// Claims of this phase so far, without the released ones.
+    pub tries: u32,
+    /// The newest claim's last reported step.
+    pub last_step: Option<(Phase, Step)>,
+    /// Whether the plan's artifact is stored, so that another claim can apply it.
+    pub artifact: bool,
+    /// What a person wants.
+    pub wish: Wish,
+    /// Set by the transition that ended it so.
+    pub ending: Option<Ending>,
+}
+
+/// Something that happens to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The workspace is free.
+    Promote,
+    /// An agent takes the phase.
+    Claim,
+    /// The agent gives the phase back.
+    Release,
+    /// The agent is about to start a step.
+    Report(Phase, Step),
+    /// The agent renews its lease.
+    Renew,
+    /// The lease is over.
+    Lapse,
+    /// The agent reports the phase's end.
+    Finish(Phase, Outcome),
+    /// A person approves.
+    Approve,
+    /// A person throws the plan away.
+    Discard,
+    /// A person wants it to end.
+    Cancel(Wish),
+    /// A person says what became of a lost apply.
+    Resolve(ResolvedAs),
+}
+
+/// An event that the state does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the run is `{state}`: {event:?} is not possible{reason}")]
+pub struct InvalidTransition {
+    /// The state.
+    pub state: RunState,
+    /// The event.
+    pub event: Event,
+    /// Why, where the state alone does not say it.
+    pub reason: &'static str,
+}
+
+impl Standing {
+    /// A new run. `occupied`: another run of its workspace is active. Plan-only runs never wait.
+    pub fn new(kind: RunKind, auto_apply: bool, occupied: bool) -> Self {
+        let waits = occupied && kind != RunKind::Plan;
+        Self {
+            kind,
+            auto_apply: auto_apply && kind != RunKind::Plan,
+            state: if waits { RunState::Pending } else { RunState::Queued },
+            epoch: 0,
+            tries: 0,
+            last_step: None,
+            artifact: false,
+            wish: Wish::None,
+            ending: None,
+        }
+    }
+
+    /// Whether the run occupies its workspace.
+    pub fn occupies(&self) -> bool {
+        self.kind != RunKind::Plan && self.state.is_active()
+    }
+
+    /// The phase that an agent has or could take, or that was lost.
+    pub fn phase(&self) -> Option<Phase> {
+        match self.state {
+            RunState::Queued | RunState::Planning => Some(Phase::Plan),
+            RunState::ApplyQueued | RunState::Applying | RunState::Lost => Some(Phase::Apply),
+            _ => None,
+        }
+    }
+
+    /// Whether an agent has it.
+    pub fn is_claimed(&self) -> bool {
+        matches!(self.state, RunState::Planning | RunState::Applying)
+    }
+
+    /// Whether the newest claim has reported the start of its apply.
+    pub fn apply_started(&self) -> bool {
+        self.last_step == Some((Phase::Apply, Step::Apply))
+    }
+
+    /// Whether registry credentials may be released now.
+    pub fn may_have_credentials(&self) -> bool {
+        self.state == RunState::Planning
+            && self.last_step == Some((Phase::Plan, Step::Fetch))
+            && self.wish == Wish::None
+    }
+
+    /// What follows.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`], when the event is not possible in this state; nothing has changed then.
+    pub fn after(self, event: Event) -> Result<Self, InvalidTransition> {
+        use RunState as S;
+        match (event, self.state) {
+            (Event::Promote, S::Pending) => Ok(self.to(S::Queued)),
+            (Event::Claim, S::Queued) => Ok(self.claimed(S::Planning)),
+            (Event::Claim, S::ApplyQueued) => Ok(self.claimed(S::Applying)),
+            (Event::Release, S::Planning | S::Applying) => self.released(),
+            (Event::Report(phase, step), S::Planning | S::Applying) => self.reported(phase, step),
+            (Event::Renew, S::Planning | S::Applying) => Ok(self),
+            (Event::Renew, S::Lost) => Ok(self.to(S::Applying)),
+            (Event::Lapse, S::Planning | S::Applying) => Ok(self.lapsed()),
+            (Event::Finish(Phase::Plan, outcome), S::Planning) => self.planned(outcome),
+            (Event::Finish(Phase::Apply, outcome), S::Applying | S::Lost) => self.applied(outcome),
+            (Event::Approve, S::AwaitingApproval) => Ok(Self { tries: 0, ..self.to(S::ApplyQueued) }),
+            (Event::Discard, S::AwaitingApproval) => Ok(self.to(S::Discarded)),
+            (
+                Event::Cancel(Wish::Cancel | Wish::Kill),
+                S::Pending | S::Queued | S::AwaitingApproval | S::ApplyQueued,
+            ) => Ok(self.to(S::Canceled)),
+            (Event::Cancel(wish @ (Wish::Cancel | Wish::Kill)), S::Planning | S::Applying) => {
+                Ok(Self { wish: self.wish.max(wish), ..self })
+            }
+            (Event::Resolve(ResolvedAs::Applied), S::Lost) => Ok(self.to(S::Applied)),
+            (Event::Resolve(ResolvedAs::NotApplied), S::Lost) => Ok(self.to(S::Errored)),
+            _ => Err(self.invalid(event, "")),
+        }
+    }
+
+    fn to(self, state: RunState) -> Self {
+        Self { state, ..self }
+    }
+
+    fn invalid(self, event: Event, reason: &'static str) -> InvalidTransition {
+        InvalidTransition { state: self.state, event, reason }
+    }
+
+    fn claimed(self, state: RunState) -> Self {
+        // An artifact of an earlier plan is not what this one will have planned.
+        let artifact = self.artifact && state == RunState::Applying;
+        Self { state, epoch: self.epoch + 1, tries: self.tries + 1, last_step: None, artifact, ..self }
+    }
+
+    fn released(self) -> Result<Self, InvalidTransition> {
+        if self.last_step.is_some() {
+            return Err(self.invalid(Event::Release, ": a step was already reported"));
+        }
+        let state = match self.state {
+            _ if self.wish > Wish::None => RunState::Canceled,
+            RunState::Planning => RunState::Queued,
+            _ => RunState::ApplyQueued,
+        };
+        Ok(Self { tries: self.tries.saturating_sub(1), ..self.to(state) })
+    }
+
+    fn reported(self, phase: Phase, next: Step) -> Result<Self, InvalidTransition> {
+        let event = Event::Report(phase, next);
+        if self.phase() != Some(phase) {
+            return Err(self.invalid(event, ": the step belongs to the other phase"));
+        }
+        if !step::may_follow(self.last_step, phase, next) {
+            return Err(self.invalid(event, ": the step is out of order"));
+        }
+        if next == Step::Apply && self.wish > Wish::None {
+            return Err(self.invalid(event, ": a person has asked to cancel the run"));
+        }
+        Ok(Self { last_step: Some((phase, next)), ..self })
+    }
+
+    fn lapsed(self) -> Self {
+        if self.apply_started() {
+            return self.to(RunState::Lost);
+        }
+        if self.wish > Wish::None {
+            return self.to(RunState::Canceled);
+        }
+        if self.tries >= TRIES {
+            return Self { ending: Some(Ending::Quarantine), ..self.to(RunState::Errored) };
+        }
+        // With *apply now* the plan exists only on the host that is gone: it is made again, nothing of it was applied.
+        let state =
+            if self.state == RunState::Applying && self.artifact { RunState::ApplyQueued } else { RunState::Queued };
+        self.to(state)
+    }
+
+    fn planned(self, outcome: Outcome) -> Result<Self, InvalidTransition> {
+        let event = Event::Finish(Phase::Plan, outcome);
+        let past_plan = matches!(self.last_step, Some((Phase::Plan, Step::Plan | Step::Show)));
+        match outcome {
+            Outcome::Planned | Outcome::NoChanges if !past_plan => {
+                Err(self.invalid(event, ": the step `plan` was not reported"))
+            }
+            Outcome::Planned if self.kind == RunKind::Plan => Ok(self.to(RunState::PlanFinished)),
+            Outcome::Planned if self.wish > Wish::None => Ok(self.to(RunState::Canceled)),
+            Outcome::Planned if self.auto_apply => Ok(self.to(RunState::Applying)),
+            Outcome::Planned if !self.artifact => Err(self.invalid(event, ": no artifact was uploaded")),
+            Outcome::Planned => Ok(self.to(RunState::AwaitingApproval)),
+            Outcome::NoChanges => Ok(self.to(RunState::NoChanges)),
+            Outcome::Failed => Ok(self.to(RunState::Errored)),
+            Outcome::Canceled => Ok(self.to(RunState::Canceled)),
+            Outcome::Applied => Err(self.invalid(event, ": this was the plan")),
+        }
+    }
+
+    fn applied(self, outcome: Outcome) -> Result<Self, InvalidTransition> {
+        let event = Event::Finish(Phase::Apply, outcome);
+        match outcome {
+            Outcome::Applied if !self.apply_started() => {
+                Err(self.invalid(event, ": the step `apply` was not reported"))
+            }
+            Outcome::Applied => Ok(self.to(RunState::Applied)),
+            Outcome::Failed => Ok(self.to(RunState::Errored)),
+            Outcome::Canceled => Ok(self.to(RunState::Canceled)),
+            Outcome::Planned | Outcome::NoChanges => Err(self.invalid(event, ": this was the apply")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

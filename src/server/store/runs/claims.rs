@@ -1,0 +1,255 @@
+//! Claiming a phase, giving it back, keeping it, losing it.
+//!
+//! Rule: the epoch rises in the transaction that grants the claim, and a claim's id is granted once.
+
+use sqlx::AnyConnection;
+
+use super::{RunRecord, load, row, settle};
+use crate::protocol::Timestamp;
+use crate::protocol::id::{AgentId, ClaimId, PoolId, RunId};
+use crate::protocol::run::Phase;
+use crate::server::queue::{Event, LeaseTerms, Topic, Verdict};
+use crate::server::store::row::Columns;
+use crate::server::store::transaction::sql;
+use crate::server::store::{During, StoreError, WriteTransaction};
+
+/// Who asks for a phase, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimant {
+    /// The agent.
+    pub agent: AgentId,
+    /// Its pool: it gets runs of no other.
+    pub pool: PoolId,
+    /// The claim's id, made by the agent.
+    pub claim: ClaimId,
+    /// When the server received the request.
+    pub now: Timestamp,
+    /// How long leases last.
+    pub terms: LeaseTerms,
+}
+
+/// What a claim's request leads to.
+#[derive(Debug)]
+pub enum Taken {
+    /// A phase, with whom to wake.
+    Phase(Box<RunRecord>, Vec<Topic>),
+    /// The same phase again: the claim's id was repeated.
+    Again(Box<RunRecord>),
+    /// There is none now.
+    Nothing,
+    /// The id was granted to another agent, or what it was granted for is over.
+    Refused,
+}
+
+/// What was granted under a claim's id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The run.
+    pub run: RunId,
+    /// The epoch.
+    pub epoch: i64,
+    /// To whom.
+    pub agent: AgentId,
+}
+
+/// Whether there is something to claim in the pool, or the id was granted already: a look that writes nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn worth_trying(connection: &mut AnyConnection, claimant: &Claimant) -> Result<bool, StoreError> {
+    sql("SELECT 1 AS one FROM runs r JOIN workspaces w ON w.id = r.workspace_id WHERE w.pool_id = $1 \
+         AND r.state IN ('queued', 'apply_queued') UNION ALL SELECT 1 AS one FROM claims WHERE id = $2 LIMIT 1")
+    .bind(claimant.pool.to_string())
+    .bind(claimant.claim.to_string())
+    .fetch_optional(connection)
+    .await
+    .during("look for a phase to claim")
+    .map(|row| row.is_some())
+}
+
+/// Takes the oldest phase of the pool; approved applies first, because a person waits for them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take(tx: &mut WriteTransaction, claimant: &Claimant) -> Result<Taken, StoreError> {
+    if let Some(grant) = granted(&mut *tx, claimant.claim).await? {
+        return repeated(tx, claimant, grant).await;
+    }
+    let row = sql(row::select!(
+        "WHERE w.pool_id = $1 AND r.state IN ('queued', 'apply_queued') \
+         ORDER BY CASE r.state WHEN 'apply_queued' THEN 0 ELSE 1 END, r.sequence LIMIT 1"
+    ))
+    .bind(claimant.pool.to_string())
+    .fetch_optional(&mut **tx)
+    .await
+    .during("find a phase to claim")?;
+    let Some(row) = row else { return Ok(Taken::Nothing) };
+    let mut record = RunRecord::read(&row)?;
+    let before = record.standing;
+    let Ok(after) = before.after(Event::Claim) else { return Ok(Taken::Nothing) };
+    record.standing = after;
+    if !after.artifact {
+        record.artifact_blob = None;
+        record.artifact_digest = None;
+    }
+    record.claim = Some(claimant.claim);
+    record.agent = Some(claimant.agent);
+    record.lease_deadline = Some(claimant.terms.deadline(claimant.now));
+    let topics = settle::settle(tx, &before, &mut record, claimant.now).await?;
+    write(tx, claimant, &record).await?;
+    Ok(Taken::Phase(Box::new(record), topics))
+}
+
+async fn write(tx: &mut WriteTransaction, claimant: &Claimant, record: &RunRecord) -> Result<(), StoreError> {
+    sql("INSERT INTO claims (id, run_id, epoch, phase, agent_id, claimed_at) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(claimant.claim.to_string())
+        .bind(record.id.to_string())
+        .bind(record.standing.epoch)
+        .bind(record.standing.phase().unwrap_or(Phase::Plan).word())
+        .bind(claimant.agent.to_string())
+        .bind(claimant.now)
+        .execute(&mut **tx)
+        .await
+        .during("write a claim")
+        .map(drop)
+}
+
+async fn repeated(tx: &mut WriteTransaction, claimant: &Claimant, grant: Grant) -> Result<Taken, StoreError> {
+    let Some(mut record) = load(&mut *tx, grant.run).await? else { return Ok(Taken::Refused) };
+    let alive = record.standing.is_claimed() && record.is_held_by(claimant.agent, grant.epoch);
+    if grant.agent != claimant.agent || !alive {
+        return Ok(Taken::Refused);
+    }
+    // The answer tells the agent that it has L from now on.
+    renew(tx, &mut record, claimant.now, claimant.terms).await?;
+    Ok(Taken::Again(Box::new(record)))
+}
+
+/// What was granted under the id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn granted(connection: &mut AnyConnection, claim: ClaimId) -> Result<Option<Grant>, StoreError> {
+    let row = sql("SELECT run_id, epoch, agent_id FROM claims WHERE id = $1")
+        .bind(claim.to_string())
+        .fetch_optional(connection)
+        .await
+        .during("read a claim")?;
+    row.map(|row| Ok(Grant { run: row.parsed("run_id")?, epoch: row.value("epoch")?, agent: row.parsed("agent_id")? }))
+        .transpose()
+}
+
+/// Whether the agent had this epoch of the run, be it long ago.
+///
+/// # Errors
+/// When the database fails.
+pub async fn had(connection: &mut AnyConnection, run: RunId, agent: AgentId, epoch: i64) -> Result<bool, StoreError> {
+    sql("SELECT 1 AS one FROM claims WHERE run_id = $1 AND epoch = $2 AND agent_id = $3")
+        .bind(run.to_string())
+        .bind(epoch)
+        .bind(agent.to_string())
+        .fetch_optional(connection)
+        .await
+        .during("read who had a claim")
+        .map(|row| row.is_some())
+}
+
+/// Sets the lease to its full time from `now`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew(
+    tx: &mut WriteTransaction,
+    record: &mut RunRecord,
+    now: Timestamp,
+    terms: LeaseTerms,
+) -> Result<(), StoreError> {
+    record.lease_deadline = Some(terms.deadline(now));
+    sql("UPDATE runs SET lease_deadline = $1 WHERE id = $2 AND epoch = $3")
+        .bind(terms.deadline(now))
+        .bind(record.id.to_string())
+        .bind(record.standing.epoch)
+        .execute(&mut **tx)
+        .await
+        .during("renew a lease")
+        .map(drop)
+}
+
+/// Runs whose lease is over at `now`: candidates, to be judged again in a transaction.
+///
+/// # Errors
+/// When the database fails.
+pub async fn overdue(connection: &mut AnyConnection, now: Timestamp) -> Result<Vec<RunId>, StoreError> {
+    sql("SELECT id FROM runs WHERE state IN ('planning', 'applying') AND lease_deadline <= $1 ORDER BY sequence")
+        .bind(now)
+        .fetch_all(connection)
+        .await
+        .during("look for leases that are over")?
+        .iter()
+        .map(|row| row.parsed("id"))
+        .collect()
+}
+
+/// Lets the run lapse if its lease is over at `now`; returns it with whom to wake.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lapse(
+    tx: &mut WriteTransaction,
+    run: RunId,
+    now: Timestamp,
+) -> Result<Option<(RunRecord, Vec<Topic>)>, StoreError> {
+    let Some(mut record) = load(&mut *tx, run).await? else { return Ok(None) };
+    let over = record.lease_deadline.is_some_and(|deadline| LeaseTerms::judge(deadline, now) == Verdict::Over);
+    if !over || !record.standing.is_claimed() {
+        return Ok(None);
+    }
+    let topics = give_up(tx, &mut record, now).await?;
+    Ok(Some((record, topics)))
+}
+
+/// The claim ended without a report of the phase's end.
+///
+/// # Errors
+/// When the database fails or the run is not claimed.
+pub async fn give_up(
+    tx: &mut WriteTransaction,
+    record: &mut RunRecord,
+    now: Timestamp,
+) -> Result<Vec<Topic>, StoreError> {
+    let before = record.standing;
+    let Ok(after) = before.after(Event::Lapse) else { return Err(StoreError::Changed { what: "run" }) };
+    record.standing = after;
+    if let Some(ending) = after.ending {
+        record.failure = Some(ending.failure(before.last_step.map(|(_, step)| step)));
+    }
+    settle::settle(tx, &before, record, now).await
+}
+
+/// Gives every lease its full time again: no agent could renew while the server was away.
+///
+/// # Errors
+/// When the database fails.
+pub async fn spare_all(tx: &mut WriteTransaction, now: Timestamp, terms: LeaseTerms) -> Result<u64, StoreError> {
+    sql("UPDATE runs SET lease_deadline = $1 WHERE state IN ('planning', 'applying') AND lease_deadline < $1")
+        .bind(terms.deadline(now))
+        .execute(&mut **tx)
+        .await
+        .during("spare leases after an absence")
+        .map(|done| done.rows_affected())
+}
+
+/// The phase for which an epoch was granted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn phase(connection: &mut AnyConnection, run: RunId, epoch: i64) -> Result<Option<Phase>, StoreError> {
+    sql("SELECT phase FROM claims WHERE run_id = $1 AND epoch = $2")
+        .bind(run.to_string())
+        .bind(epoch)
+        .fetch_optional(connection)
+        .await
+        .during("read a claim's phase")?
+        .map(|row| row.parsed("phase"))
+        .transpose()
+}

@@ -1,0 +1,92 @@
+//! Connections for reading, transactions for writing.
+//!
+//! Rule: whoever writes holds a [`WriteTransaction`], and there is one writer at a time on either database: SQLite by
+//! its single writing connection and `BEGIN IMMEDIATE`, PostgreSQL by an advisory lock taken with `BEGIN`. What a
+//! transaction has read is therefore still true when it writes, and one SQL text is right on both. Dropped without
+//! [`WriteTransaction::commit`] it leaves nothing behind.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyArguments;
+use sqlx::pool::PoolConnection;
+use sqlx::query::Query;
+use sqlx::{Any, Transaction};
+
+use super::error::During;
+use super::{Dialect, Store, StoreError};
+
+/// One statement with `$1`, `$2`, … as places for values; both databases understand these. Prepared once per
+/// connection.
+pub(super) fn sql<'q>(text: &'static str) -> Query<'q, Any, AnyArguments> {
+    sqlx::query(text)
+}
+
+/// A connection for reading; each statement sees what was committed before it.
+#[derive(Debug)]
+pub struct ReadConnection(PoolConnection<Any>);
+
+impl Deref for ReadConnection {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for ReadConnection {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.0
+    }
+}
+
+/// A transaction that writes; can be read through like a [`ReadConnection`].
+#[derive(Debug)]
+pub struct WriteTransaction(Transaction<'static, Any>);
+
+impl WriteTransaction {
+    /// Makes everything in it durable: returns after the database has synced it to disk.
+    ///
+    /// # Errors
+    /// When the database cannot; then nothing of it happened, unless the connection broke meanwhile.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        self.0.commit().await.during("commit")
+    }
+}
+
+impl Deref for WriteTransaction {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.0
+    }
+}
+
+impl DerefMut for WriteTransaction {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.0
+    }
+}
+
+impl Store {
+    /// A connection to read with. Never waits for a writer.
+    ///
+    /// # Errors
+    /// When none is free in time or the database is away.
+    pub async fn read(&self) -> Result<ReadConnection, StoreError> {
+        self.readers.acquire().await.map(ReadConnection).during("get a database connection")
+    }
+
+    /// Begins the transaction of a request that writes; waits for the one before it.
+    ///
+    /// # Errors
+    /// When its turn does not come in time or the database is away.
+    pub async fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
+        // The number of the lock means nothing; it only has to be the same in every replica.
+        let begin = match self.dialect {
+            Dialect::Sqlite => "BEGIN IMMEDIATE",
+            Dialect::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(7101001)",
+        };
+        self.writers.begin_with(begin).await.map(WriteTransaction).during("begin a transaction")
+    }
+}

@@ -1,0 +1,94 @@
+//! Settings of the agent, complete.
+//!
+//! Rule: the struct is what the agent works from, complete and checked; where each value came from (default, file,
+//! environment, flag) is the business of `agent_layer`. What runs get of the environment is in here.
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::secret::Secret;
+
+/// Everything that an agent has to know.
+#[derive(Debug)]
+pub struct AgentSettings {
+    /// The server: `https://…`, or `http://` on loopback.
+    pub server: Url,
+    /// PEM file with certificate authorities that may vouch for the server, besides the host's own roots.
+    pub ca_file: Option<PathBuf>,
+    /// File with the join token; read only while `state_directory` holds no identity.
+    pub join_token_file: Option<PathBuf>,
+    /// The agent's name, for people; default: the host's.
+    pub name: String,
+    /// Where the agent keeps its identity and rescued states. Made 0700 if it is missing.
+    pub state_directory: PathBuf,
+    /// Run directories are `<run_root>/<run id>`: absolute, equal within a pool. Made 0700 if it is missing.
+    pub run_root: PathBuf,
+    /// Where secret directories may be, best first; the first that is a real tmpfs or ramfs is taken.
+    /// Default: `$RUNTIME_DIRECTORY`, `$XDG_RUNTIME_DIR`, `/dev/shm`.
+    pub secret_roots: Vec<PathBuf>,
+    /// The program; absent: the first `tofu` of `search_path`.
+    pub tofu: Option<PathBuf>,
+    /// `PATH`, for finding tofu and for what its steps may start (`git`, `ssh`).
+    pub search_path: Option<OsString>,
+    /// Runs at the same time.
+    pub concurrency: NonZeroU32,
+    /// How credentials come to tofu.
+    pub delivery: DeliveryChoice,
+    /// The operator's CLI configuration of tofu: a file (absent: none is merged).
+    pub cli_configuration: Option<PathBuf>,
+    /// Whether the `credentials` blocks of that file stay readable in `init`, `plan`, `apply`; only the backends
+    /// `remote` and `cloud` need it, and any configuration can then read them.
+    pub keep_cli_credentials: bool,
+    /// What every step gets of the agent's own environment: the variables whose names matched `pass_env`
+    /// (names or patterns such as `AWS_*`), proxies included, as they were at the start.
+    pub passed_environment: Vec<(OsString, Secret)>,
+    /// As `passed_environment`, for the step `fetch` alone (`SSH_AUTH_SOCK` and the like).
+    pub fetch_environment: Vec<(OsString, Secret)>,
+    /// `HOME` of the steps; absent: an empty one per run.
+    pub home: Option<PathBuf>,
+    /// The host's root certificates, one PEM file; absent: where the usual distributions keep them.
+    pub system_roots: Option<PathBuf>,
+    /// How long things may take.
+    pub patience: Patience,
+}
+
+/// How credentials come to tofu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeliveryChoice {
+    /// The best that this build has.
+    #[default]
+    Auto,
+    /// A Docker configuration file, readable by the configuration's author during the fetch step.
+    File,
+}
+
+/// How long things may take before the next, harsher thing happens.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From the first interrupt of `fetch`, `init`, `plan`, `show` to the second; as long again to the kill.
+    pub step: Duration,
+    /// From the first interrupt of `apply` to the second. It is never killed but by a person's `kill`.
+    pub apply: Duration,
+    /// From a drain (first SIGTERM) to the interrupt of what still runs.
+    pub drain: Duration,
+    /// How long a state write is tried again while the server is away: refusing it orphans resources.
+    pub state_write: Duration,
+    /// How long other requests of a run are tried again while the server is away.
+    pub request: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            step: Duration::from_secs(30),
+            apply: Duration::from_mins(10),
+            drain: Duration::from_mins(30),
+            state_write: Duration::from_mins(30),
+            request: Duration::from_mins(2),
+        }
+    }
+}

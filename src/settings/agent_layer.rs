@@ -1,0 +1,261 @@
+//! Settings of the agent as they are written: `agent.toml`, `NIGARI_*`, the flags of `nigari agent start`.
+//!
+//! Rule: what comes out of here is complete and checked; nothing later asks for a default.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+
+use super::agent::{DeliveryChoice, Patience};
+use super::cli::server_url;
+use super::duration::Span;
+use super::file::{Layer, layer, read};
+use super::list::NameList;
+use super::{AgentSettings, SettingsError, SettingsProblem, environment};
+use crate::protocol::limits::NAME_CHARACTERS;
+
+/// Runs at the same time when nothing is set.
+const DEFAULT_CONCURRENCY: NonZeroU32 = NonZeroU32::new(2).unwrap();
+
+layer! {
+    /// What a file, the environment or flags say of the agent.
+    pub struct AgentLayer {
+        /// URL of the server: https, or plain http on loopback
+        #[arg(skip)]
+        server: String,
+        /// PEM file with the private CA of the server's certificate, trusted besides the host's roots
+        #[arg(skip)]
+        ca_file: PathBuf,
+        /// File (mode 0600) with the join token; needed until the agent has its own identity [default: systemd
+        /// credential `join.token`]
+        #[arg(long, env = "NIGARI_JOIN_TOKEN_FILE", value_name = "FILE")]
+        join_token_file: PathBuf,
+        /// The agent's name, for people [default: the host's name]
+        #[arg(long, env = "NIGARI_AGENT_NAME")]
+        name: String,
+        /// Runs at the same time [default: 2]
+        #[arg(long, env = "NIGARI_CONCURRENCY", value_name = "N")]
+        concurrency: u32,
+        /// Directory with the agent's identity [default: `$STATE_DIRECTORY`, or
+        /// `$XDG_STATE_HOME/nigari/agent`]
+        #[arg(long, env = "NIGARI_STATE_DIR", value_name = "DIR")]
+        state_dir: PathBuf,
+        /// Directory below which each run has its own, by its id; the same on all hosts of a pool
+        /// [default: `runs` in the state directory]
+        #[arg(long, env = "NIGARI_RUN_ROOT", value_name = "DIR")]
+        run_root: PathBuf,
+        /// Directory on tmpfs or ramfs for secrets [default: `$RUNTIME_DIRECTORY`, `$XDG_RUNTIME_DIR` or
+        /// `/dev/shm`]
+        #[arg(long, env = "NIGARI_SECRET_ROOT", value_name = "DIR")]
+        secret_root: PathBuf,
+        /// The tofu program [default: the first on PATH]
+        #[arg(long, env = "NIGARI_TOFU", value_name = "PATH")]
+        tofu: PathBuf,
+        /// The operator's own CLI configuration of tofu, merged into the one that each run gets
+        #[arg(long, env = "NIGARI_CLI_CONFIG", value_name = "FILE")]
+        cli_config: PathBuf,
+        /// Names, or prefixes with `*`, of the agent's variables that every step gets (comma
+        /// separated) [default: none]
+        #[arg(long, env = "NIGARI_PASS_ENV", value_name = "NAMES")]
+        pass_env: NameList,
+        /// As `pass_env`, for the fetch step alone
+        #[arg(long, env = "NIGARI_FETCH_PASS_ENV", value_name = "NAMES")]
+        fetch_pass_env: NameList,
+        /// Directory that runs get as HOME [default: an empty one of their own]
+        #[arg(long, env = "NIGARI_HOME", value_name = "DIR")]
+        home: PathBuf,
+        /// How credentials come to tofu: `auto` or `file` [default: auto]
+        #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
+        delivery: DeliveryChoice,
+        /// Leaves the `credentials` blocks of the CLI configuration readable for every step: the backends `remote` and
+        /// `cloud` need them, and any configuration can then read them
+        #[arg(long, env = "NIGARI_KEEP_CLI_CREDENTIALS", num_args = 0..=1, require_equals = true,
+              default_missing_value = "true")]
+        keep_cli_credentials: bool,
+        /// PEM file with the host's root certificates [default: where the usual distributions keep them]
+        #[arg(long, env = "NIGARI_SYSTEM_ROOTS", value_name = "FILE")]
+        system_roots: PathBuf,
+        /// From the first interrupt of fetch, init, plan and show to the second, and from there to the kill
+        /// [default: 30s]
+        #[arg(long, env = "NIGARI_STEP_GRACE", value_name = "TIME")]
+        step_grace: Span,
+        /// From the first interrupt of an apply to the second; only a person's `--kill` kills it [default: 10m]
+        #[arg(long, env = "NIGARI_APPLY_GRACE", value_name = "TIME")]
+        apply_grace: Span,
+        /// How long runs may go on after the first SIGTERM before they are interrupted [default: 30m]
+        #[arg(long, env = "NIGARI_DRAIN_LIMIT", value_name = "TIME")]
+        drain_limit: Span,
+    }
+}
+
+impl AgentSettings {
+    /// Resolves `flags` (which hold the environment already) over the file at `config`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn load(config: Option<&Path>, flags: AgentLayer) -> Result<Self, SettingsError> {
+        let layer = flags.over(read(config)?);
+        let mut problems = Vec::new();
+        let server = layer.server.as_deref().map(|text| server_url("server", text));
+        let server = server.unwrap_or_else(|| {
+            Err(SettingsProblem::new("server", "is not set", "give `--server URL`, NIGARI_SERVER or `server = \"…\"`"))
+        });
+        let server = server.map_err(|problem| problems.push(problem)).ok();
+        check(&layer, &mut problems);
+        let state_directory =
+            absolute(layer.state_dir.clone().unwrap_or_else(|| environment::state_directory("agent")));
+        match server {
+            Some(server) if problems.is_empty() => Ok(Self {
+                server,
+                patience: patience(&layer),
+                ca_file: layer.ca_file,
+                join_token_file: layer.join_token_file.or_else(|| environment::credential("join.token")),
+                name: layer.name.unwrap_or_else(environment::host_name),
+                concurrency: layer.concurrency.and_then(NonZeroU32::new).unwrap_or(DEFAULT_CONCURRENCY),
+                run_root: absolute(layer.run_root.unwrap_or_else(|| state_directory.join("runs"))),
+                state_directory,
+                secret_roots: layer.secret_root.map_or_else(secret_roots, |given| vec![absolute(given)]),
+                tofu: layer.tofu.map(absolute),
+                search_path: environment::variable("PATH"),
+                delivery: layer.delivery.unwrap_or_default(),
+                cli_configuration: layer.cli_config.map(absolute),
+                keep_cli_credentials: layer.keep_cli_credentials.unwrap_or(false),
+                passed_environment: environment::matching(&layer.pass_env.unwrap_or_default().0),
+                fetch_environment: environment::matching(&layer.fetch_pass_env.unwrap_or_default().0),
+                home: layer.home.map(absolute),
+                system_roots: layer.system_roots.map(absolute),
+            }),
+            _ => Err(SettingsError { problems }),
+        }
+    }
+}
+
+fn patience(layer: &AgentLayer) -> Patience {
+    let default = Patience::default();
+    let given = |span: Option<Span>, default| span.map_or(default, |span| span.0);
+    Patience {
+        step: given(layer.step_grace, default.step),
+        apply: given(layer.apply_grace, default.apply),
+        drain: given(layer.drain_limit, default.drain),
+        ..default
+    }
+}
+
+impl FromStr for DeliveryChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "file" => Ok(Self::File),
+            _ => Err(format!("`{text}` is no delivery; hint: `auto` or `file`")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for DeliveryChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+fn check(layer: &AgentLayer, problems: &mut Vec<SettingsProblem>) {
+    if layer.concurrency == Some(0) {
+        problems.push(SettingsProblem::new("concurrency", "is 0", "give at least 1, or stop the agent"));
+    }
+    if layer.name.as_ref().is_some_and(|name| name.trim().is_empty() || name.chars().count() > NAME_CHARACTERS) {
+        let hint = format!("1 to {NAME_CHARACTERS} characters, for people");
+        problems.push(SettingsProblem::new("name", "is no name", hint));
+    }
+    let files = [
+        ("ca_file", &layer.ca_file),
+        ("join_token_file", &layer.join_token_file),
+        ("tofu", &layer.tofu),
+        ("cli_config", &layer.cli_config),
+        ("system_roots", &layer.system_roots),
+    ];
+    for (place, path) in files {
+        // A join token's file may be gone once the agent has its identity.
+        if let Some(path) = path.as_ref().filter(|path| place != "join_token_file" && !path.is_file()) {
+            let message = format!("{} is not a file", path.display());
+            problems.push(SettingsProblem::new(place, message, "correct the path, or leave the setting out"));
+        }
+    }
+}
+
+/// Where secrets may be put when nothing is set: what systemd made for the service, the user's, everybody's.
+fn secret_roots() -> Vec<PathBuf> {
+    let shared = Some(PathBuf::from("/dev/shm"));
+    [environment::path("RUNTIME_DIRECTORY"), environment::path("XDG_RUNTIME_DIR"), shared]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The path from the root; what is relative begins at the working directory.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AgentLayer;
+    use crate::settings::AgentSettings;
+
+    fn flags(server: &str) -> AgentLayer {
+        AgentLayer { server: Some(server.to_owned()), ..AgentLayer::default() }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.toml");
+        std::fs::write(
+            &path,
+            "server = \"https://file.example\"\nconcurrency = 7\nname = \"file\"\ndelivery = \"file\"\n",
+        )
+        .unwrap();
+        let settings =
+            AgentSettings::load(Some(&path), AgentLayer { name: Some("flag".into()), ..AgentLayer::default() })
+                .unwrap();
+        assert_eq!(settings.server.as_str(), "https://file.example/");
+        assert_eq!(
+            (settings.name.as_str(), settings.concurrency.get(), settings.patience.apply.as_secs()),
+            ("flag", 7, 600)
+        );
+        assert!(settings.run_root.is_absolute() && settings.run_root.ends_with("runs"));
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let layer = AgentLayer {
+            server: Some("http://nigari.example".into()),
+            concurrency: Some(0),
+            name: Some(" ".into()),
+            tofu: Some("/nonexistent/tofu".into()),
+            ..AgentLayer::default()
+        };
+        let error = AgentSettings::load(None, layer).unwrap_err();
+        let places: Vec<&str> = error.problems.iter().map(|problem| problem.place.as_str()).collect();
+        assert_eq!(places, ["server", "concurrency", "name", "tofu"], "{error}");
+    }
+
+    #[test]
+    fn a_server_is_needed() {
+        let error = AgentSettings::load(None, AgentLayer::default()).unwrap_err().to_string();
+        assert!(error.contains("server: is not set\nhint: give `--server URL`"), "{error}");
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_alone() {
+        for good in ["https://a.example", "http://127.0.0.1:7077", "http://localhost:1", "http://[::1]:7077"] {
+            assert!(AgentSettings::load(None, flags(good)).is_ok(), "{good}");
+        }
+        for bad in ["http://a.example", "http://10.0.0.1", "ftp://127.0.0.1", "a.example", "https://u:p@a.example", ""]
+        {
+            assert!(AgentSettings::load(None, flags(bad)).is_err(), "{bad}");
+        }
+    }
+}

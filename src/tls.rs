@@ -1,1 +1,0 @@
-//! TLS for listeners and clients.

@@ -1,0 +1,96 @@
+//! tofu's CLI configuration (HCL 1): the operator's merged into ours.
+//!
+//! Rules: the operator's bytes are cut, never printed anew; every text we hand out has exactly one
+//! `oci_default_credentials` block (two make tofu crash, none brings the host's own logins back); no registry
+//! credential of ours is ever written into either text.
+
+mod error;
+mod item;
+mod json;
+mod lexer;
+mod merge;
+mod native;
+/// What tofu says about its CLI configuration on stderr.
+pub mod problems;
+mod quoted;
+mod source_file;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use error::CliConfigurationError;
+
+use self::merge::Merge;
+use self::source_file::SourceFile;
+use crate::secret::Secret;
+
+/// The operator's CLI configuration: its file, and the `*.tfrc` and `*.tfrc.json` files of its directory. May hold
+/// registry tokens (`credentials` blocks), so its text is wiped when dropped and never shown.
+pub struct OperatorConfiguration {
+    files: Vec<SourceFile>,
+}
+
+impl OperatorConfiguration {
+    /// No CLI configuration at all.
+    pub fn none() -> Self {
+        Self { files: Vec::new() }
+    }
+
+    /// Reads `file` and then the `*.tfrc` and `*.tfrc.json` files of `directory` in the order of their names, as tofu
+    /// does without `TF_CLI_CONFIG_FILE`, and checks that they can be merged. A missing `directory` is empty; a
+    /// missing `file` is an error.
+    pub fn read(file: Option<&Path>, directory: Option<&Path>) -> Result<Self, CliConfigurationError> {
+        let mut paths: Vec<PathBuf> = file.into_iter().map(Path::to_path_buf).collect();
+        if let Some(directory) = directory {
+            paths.extend(list(directory)?);
+        }
+        let files = paths.iter().map(|path| SourceFile::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let configuration = Self { files };
+        // Both texts, so that what cannot be merged is known before a run depends on it.
+        configuration.for_fetch(Path::new("/"))?;
+        configuration.for_steps(true)?;
+        Ok(configuration)
+    }
+
+    /// For the fetch step: everything but `oci_*` blocks and `credentials_helper`, plus one `oci_default_credentials`
+    /// that names `docker_config` (an absolute path) alone. `credentials` are kept, hence the [`Secret`].
+    pub fn for_fetch(&self, docker_config: &Path) -> Result<Secret, CliConfigurationError> {
+        let absolute = docker_config.is_absolute().then(|| docker_config.to_str()).flatten();
+        let path = absolute.ok_or_else(|| CliConfigurationError::DockerConfig(docker_config.to_path_buf()))?;
+        Merge { keep_credentials: true, docker_config: Some(path) }.text(&self.files)
+    }
+
+    /// For `init`, `plan`, `apply`: no OCI credential can be found with it, not even the host's own. `credentials`
+    /// are left out as well unless `keep_credentials`.
+    pub fn for_steps(&self, keep_credentials: bool) -> Result<Secret, CliConfigurationError> {
+        Merge { keep_credentials, docker_config: None }.text(&self.files)
+    }
+}
+
+impl fmt::Debug for OperatorConfiguration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.files.iter().map(|file| &file.path)).finish()
+    }
+}
+
+fn list(directory: &Path) -> Result<Vec<PathBuf>, CliConfigurationError> {
+    let failed = |source| CliConfigurationError::Read { path: directory.to_path_buf(), source };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".tfrc") || name.ends_with(".tfrc.json") {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,258 @@
+//! The scanner on every form of HCL 1, and what is merged of it. That the real tofu reads the results the same way is
+//! tested in `tests/it/tofu/`.
+
+use std::ops::Range;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::item::{Item, Value};
+use super::{CliConfigurationError, OperatorConfiguration, SourceFile, json, native};
+
+fn operator(files: &[(&str, &str)]) -> Result<OperatorConfiguration, CliConfigurationError> {
+    let files = files
+        .iter()
+        .map(|(path, text)| SourceFile::scan(Path::new(path), (*text).to_owned()))
+        .collect::<Result<_, _>>()?;
+    Ok(OperatorConfiguration { files })
+}
+
+fn fetch(files: &[(&str, &str)]) -> String {
+    operator(files).unwrap().for_fetch(Path::new("/run/1/docker/config.json")).unwrap().expose().to_owned()
+}
+
+fn steps(files: &[(&str, &str)]) -> String {
+    operator(files).unwrap().for_steps(false).unwrap().expose().to_owned()
+}
+
+fn refused(text: &str) -> CliConfigurationError {
+    match operator(&[("/etc/x.tfrc", text)]) {
+        Err(error) => error,
+        Ok(configuration) => configuration.for_steps(false).unwrap_err(),
+    }
+}
+
+const OURS: &str = "oci_default_credentials {\n  docker_style_config_files = [\"/run/1/docker/config.json\"]\n}\n";
+const NONE: &str = "oci_default_credentials {\n  docker_style_config_files = []\n}\n";
+
+#[test]
+fn without_an_operators_file_there_is_only_our_block() {
+    assert_eq!(fetch(&[]), OURS);
+    assert_eq!(steps(&[]), NONE);
+    assert_eq!(steps(&[("/x", ""), ("/y", "# nothing\n"), ("/z.json", "{}")]), NONE);
+}
+
+#[test]
+fn items_are_cut_out_byte_for_byte() {
+    let text = "# a comment\r\nplugin_cache_dir = \"/cache\" /* c */ , disable_checkpoint=true // end\r\n\
+        \"oci_\\u0064efault_credentials\" { docker_style_config_files = [\"x}\"] }\n\
+        OCI_Credentials \"ghcr.io/o\" {\n  username = \"u${\"x\"}\"\n  password = <<-EOT\n    } \"\n    EOT\n}\n\
+        credentials \"app.example\" { token = \"t\" }\n\
+        credentials_helper \"x\" { args = [] }\n\
+        host \"h\" { services { \"modules.v1\" = \"https://h/\" } }\n\
+        provider_installation {\n  dev_overrides { \"ns/name\" = \"/p\" }\n  direct {}\n}";
+    let kept = "plugin_cache_dir = \"/cache\"\ndisable_checkpoint=true\n";
+    let rest = "host \"h\" { services { \"modules.v1\" = \"https://h/\" } }\n\
+        provider_installation {\n  dev_overrides { \"ns/name\" = \"/p\" }\n  direct {}\n}\n";
+    assert_eq!(fetch(&[("/x", text)]), format!("{kept}credentials \"app.example\" {{ token = \"t\" }}\n{rest}{OURS}"));
+    assert_eq!(steps(&[("/x", text)]), format!("{kept}{rest}{NONE}"));
+}
+
+#[test]
+fn json_stays_json() {
+    let text = r#" {"plugin_cache_dir": "/c", "credentials": {"h": {"token": "t"}}, "oci_credentials": {"g": {}},
+        "oci_default_credentials": [{}], "provider_installation": [{"direct": [{}]}],}"#;
+    assert_eq!(
+        fetch(&[("/x", text)]),
+        "{\n\"plugin_cache_dir\": \"/c\",\n\"credentials\": {\"h\": {\"token\": \"t\"}},\n\
+         \"provider_installation\": [{\"direct\": [{}]}],\n\
+         \"oci_default_credentials\": {\"docker_style_config_files\": [\"/run/1/docker/config.json\"]}\n}\n"
+    );
+    assert!(!steps(&[("/x", text)]).contains("token"));
+}
+
+#[test]
+fn what_tofu_login_wrote_is_translated_beside_a_native_file() {
+    let login = r#"{"credentials": {"app.example": {"token": "a\"b\\c${d}\n"}}}"#;
+    let files = [("/x", "disable_checkpoint = true"), ("/d/credentials.tfrc.json", login)];
+    let expected =
+        "disable_checkpoint = true\ncredentials \"app.example\" {\n  \"token\" = \"a\\\"b\\\\c\\u0024{d}\\u000a\"\n}\n";
+    assert_eq!(fetch(&files), format!("{expected}{OURS}"));
+    assert_eq!(steps(&files), format!("disable_checkpoint = true\n{NONE}"));
+    let other = [files[0], ("/d/y.tfrc.json", r#"{"host": {"h": {}}}"#)];
+    let error = operator(&other).unwrap().for_steps(false).unwrap_err();
+    assert!(matches!(error, CliConfigurationError::MixedSyntax { line: 1, .. }) && error.hint().is_some());
+}
+
+#[test]
+fn of_two_files_the_same_wins_as_for_tofu() {
+    let main = ("/x", "plugin_cache_dir = \"/a\"\ncredentials \"h\" { token = \"old\" }\nhost \"k\" {}\n");
+    let later = ("/d/y.tfrc", "plugin_cache_dir = \"/b\"\ncredentials \"h\" { token = \"new\" }\n");
+    assert_eq!(
+        fetch(&[main, later]),
+        format!("plugin_cache_dir = \"/a\"\nhost \"k\" {{}}\ncredentials \"h\" {{ token = \"new\" }}\n{OURS}")
+    );
+    let flag = "plugin_cache_may_break_dependency_lock_file = true";
+    let error = operator(&[("/x", flag), ("/y", flag)]).unwrap().for_steps(false).unwrap_err();
+    assert!(matches!(error, CliConfigurationError::Twice { line: 1, .. }));
+}
+
+#[test]
+fn what_depends_on_the_runs_directory_or_is_not_delivered_is_refused() {
+    for (text, line) in [
+        ("\nplugin_cache_dir = \"cache\"", 2),
+        ("provider_installation {\n  filesystem_mirror {\n    path = \"./m\"\n  }\n}", 3),
+        ("provider_installation { dev_overrides { \"a/b\" = \"../p\" } }", 1),
+        (r#"{"provider_installation": [{"filesystem_mirror": [{"path": "m"}]}]}"#, 1),
+    ] {
+        let error = refused(text);
+        assert!(matches!(&error, CliConfigurationError::Relative { line: found, .. } if *found == line), "{error}");
+    }
+    operator(&[("/x", "plugin_cache_dir = \"$HOME/cache\"")]).unwrap().for_steps(false).unwrap();
+    for text in [
+        "provider_installation {\n  direct {}\n  oci_mirror { repository_template = \"x\" }\n}",
+        "{\"provider_installation\":\n{\"direct\": {},\n\"oci_mirror\": {}}}",
+    ] {
+        let error = refused(text);
+        assert!(matches!(error, CliConfigurationError::OciMirror { line: 3, .. }), "{error}");
+        assert!(error.hint().unwrap().contains("network_mirror"));
+    }
+}
+
+#[test]
+fn broken_files_are_refused_with_their_line() {
+    for (text, line) in [
+        ("a = = 1", 1),
+        ("a = 1\nb", 2),
+        ("a {\n\n", 1),
+        ("a = 1\n}", 2),
+        ("a \"b\" = 1", 1),
+        ("{ \"a\": 1 } x", 1),
+        ("\n\n\"a", 3),
+        ("a = \"b\n\"", 1),
+        ("a = \"${\"", 1),
+        ("/* ", 1),
+        ("a = <<EOT\nx\nEOT", 1),
+        ("a = [1 2]", 1),
+        ("a = [\n", 1),
+        ("a = $b", 1),
+        ("\u{feff}a = 1", 1),
+        ("a = 1 \0", 1),
+        ("{\"\\/\": 1}", 1),
+        ("{\n\"a\": \"\\/\"}", 2),
+        ("a = \"\\q\"", 1),
+        ("a = 1\nb = 2\na = 3", 3),
+        ("{\"a\": nope}", 1),
+        ("{\"a\" 1}", 1),
+        ("{\"a\": [1 2]}", 1),
+    ] {
+        match refused(text) {
+            CliConfigurationError::Syntax { line: found, .. } => assert_eq!(found, line, "{text:?}"),
+            other => panic!("{text:?}: {other}"),
+        }
+    }
+    let deep = "a {".repeat(100_000);
+    assert!(matches!(refused(&deep), CliConfigurationError::Syntax { .. }));
+    assert!(matches!(refused(&"{\"a\":[".repeat(100_000)), CliConfigurationError::Syntax { .. }));
+    assert!(matches!(refused(&format!("a = {}", "[".repeat(100_000))), CliConfigurationError::Syntax { .. }));
+}
+
+#[test]
+fn files_are_read_in_tofus_order() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in
+        [("b.tfrc", "host \"b\" {}"), ("a.tfrc.json", "{}"), ("a.tfrc", "host \"a\" {}"), ("c.txt", "?")]
+    {
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    let main = directory.path().join("tofurc");
+    std::fs::write(&main, "host \"main\" {}").unwrap();
+    let configuration = OperatorConfiguration::read(Some(&main), Some(directory.path())).unwrap();
+    let text = configuration.for_steps(false).unwrap();
+    assert_eq!(text.expose(), format!("host \"main\" {{}}\nhost \"a\" {{}}\nhost \"b\" {{}}\n{NONE}"));
+    assert!(!format!("{configuration:?}").contains("host"));
+    assert!(OperatorConfiguration::read(Some(&directory.path().join("none")), None).is_err());
+    OperatorConfiguration::read(None, Some(&directory.path().join("none"))).unwrap();
+    std::fs::write(&main, b"a = \"\xff\"").unwrap();
+    assert!(OperatorConfiguration::read(Some(&main), None).is_err());
+    assert!(configuration.for_fetch(Path::new("relative/config.json")).is_err());
+}
+
+/// Every byte is in an item or between two, in order; nested items are inside of theirs.
+fn assert_ordered(text: &str, items: &[Item], within: Range<usize>) {
+    let mut at = within.start;
+    for item in items {
+        assert!(at <= item.range.start && item.range.start < item.range.end && item.range.end <= within.end);
+        assert!(text.is_char_boundary(item.range.start) && text.is_char_boundary(item.range.end));
+        at = item.range.end;
+        if let Value::Object(inner) = &item.value {
+            assert_ordered(text, inner, item.range.clone());
+        }
+    }
+}
+
+/// Texts that are nearly HCL: random pieces of it in random order.
+fn nearly_hcl() -> impl Strategy<Value = String> {
+    let pieces = proptest::sample::select(vec![
+        "a",
+        "b.c",
+        "\"x\"",
+        "\"${\"y\"}\"",
+        "\\",
+        "=",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "1",
+        "-2.5e3",
+        "true",
+        "null",
+        ":",
+        "\n",
+        " ",
+        "#",
+        "//",
+        "/*",
+        "*/",
+        "<<EOT\n",
+        "<<-E\n",
+        "EOT\n",
+        "E\n",
+        "\"",
+        "$",
+        "${",
+        "é",
+        "\r\n",
+        "\0",
+        "0x",
+        ".",
+    ]);
+    proptest::collection::vec(pieces, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn the_scanners_take_any_text(text in ".*|\\PC*") {
+        let _ = (native::scan(&text), json::scan(&text));
+    }
+
+    #[test]
+    fn ranges_are_in_order_and_whole(text in nearly_hcl()) {
+        for items in [native::scan(&text), json::scan(&text)].into_iter().flatten() {
+            assert_ordered(&text, &items, 0..text.len());
+        }
+    }
+
+    #[test]
+    fn what_was_cut_out_scans_to_the_same_items(text in nearly_hcl()) {
+        if let Ok(items) = native::scan(&text) {
+            let pieces: Vec<&str> = items.iter().map(|item| &text[item.range.clone()]).collect();
+            let again = pieces.join("\n") + "\n";
+            let second = native::scan(&again).unwrap();
+            let keys = |items: &[Item]| items.iter().map(|item| item.keys.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(keys(&items), keys(&second));
+        }
+    }
+}

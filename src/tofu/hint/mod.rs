@@ -1,0 +1,209 @@
+//! From what a failed step printed to what a person can do.
+//!
+//! Rule: a hint names hosts, paths and names of integrations, never a value; without a pattern that the real program
+//! is known to print there is no hint.
+
+mod output;
+
+use output::Output;
+
+/// A registry integration whose credential the run did not get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withheld {
+    /// The integration's name.
+    pub integration: String,
+    /// `host[:port]`.
+    pub registry_host: String,
+    /// Path prefix, empty for the whole host.
+    pub path: String,
+    /// Why it was withheld.
+    pub reason: WithheldReason,
+}
+
+/// Why a credential was withheld.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithheldReason {
+    /// *Export credentials* is off.
+    ExportOff,
+    /// The integration is disabled.
+    Disabled,
+    /// The workspace is not in the integration's scope.
+    OutOfScope,
+}
+
+/// What is known about the run's credentials.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// Registry hosts whose credentials were delivered.
+    pub delivered: &'a [String],
+    /// What was withheld.
+    pub withheld: &'a [Withheld],
+}
+
+/// A sentence that says what to do, if the failed step's output (its end is enough; colours and tofu's frame may be
+/// in it) shows why it failed.
+pub fn find(output: &str, known: Known<'_>) -> Option<String> {
+    let output = Output::new(output);
+    if output.has("As a result of the above problems, OpenTofu may not behave as intended") {
+        return Some(
+            "the CLI configuration that the agent was given is broken; its operator has to mend it".to_owned(),
+        );
+    }
+    access(&output, known).or_else(|| connection(&output)).or_else(|| missing(&output)).or_else(|| usage(&output))
+}
+
+/// What the registry answered when it was asked for access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    NoCredential,
+    WrongCredential,
+    Denied,
+    NotFound,
+}
+
+fn access(output: &Output, known: Known<'_>) -> Option<String> {
+    let refusal = refusal(output)?;
+    let host = output.registry_host()?;
+    if host.eq_ignore_ascii_case("docker.io") {
+        return Some(
+            "OpenTofu never sends credentials to `docker.io`: write the source as `oci://registry-1.docker.io/…`"
+                .to_owned(),
+        );
+    }
+    let repository = output.repository(&host);
+    let withheld = known.withheld.iter().filter(|withheld| withheld.covers(&host, repository.as_deref()));
+    if let Some(withheld) = withheld.max_by_key(|withheld| withheld.path.len()) {
+        return Some(withheld.sentence());
+    }
+    let delivered = known.delivered.iter().any(|delivered| same_host(delivered, &host));
+    Some(match (refusal, delivered) {
+        (Refusal::NotFound, true) => format!(
+            "{host} has no such repository or tag, or the user of its registry integration may not see it; look at \
+             the module's source"
+        ),
+        (Refusal::NotFound, false) => format!(
+            "{host} has no such repository or tag, or shows it to nobody without a login; look at the module's source, \
+             or `nigari registry add {host} --export`"
+        ),
+        (Refusal::NoCredential, true) => format!(
+            "a credential for {host} was delivered, but for another path than this module's; look at the path of its \
+             registry integration"
+        ),
+        (_, false) => format!("there is no registry integration for {host}: `nigari registry add {host} --export`"),
+        (Refusal::WrongCredential, true) => {
+            format!("{host} does not accept the user or the secret of its registry integration; give it a new secret")
+        }
+        (Refusal::Denied, true) => {
+            format!("the user of the registry integration for {host} may not read this repository")
+        }
+    })
+}
+
+/// ORAS puts the answer behind the request; for a HEAD there is no text, only the status.
+fn refusal(output: &Output) -> Option<Refusal> {
+    if output.has("basic credential not found") || output.has("missing username or password for basic auth") {
+        Some(Refusal::NoCredential)
+    } else if output.has("response status code 401") {
+        Some(Refusal::WrongCredential)
+    } else if output.has("response status code 403") {
+        Some(Refusal::Denied)
+    } else if output.registry_host().is_some() && (output.has(": not found") || output.has("response status code 404"))
+    {
+        Some(Refusal::NotFound)
+    } else {
+        None
+    }
+}
+
+fn connection(output: &Output) -> Option<String> {
+    let host = output.connection_host()?;
+    let hint = if output.has("x509: certificate signed by unknown authority") {
+        format!("{host} has a certificate of a private authority: give its CA certificate to the registry integration")
+    } else if output.has("x509: certificate is valid for") || output.has("x509: certificate is not valid for") {
+        format!("the certificate of {host} has another name on it: write the source with a name that it has")
+    } else if output.has("x509: certificate has expired") {
+        format!("the certificate of {host} has expired, or the clock of the agent's host is wrong")
+    } else if output.has("server gave HTTP response to HTTPS client") {
+        format!("{host} speaks plain HTTP; OpenTofu takes modules over HTTPS only")
+    } else if output.has("no such host") {
+        format!("the name {host} is not known on the agent's host: look at the source's spelling and at its resolver")
+    } else if output.has("connection refused") {
+        format!("nothing listens at {host}, seen from the agent's host")
+    } else if output.has("i/o timeout") || output.has("network is unreachable") || output.has("no route to host") {
+        format!("{host} cannot be reached from the agent's host: look at its network and proxy")
+    } else {
+        return None;
+    };
+    Some(hint)
+}
+
+fn missing(output: &Output) -> Option<String> {
+    let cause = output.after("bearer realm ")?;
+    let loopback = cause.contains("is a loopback, link-local, private, or unspecified address");
+    let plain = cause.contains("uses http but registry was contacted over https");
+    (loopback || plain).then(|| {
+        "the registry names a token service that OpenTofu refuses; its operator has to give that service a public \
+         HTTPS name"
+            .to_owned()
+    })
+}
+
+fn usage(output: &Output) -> Option<String> {
+    if output.has("No value for required variable") || output.has("Failed to request input") {
+        return Some("a variable has no value: `nigari variable set`".to_owned());
+    }
+    if output.has("Unreadable module directory") {
+        return Some("a module's directory was not uploaded: look at `.terraformignore`, or use `--root`".to_owned());
+    }
+    None
+}
+
+impl Withheld {
+    fn covers(&self, host: &str, repository: Option<&str>) -> bool {
+        let path = self.path.trim_matches('/');
+        let inside = |repository: &str| {
+            repository.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        same_host(&self.registry_host, host) && (path.is_empty() || repository.is_none_or(inside))
+    }
+
+    fn sentence(&self) -> String {
+        let name = &self.integration;
+        let place = if self.path.is_empty() {
+            self.registry_host.clone()
+        } else {
+            format!("{}/{}", self.registry_host, self.path.trim_matches('/'))
+        };
+        let start = format!("registry integration {name:?} for {place}");
+        match self.reason {
+            WithheldReason::ExportOff => {
+                format!(
+                    "{start} exists but *export credentials* is off: `nigari registry update {} --export`",
+                    word(name)
+                )
+            }
+            WithheldReason::Disabled => format!("{start} exists but is disabled"),
+            WithheldReason::OutOfScope => format!("{start} exists but not for this workspace"),
+        }
+    }
+}
+
+/// All names of Docker Hub are one registry.
+fn same_host(one: &str, other: &str) -> bool {
+    let hub = |host: &str| matches!(host, "registry-1.docker.io" | "index.docker.io" | "docker.io");
+    let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
+    one == other || (hub(&one) && hub(&other))
+}
+
+/// A name as one word of a shell command.
+fn word(name: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '/' | ':');
+    if !name.is_empty() && name.chars().all(plain) {
+        name.to_owned()
+    } else {
+        format!("'{}'", name.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Texts as the real program prints them. That it prints them so is tested in `tests/it/tofu/hint.rs`.
+
+use super::{Known, Withheld, WithheldReason, find};
+
+fn withheld(path: &str, reason: WithheldReason) -> Withheld {
+    Withheld {
+        integration: "team registry".to_owned(),
+        registry_host: "h.example:5000".to_owned(),
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+fn framed(cause: &str) -> String {
+    format!(
+        "\u{1b}[31m╷\u{1b}[0m\u{1b}[0m\n\u{1b}[31m│\u{1b}[0m \u{1b}[1mError: \u{1b}[0mFailed to download module\n\
+         \u{1b}[31m│\u{1b}[0m Could not download module \"m\" (main.tf:1) source code from\n\
+         \u{1b}[31m│\u{1b}[0m \"oci://h.example:5000/team/net?tag=1\": error downloading\n\
+         \u{1b}[31m│\u{1b}[0m 'oci://h.example:5000/team/net?tag=1': configuring client for\n\
+         \u{1b}[31m│\u{1b}[0m h.example:5000/team/net: failed to contact OCI registry at\n\
+         \u{1b}[31m│\u{1b}[0m \"h.example:5000\": {cause}\n\u{1b}[31m╵\u{1b}[0m\n"
+    )
+}
+
+const NO_CREDENTIAL: &str = "GET \"https://h.example:5000/v2/\":\n│ basic credential not\n│ found";
+
+#[test]
+fn a_withheld_integration_is_named_with_what_to_type() {
+    let all = [withheld("", WithheldReason::ExportOff)];
+    let known = Known { delivered: &[], withheld: &all };
+    for cause in [
+        NO_CREDENTIAL,
+        "GET \"https://h.example:5000/v2/\": response status code 401: Unauthorized",
+        "GET \"https://h.example:5000/v2/\": GET \"https://h.example/token\": response status code 403: denied: denied",
+        "not found",
+    ] {
+        assert_eq!(
+            find(&framed(cause), known).unwrap(),
+            "registry integration \"team registry\" for h.example:5000 exists but *export credentials* is off: \
+             `nigari registry update 'team registry' --export`"
+        );
+    }
+}
+
+#[test]
+fn the_longest_path_that_covers_the_repository_counts() {
+    let all = [
+        withheld("", WithheldReason::Disabled),
+        withheld("team", WithheldReason::OutOfScope),
+        withheld("tea", WithheldReason::ExportOff),
+        withheld("other", WithheldReason::ExportOff),
+    ];
+    let hint = find(&framed(NO_CREDENTIAL), Known { delivered: &[], withheld: &all }).unwrap();
+    assert_eq!(
+        hint,
+        "registry integration \"team registry\" for h.example:5000/team exists but not for this workspace"
+    );
+    let hint = find(&framed(NO_CREDENTIAL), Known { delivered: &[], withheld: &all[2..] }).unwrap();
+    assert!(hint.contains("there is no registry integration"), "{hint}");
+}
+
+#[test]
+fn each_refusal_has_its_hint() {
+    let delivered = ["h.example:5000".to_owned()];
+    let with = Known { delivered: &delivered, withheld: &[] };
+    for (cause, known, expected) in [
+        (NO_CREDENTIAL, Known::default(), "`nigari registry add h.example:5000 --export`"),
+        (NO_CREDENTIAL, with, "another path"),
+        ("GET \"https://h.example:5000/v2/\": response status code 401: Unauthorized", with, "new secret"),
+        (
+            "HEAD \"https://h.example:5000/v2/team/net/manifests/1\": response status code 403: Forbidden",
+            with,
+            "may not read",
+        ),
+        ("resolving tag: h.example:5000/team/net:1: not found", with, "no such repository or tag"),
+        ("resolving tag: h.example:5000/team/net:1: not found", Known::default(), "without a login"),
+    ] {
+        let hint = find(&framed(cause), known).unwrap();
+        assert!(hint.contains(expected) && hint.contains("h.example:5000"), "{cause}: {hint}");
+    }
+}
+
+#[test]
+fn each_failed_connection_has_its_hint() {
+    let get = "Get \"https://h.example:5000/v2/\": ";
+    for (cause, expected) in [
+        ("tls: failed to verify certificate: x509: certificate signed by\n│ unknown authority", "CA certificate"),
+        ("tls: failed to verify certificate: x509: certificate is valid for a, not b", "another name"),
+        ("http: server gave HTTP response to HTTPS client", "plain HTTP"),
+        ("dial tcp: lookup h.example: no such host", "not known"),
+        ("dial tcp 127.0.0.1:1: connect: connection\n│ refused", "nothing listens"),
+        ("dial tcp 10.0.0.1:443: i/o timeout", "cannot be reached"),
+    ] {
+        let hint = find(&framed(&format!("{get}{cause}")), Known::default()).unwrap();
+        assert!(hint.contains(expected) && hint.contains("h.example:5000"), "{cause}: {hint}");
+    }
+    let realm = framed("bearer realm host \"10.0.0.1\" is a loopback, link-local, private, or unspecified address");
+    assert!(find(&realm, Known::default()).unwrap().contains("token service"));
+}
+
+#[test]
+fn docker_io_is_explained_before_anything_else() {
+    let all = [Withheld {
+        integration: "hub".to_owned(),
+        registry_host: "registry-1.docker.io".to_owned(),
+        path: String::new(),
+        reason: WithheldReason::ExportOff,
+    }];
+    let known = Known { delivered: &[], withheld: &all };
+    let text = framed("response status code 401: unauthorized").replace("h.example:5000", "docker.io");
+    assert!(find(&text, known).unwrap().contains("oci://registry-1.docker.io/"));
+    let text = framed("response status code 401: unauthorized").replace("h.example:5000", "index.docker.io");
+    assert!(find(&text, known).unwrap().contains("--export"), "all names of Docker Hub are one registry");
+}
+
+#[test]
+fn other_failures_have_their_hint_or_none() {
+    for (text, expected) in [
+        ("Error: No value for required variable\n", "nigari variable set"),
+        ("As a result of the above problems, OpenTofu may not behave as intended.", "CLI configuration"),
+        ("│ Error: Unreadable module directory", ".terraformignore"),
+    ] {
+        assert!(find(text, Known::default()).unwrap().contains(expected), "{text}");
+    }
+    for text in
+        ["", "Error: Unsupported argument", "thing: not found", "response status code 401", "\u{1b}[", "oci://\u{1b}/"]
+    {
+        assert_eq!(find(text, Known::default()), None, "{text}");
+    }
+}
+
+#[test]
+fn a_host_that_is_none_is_never_repeated() {
+    let text = framed(NO_CREDENTIAL).replace("h.example:5000", "h`rm -rf`x");
+    assert_eq!(find(&text, Known::default()), None);
+}

@@ -1,0 +1,83 @@
+//! The figures: `cargo bench --bench figures`. Everything in one run on one machine, both sides with the same logging
+//! wrapper around the same tofu.
+//!
+//! Rule: nothing is asserted and nothing is remembered from elsewhere; what is printed was measured just now. Ratios
+//! are of interleaved pairs, because machines are noisy.
+
+mod bare;
+mod figures;
+mod relay;
+mod size;
+mod world;
+
+use std::path::{Path, PathBuf};
+
+use figures::{Series, print, title};
+use support::{Outcome, loops, require};
+use world::World;
+
+fn main() -> Outcome<()> {
+    let (Some(tofu), Some(registry)) = (require::tofu(), require::registry()) else { return Ok(()) };
+    let nigari = PathBuf::from(env!("CARGO_BIN_EXE_nigari"));
+    let directory = tempfile::tempdir()?;
+    let mut world = World::start(&nigari, &tofu, &registry, directory.path())?;
+    let (agent, server) = world.memory()?;
+    title("memory, fresh (resident / anonymous, KiB)");
+    print("agent", format_args!("{agent}"));
+    print("server", format_args!("{server}"));
+
+    pairs(&mut world, directory.path())?;
+    let counted = relay::requests_of_one_run(&nigari, &tofu, &registry)?;
+    title("requests of one auto-applied run");
+    print("agent's own", format_args!("{}", counted.own));
+    print("tofu's, for its state", format_args!("{}", counted.state));
+    for line in counted.lines {
+        print("", format_args!("{line}"));
+    }
+
+    while world.runs() < loops::times(300) {
+        world.run()?;
+    }
+    let (agent, server) = world.memory()?;
+    title(&format!("memory after {} runs (resident / anonymous, KiB)", world.runs()));
+    print("agent", format_args!("{agent}"));
+    print("server", format_args!("{server}"));
+    size::report(&nigari);
+    Ok(())
+}
+
+/// Runs through nigari and the same commands by hand, in turn.
+fn pairs(world: &mut World, directory: &Path) -> Outcome<()> {
+    let mut bare = bare::Bare::prepare(world, &directory.join("bare"))?;
+    let mut dispatch = Series::default();
+    let mut through = Series::default();
+    let mut by_hand = Series::default();
+    let mut ratio = Series::default();
+    let count = loops::times(50);
+    for round in 0..count + 3 {
+        let run = world.run()?;
+        let hand = bare.run()?;
+        // The first rounds warm caches on both sides.
+        if round >= 3 {
+            dispatch.add(run.dispatch_ms);
+            through.add(run.whole_ms);
+            by_hand.add(hand);
+            ratio.add(run.whole_ms / hand);
+        }
+    }
+    let fsync = figures::measure_fdatasync(directory)?;
+    title(&format!(
+        "{count} interleaved pairs: one auto-applied run ÷ get, init, plan -out, show -json, apply by hand"
+    ));
+    print("POST of the run → exec of the first tofu, ms", format_args!("{dispatch}"));
+    print("  fdatasync of 4 KiB on this disk, ms", format_args!("{fsync}"));
+    match world.syncs_per_run()? {
+        Some(syncs) => print("  syncs of the server in one whole run", format_args!("{syncs:.1}")),
+        None => print("  syncs of the server in one whole run", format_args!("not counted: needs strace")),
+    }
+    print("through nigari, client's view, ms", format_args!("{through}"));
+    print("by hand, ms", format_args!("{by_hand}"));
+    print("ratio", format_args!("{ratio}"));
+    print("added by nigari, p50, ms", format_args!("{:.1}", through.percentile(50.0) - by_hand.percentile(50.0)));
+    Ok(())
+}

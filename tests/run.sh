@@ -1,0 +1,56 @@
+#!/bin/sh
+# Runs every test on real parts: says what it will install, installs it, builds the real programs, runs `cargo test`.
+#
+#   tests/run.sh              everything
+#   tests/run.sh -- registry  what comes after it goes to `cargo test` as it is
+#
+# Debian packages are installed only where there is apt-get and this is root; elsewhere it names them and goes on, and
+# the tests say what they skipped. With NIGARI_TEST_REQUIRE=all a missing part is a failure.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+
+# program (or, with a slash, a file) -> Debian package
+wanted() {
+    cat <<'LIST'
+cc gcc
+/usr/lib/postgresql postgresql
+systemd-analyze systemd
+git git
+LIST
+}
+
+missing=$(wanted | while read -r part package; do
+    case $part in
+    /*) [ -e "$part" ] || printf '%s ' "$package" ;;
+    *) command -v "$part" >/dev/null || printf '%s ' "$package" ;;
+    esac
+done)
+
+if ! command -v cargo >/dev/null; then
+    say "Rust is missing: install it from https://rustup.rs"
+    exit 1
+fi
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing by apt-get: $missing"
+        apt-get update -qq
+        # shellcheck disable=SC2086 # a list of packages
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
+    else
+        say "not installed, because that takes root and apt-get: $missing(their tests will be skipped)"
+    fi
+else
+    say "nothing to install"
+fi
+
+say "building tofu, registry and a provider by Go, unless they are there (the first time some minutes)"
+if ! cargo run --quiet --example tools >&2; then
+    [ "${NIGARI_TEST_REQUIRE:-}" != all ] || exit 1
+    say "going on without them; their tests will be skipped"
+fi
+
+say "running the tests"
+exec cargo test --workspace "$@"

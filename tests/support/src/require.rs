@@ -1,0 +1,70 @@
+//! What a test needs, and what happens when it is not there.
+//!
+//! Rule: a missing part is never silent. It prints `skipped: needs …`, and with `NIGARI_TEST_REQUIRE=all`, as in
+//! `.ci/run`, it is a failure.
+
+use std::path::PathBuf;
+
+use crate::child::{find_program, variable};
+use crate::tools::{PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
+
+/// Says that `what` is missing.
+///
+/// # Panics
+/// With `NIGARI_TEST_REQUIRE=all`.
+#[expect(clippy::print_stderr, reason = "this is what the module is for")]
+pub fn missing(what: &str) {
+    assert!(
+        variable("NIGARI_TEST_REQUIRE").as_deref() != Some("all"),
+        "needs {what}, and NIGARI_TEST_REQUIRE=all is set"
+    );
+    eprintln!("skipped: needs {what}");
+}
+
+/// Real tofu, or `None` after having said that it is missing. Built when Go is there.
+pub fn tofu() -> Option<PathBuf> {
+    tool(&TOFU)
+}
+
+/// The real registry, or `None` after having said that it is missing. Built when Go is there.
+pub fn registry() -> Option<PathBuf> {
+    tool(&REGISTRY)
+}
+
+/// A real provider, or `None` after having said that it is missing. Built when Go is there.
+pub fn provider_time() -> Option<PathBuf> {
+    tool(&PROVIDER_TIME)
+}
+
+/// The signer of bearer tokens, or `None` after having said that it is missing. Built when Go is there.
+pub fn token_signer() -> Option<PathBuf> {
+    tool(&TOKEN_SIGNER)
+}
+
+/// Any program on `PATH`, or `None` after having said that it is missing.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let found = find_program(name);
+    if found.is_none() {
+        missing(name);
+    }
+    found
+}
+
+/// Whether this process is root; says it when not.
+pub fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        missing("root");
+    }
+    root
+}
+
+fn tool(tool: &Tool) -> Option<PathBuf> {
+    match tool.find_or_build(&mut |_| {}) {
+        Ok(program) => Some(program),
+        Err(failure) => {
+            missing(&failure.to_string());
+            None
+        }
+    }
+}

@@ -1,0 +1,3 @@
+module nigari.invalid/tools/token-signer
+
+go 1.25
