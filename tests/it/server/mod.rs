@@ -9,6 +9,7 @@ mod first_start;
 mod frame;
 mod listener;
 mod registry_integrations;
+mod runs;
 mod store_contract;
 mod tokens;
 mod variables;
