@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nigari::protocol::api::TokenKind;
+use nigari::server::store::tokens;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -115,10 +117,8 @@ async fn the_identity_opens_sessions_and_each_ends_the_one_before() {
     assert_eq!((second.field("pool_name"), second.field("lease_seconds")), ("default".into(), "60".into()));
     let agents = house.get("/agents").await.expect(200).json()["items"].clone();
     assert_eq!((agents.as_array().unwrap().len(), &agents[0]["status"]), (1, &json!("online")));
-    let kept = nigari::server::store::tokens::list(
-        &mut *house.state.store.read().await.unwrap(),
-        nigari::protocol::api::TokenKind::Session,
-    );
+    let mut connection = house.state.store.read().await.unwrap();
+    let kept = tokens::list(&mut connection, TokenKind::Session);
     assert_eq!(kept.await.unwrap().len(), 1);
 }
 
@@ -172,6 +172,7 @@ async fn use_is_written_down_in_one_go() {
     let seen = house.get("/tokens").await.json()["items"][0].clone();
     assert!(seen["last_used_at"].as_i64().is_some_and(|at| at % 60_000_000 == 0), "{seen}");
     house.state.presence.write_down(&house.state.store).await.unwrap();
-    let kept = nigari::server::store::tokens::get(&mut *house.state.store.read().await.unwrap(), own.parse().unwrap());
+    let mut connection = house.state.store.read().await.unwrap();
+    let kept = tokens::get(&mut connection, own.parse().unwrap());
     assert_eq!(kept.await.unwrap().unwrap().last_used_at, seen["last_used_at"].as_i64());
 }

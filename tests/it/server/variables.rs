@@ -79,7 +79,7 @@ async fn a_snapshot_holds_what_was_there_and_opens_for_its_run_alone() {
     let user = UserActor { token, name: "admin".to_owned(), role: Role::Admin, expires_at: None };
     let (run, other) = (RunId::generate(), RunId::generate());
     let mut transaction = house.state.store.begin_write().await.unwrap();
-    let sealed = variables::snapshot(&house.state, &mut transaction, &user, workspace, run).await.unwrap();
+    let sealed = variables::snapshot(&house.state, &mut transaction, &user, (workspace, run)).await.unwrap();
     drop(transaction);
     house.put("/workspaces/w/variables/env/A", json!({"value": "2"})).await.expect(204);
     let lease = AgentLease { run, presented_epoch: 1, current_epoch: 1, live: true, step: Some(Step::Init) };
