@@ -73,6 +73,9 @@ async fn may_write(
         return Err(stale(epoch));
     }
     if !steps::apply_started(&mut *connection, run, epoch).await? {
+        if !record.is_held_by(actor.agent, epoch) {
+            return Err(stale(epoch));
+        }
         let text = "the state is written by a reported apply alone; hint: report the step `apply` first";
         return Err(ApiError::new(Code::Conflict, text));
     }
