@@ -4,7 +4,7 @@ use nigari::protocol::DIGEST_HEADER;
 use reqwest::Method;
 use serde_json::json;
 
-use super::fake_agent::{digest, report};
+use super::fake_agent::{digest, planned_report, report};
 use super::{House, claimed, planned, state_of};
 
 #[tokio::test]
@@ -13,10 +13,10 @@ async fn an_artifact_comes_back_as_it_went() {
     let (agent, held) = claimed(&house, &json!({})).await;
     agent.plan(&held).await;
     // More than one batch of chunks.
-    let bytes: Vec<u8> = (0..5_000_003u32).flat_map(|at| at.to_le_bytes()).take(5_000_003).collect();
+    let bytes: Vec<u8> = (0..5_000_003u32).flat_map(u32::to_le_bytes).take(5_000_003).collect();
     agent.upload_artifact(&held, &bytes).await.expect(204);
     agent.upload_artifact(&held, &bytes).await.expect(204);
-    agent.finish(&held, &agent.planned(&held, &bytes)).await.expect(200);
+    agent.finish(&held, &planned_report(&held, &bytes)).await.expect(200);
     house.post(&format!("/runs/{}/approve", held.run), json!({})).await.expect(200);
     let apply = agent.claim().await;
     let response = agent.of_run(&apply, Method::GET, "artifact").send().await.unwrap();
@@ -36,7 +36,7 @@ async fn an_artifact_that_is_not_what_it_says_is_refused() {
     House::read(put(&digest(b"x").to_uppercase())).await.expect_problem(400, "malformed");
     let without = agent.of_run(&held, Method::PUT, "artifact").body("x");
     House::read(without).await.expect_problem(400, "malformed");
-    let refused = agent.finish(&held, &agent.planned(&held, b"x")).await;
+    let refused = agent.finish(&held, &planned_report(&held, b"x")).await;
     refused.expect_problem(422, "invalid");
     assert_eq!(state_of(&house, &held.run).await, "planning");
 }
@@ -48,7 +48,7 @@ async fn a_plan_without_artifact_cannot_wait_for_approval() {
     agent.plan(&held).await;
     agent.finish(&held, &report("planned")).await.expect_problem(409, "conflict");
     agent.upload_artifact(&held, b"x").await.expect(204);
-    let mut no_directory = agent.planned(&held, b"x");
+    let mut no_directory = planned_report(&held, b"x");
     no_directory.as_object_mut().unwrap().remove("run_directory");
     agent.finish(&held, &no_directory).await.expect_problem(422, "invalid");
     agent.get(&held, "artifact").await.expect_problem(409, "conflict");

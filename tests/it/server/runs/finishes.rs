@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fake_agent::report;
+use super::fake_agent::{planned_report, report};
 use super::{House, applying, claimed, expire_leases, planned, state_of};
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_canceled_plan_that_was_planned_meanwhile_is_canceled() {
     agent.plan(&held).await;
     agent.upload_artifact(&held, b"x").await.expect(204);
     house.post(&format!("/runs/{}/cancel", held.run), json!({})).await.expect(200);
-    agent.finish(&held, &agent.planned(&held, b"x")).await.expect(200);
+    agent.finish(&held, &planned_report(&held, b"x")).await.expect(200);
     assert_eq!(state_of(&house, &held.run).await, "canceled");
 }
 
