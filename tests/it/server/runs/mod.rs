@@ -8,10 +8,12 @@ mod decisions;
 mod fake_agent;
 mod finishes;
 mod logs;
+mod replicas;
 mod restart;
 mod stale;
 mod state;
 mod steps;
+mod sweep;
 mod whole;
 
 use std::time::Duration;
