@@ -1,5 +1,186 @@
-//! One run on a host, in the order in which it happens.
+//! One run on a host, in the order in which it happens: see `run.rs`. Around it, the agent's life: prepare the host,
+//! sweep, open a session, claim until told to stop, drain.
+//!
+//! Rule: a failed run never ends the agent; a wipe that could not be verified always does.
 
+mod artifact;
 mod claim;
+mod credentials;
+mod directory;
+mod error;
+mod failure;
+mod host;
+mod identity;
 mod log;
+mod mark;
+mod operator;
 mod orders;
+mod phase_log;
+mod private;
+mod remove;
+mod report;
+mod rescue;
+mod run;
+mod session;
+mod steps;
+mod sweep;
+mod watch;
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use error::{AgentError, AgentExit};
+pub use operator::OperatorError;
+
+use crate::lifecycle::{self, Shutdown};
+use crate::sandbox::{Launcher, adopt_orphans};
+use crate::settings::agent::AgentSettings;
+use claim::{Keeper, Lease};
+use host::Host;
+use orders::Order;
+use run::SecretsRemain;
+use session::Session;
+use watch::Running;
+
+/// How long to wait after an answer to a claim that makes no sense.
+const ODD_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Does runs until told to stop: the first stage of `shutdown` finishes what runs, the second interrupts it.
+///
+/// # Errors
+/// [`AgentError`] says why it cannot begin or go on, and with which exit code.
+pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Shutdown) -> Result<(), AgentError> {
+    adopt_orphans()?;
+    let host = blocking(move || Host::prepare(settings, launcher)).await?;
+    let swept = Arc::clone(&host);
+    blocking(move || sweep::secrets(&swept)).await?;
+    let keeper = Keeper::start().map_err(AgentError::Thread)?;
+    let opened = tokio::select! {
+        opened = Session::open(&host) => Some(opened?),
+        () = shutdown.soft.cancelled() => None,
+    };
+    let Some((session, lifetime)) = opened else { return Ok(()) };
+    lifecycle::ready("waiting for runs");
+    tokio::spawn(sweep::directories(Arc::clone(&host), session.clone()));
+    let running = Running::default();
+    let stop = shutdown.soft.child_token();
+    let agent = Agent { host, session, keeper, running, stop, hard: shutdown.hard.clone() };
+    let mut runs = JoinSet::new();
+    let ended = tokio::select! {
+        error = agent.session.clone().renew(lifetime) => Err(error),
+        () = watch::follow(&agent.session, &agent.running, &agent.stop) => Ok(()),
+        ended = agent.claim(&mut runs) => ended,
+    };
+    agent.stop.cancel();
+    // The session must outlive what still runs.
+    let drained = tokio::select! {
+        drained = agent.drain(&mut runs, ended.is_err()) => drained,
+        error = agent.session.clone().renew(lifetime) => Err(error),
+        () = watch::follow(&agent.session, &agent.running, &agent.stop) => Ok(()),
+    };
+    ended.and(drained)
+}
+
+struct Agent {
+    host: Arc<Host>,
+    session: Session,
+    keeper: Keeper,
+    running: Running,
+    /// Take nothing new.
+    stop: CancellationToken,
+    /// Interrupt what runs.
+    hard: CancellationToken,
+}
+
+type Runs = JoinSet<Result<(), SecretsRemain>>;
+
+impl Agent {
+    /// Claims as long as there is room, until told to stop or secrets remain.
+    async fn claim(&self, runs: &mut Runs) -> Result<(), AgentError> {
+        let room = usize::try_from(self.host.settings.concurrency.get()).unwrap_or(usize::MAX);
+        let mut result = Ok(());
+        // Kept over the end of a run: a claim whose answer is thrown away would be lost until its lease ends.
+        let mut next = Box::pin(claim::next(&self.session, &self.keeper, &self.stop));
+        loop {
+            let has_room = runs.len() < room;
+            tokio::select! {
+                claimed = &mut next, if has_room => {
+                    match claimed {
+                        Ok(Some(lease)) => self.begin(runs, lease),
+                        Ok(None) => return result,
+                        Err(error) => {
+                            tracing::warn!(%error, "no claim");
+                            tokio::time::sleep(ODD_PAUSE).await;
+                        }
+                    }
+                    next.set(claim::next(&self.session, &self.keeper, &self.stop));
+                }
+                Some(ended) = runs.join_next() => {
+                    result = result.and(judge(Some(ended)));
+                    if result.is_err() {
+                        self.stop.cancel();
+                    }
+                }
+                () = self.stop.cancelled(), if !has_room => return result,
+            }
+        }
+    }
+
+    fn begin(&self, runs: &mut Runs, lease: Lease) {
+        let entry = self.running.enter(lease.claim.run, &lease.orders);
+        let host = Arc::clone(&self.host);
+        runs.spawn(async move {
+            let _entry = entry;
+            run::run(&host, lease).await
+        });
+    }
+
+    /// Waits for what runs; interrupts it when the time is up, at the second signal, or at once.
+    async fn drain(&self, runs: &mut Runs, at_once: bool) -> Result<(), AgentError> {
+        let patience = self.host.settings.patience.drain;
+        let told = async {
+            if !at_once {
+                tokio::select! {
+                    () = tokio::time::sleep(patience) => {}
+                    () = self.hard.cancelled() => {}
+                }
+            }
+            self.running.tell_all(Order::Stop);
+            std::future::pending::<()>().await;
+        };
+        let mut result = Ok(());
+        let all = async {
+            while let Some(ended) = runs.join_next().await {
+                result = std::mem::replace(&mut result, Ok(())).and(judge(Some(ended)));
+            }
+        };
+        tokio::select! {
+            () = told => {}
+            () = all => {}
+        }
+        result
+    }
+}
+
+fn judge(ended: Option<Result<Result<(), SecretsRemain>, tokio::task::JoinError>>) -> Result<(), AgentError> {
+    match ended {
+        Some(Ok(Err(remains))) => Err(AgentError::SecretsRemain(remains.to_string())),
+        Some(Err(panicked)) => {
+            tracing::error!(%panicked, "a run ended by a fault of nigari's own");
+            Ok(())
+        }
+        Some(Ok(Ok(()))) | None => Ok(()),
+    }
+}
+
+/// Runs what blocks where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AgentError> + Send + 'static,
+) -> Result<T, AgentError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(fault) => Err(AgentError::Thread(std::io::Error::other(fault))),
+    }
+}

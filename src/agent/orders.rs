@@ -51,8 +51,9 @@ impl Orders {
     /// Waits for an order above `seen`. Cancel safe.
     pub(crate) async fn above(&self, seen: Order) -> Order {
         let mut receiver = self.sender.subscribe();
-        match receiver.wait_for(|order| *order > seen).await {
-            Ok(order) => *order,
+        let order = receiver.wait_for(|order| *order > seen).await.map(|order| *order);
+        match order {
+            Ok(order) => order,
             // The sender lives in `self`.
             Err(_) => std::future::pending().await,
         }

@@ -1,15 +1,29 @@
 //! `nigari agent …`
+//!
+//! Rule: the launcher's program is opened before anything else of the agent, so that an upgrade cannot mix versions.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 
 use super::error::CommandError;
-use super::screen::time;
+use super::exit::ExitStatus;
+use super::runtime;
+use super::screen::{Screen, time};
 use super::session::Session;
+use crate::agent::{AgentError, AgentExit, run_agent};
+use crate::lifecycle::{self, Shutdown};
 use crate::protocol::api::AgentStatus;
+use crate::sandbox::{Launcher, SecretRoot, sweep as sweep_secrets};
+use crate::settings::AgentSettings;
+use crate::settings::agent_layer::AgentLayer;
+use crate::settings::cli::ContextLayer;
 
 /// Verbs.
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
+    /// Start an agent; it runs until SIGTERM or SIGINT
+    Start(Box<HostArguments>),
     /// List the agents that have joined
     List,
     /// Let an agent finish what it runs and take nothing new
@@ -17,18 +31,82 @@ pub(super) enum Verb {
         /// Its name or id
         name: String,
     },
+    /// Wipe what a dead agent's runs have left of secrets on this host
+    Sweep(Box<HostArguments>),
+}
+
+/// Arguments of `start` and `sweep`.
+#[derive(Debug, Args)]
+pub(super) struct HostArguments {
+    /// TOML file with settings; flags and environment win over it
+    #[arg(long, env = "NIGARI_AGENT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    layer: AgentLayer,
+}
+
+/// `nigari agent start`.
+pub(super) fn start(arguments: HostArguments, flags: ContextLayer) -> Result<ExitStatus, CommandError> {
+    let HostArguments { config, mut layer } = arguments;
+    (layer.server, layer.ca_file) = (flags.server, flags.ca_file);
+    let settings = AgentSettings::load(config.as_deref(), layer)?;
+    let launcher = launcher()?;
+    runtime::for_service()?.run(async move {
+        let shutdown = Shutdown::new();
+        shutdown.on_signals().map_err(|source| CommandError::io("cannot listen for signals", source))?;
+        lifecycle::feed_watchdog();
+        run_agent(settings, launcher, shutdown).await.map_err(|error| failed(&error))?;
+        Ok(ExitStatus::Ok)
+    })
+}
+
+/// `nigari agent sweep`.
+pub(super) fn sweep(arguments: HostArguments, flags: ContextLayer, screen: Screen) -> Result<ExitStatus, CommandError> {
+    let HostArguments { config, mut layer } = arguments;
+    // A sweep talks to nobody, so it does not ask for a server either.
+    layer.server = flags.server.or_else(|| Some("http://127.0.0.1".to_owned()));
+    let settings = AgentSettings::load(config.as_deref(), layer)?;
+    let root = SecretRoot::choose(&settings.secret_roots, false)
+        .map_err(|error| CommandError::service(&error, ExitStatus::Settings))?;
+    let swept = sweep_secrets(&root).map_err(|error| CommandError::service(&error, ExitStatus::WipeFailed))?;
+    for path in &swept.swept {
+        screen.line(format_args!("wiped {}", path.display()))?;
+    }
+    for path in &swept.in_use {
+        screen.note(format_args!("{} is in use; its launcher wipes it", path.display()));
+    }
+    screen.note(format_args!("swept {}", root.path().display()));
+    Ok(ExitStatus::Ok)
 }
 
 /// Runs a verb that talks to the server.
-pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandError> {
+pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, CommandError> {
     match verb {
-        Verb::List => list(session).await,
+        Verb::List => list(session).await?,
         Verb::Drain { name } => {
             session.client.drain_agent(&name).await?;
             session.screen.note(format_args!("`{name}` finishes what it runs and takes nothing new"));
-            Ok(())
         }
+        Verb::Start(_) | Verb::Sweep(_) => return Ok(ExitStatus::Usage),
     }
+    Ok(ExitStatus::Ok)
+}
+
+/// Opens this very program as the parent of every tofu.
+pub(super) fn launcher() -> Result<Launcher, CommandError> {
+    Launcher::open().map_err(|error| CommandError::service(&error, ExitStatus::Failed))
+}
+
+/// The end of an agent, by its own exit code.
+pub(super) fn failed(error: &AgentError) -> CommandError {
+    let status = match error.exit() {
+        AgentExit::Failed => ExitStatus::Failed,
+        AgentExit::Unavailable => ExitStatus::Unavailable,
+        AgentExit::SecretsRemain => ExitStatus::WipeFailed,
+        AgentExit::Refused => ExitStatus::Refused,
+        AgentExit::Settings => ExitStatus::Settings,
+    };
+    CommandError::service(error, status).or_hint(error.hint())
 }
 
 async fn list(session: &Session) -> Result<(), CommandError> {

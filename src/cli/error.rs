@@ -94,13 +94,21 @@ impl CommandError {
         Self::Service { message, hint, status }
     }
 
+    /// The same, with `hint` where it has none.
+    pub(super) fn or_hint(mut self, more: Option<String>) -> Self {
+        if let Self::Service { hint, .. } = &mut self {
+            *hint = hint.take().or(more);
+        }
+        self
+    }
+
     /// A refusal of our own.
     pub(super) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Refused { message: message.into(), hint: hint.into() }
     }
 
     /// What a person can do about it, where the message does not say it already.
-    fn hint(&self) -> Option<String> {
+    pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Refused { hint, .. } => Some(hint.clone()),
             Self::Service { hint, .. } => hint.clone(),

@@ -7,6 +7,7 @@ mod agent;
 mod apply;
 mod audit;
 mod colour;
+mod doctor;
 mod error;
 /// Exit codes.
 pub mod exit;
@@ -24,6 +25,7 @@ mod session;
 mod state;
 mod table;
 mod token;
+mod up;
 mod variable;
 mod workspace;
 
@@ -63,6 +65,8 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 canceled or discarded, 4 changes not appl
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run server and agent on this machine, with SQLite, for one person
+    Up(up::Arguments),
     /// The control plane
     #[command(subcommand)]
     Server(server::Verb),
@@ -102,6 +106,8 @@ enum Command {
     Whoami,
     /// Say which version this is
     Version,
+    /// Look for what is missing on this host, and say what to do
+    Doctor(doctor::Arguments),
 }
 
 /// Parses the process' arguments, runs the command, prints its error, gives the exit code.
@@ -147,18 +153,22 @@ fn run(cli: Cli) -> ExitStatus {
 
 impl Command {
     fn is_service(&self) -> bool {
-        matches!(self, Self::Server(_))
+        matches!(self, Self::Up(_) | Self::Server(_) | Self::Agent(agent::Verb::Start(_)))
     }
 }
 
 fn dispatch(cli: Cli, screen: Screen) -> Result<ExitStatus, CommandError> {
     let Cli { context, command, .. } = cli;
     match command {
+        Command::Up(arguments) => up::run(arguments, screen),
         Command::Server(verb) => server::run(verb),
+        Command::Agent(agent::Verb::Start(arguments)) => agent::start(*arguments, context),
+        Command::Agent(agent::Verb::Sweep(arguments)) => agent::sweep(*arguments, context, screen),
         Command::Version => version(screen),
         other => runtime::for_command()?.run(async move {
             match other {
                 Command::Login(arguments) => login::login(arguments, &context, screen).await,
+                Command::Doctor(arguments) => doctor::run(arguments, &context, screen).await,
                 other => talk(other, Session::open(&context, screen)?).await,
             }
         }),
@@ -179,9 +189,11 @@ async fn talk(command: Command, session: Session) -> Result<ExitStatus, CommandE
         Command::State(verb) => state::run(verb, &session).await.map(done),
         Command::Token(verb) => token::run(verb, &session).await.map(done),
         Command::Audit(verb) => audit::run(verb, &session).await.map(done),
-        Command::Agent(verb) => agent::run(verb, &session).await.map(done),
+        Command::Agent(verb) => agent::run(verb, &session).await,
         Command::Whoami => login::whoami(&session).await.map(done),
-        Command::Server(_) | Command::Version | Command::Login(_) => Ok(ExitStatus::Usage),
+        Command::Up(_) | Command::Server(_) | Command::Version | Command::Login(_) | Command::Doctor(_) => {
+            Ok(ExitStatus::Usage)
+        }
     }
 }
 

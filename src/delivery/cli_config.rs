@@ -2,9 +2,9 @@
 //!
 //! Rule: both are the operator's own, merged; neither lets the host's own registry logins back in.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
 
@@ -15,19 +15,25 @@ pub const NAME: &str = "tofu.tfrc";
 pub(super) fn for_fetch(
     operator: &OperatorConfiguration,
     docker_config: &Path,
-) -> Result<(PathBuf, Secret), CliConfigurationError> {
-    Ok((NAME.into(), operator.for_fetch(docker_config)?))
+) -> Result<SecretFile, CliConfigurationError> {
+    Ok(SecretFile { path: NAME.into(), content: operator.for_fetch(docker_config)? })
 }
 
 /// The file of `init`, `plan`, `show`, `apply`.
 pub fn for_steps(
     operator: &OperatorConfiguration,
     keep_credentials: bool,
-) -> Result<(PathBuf, Secret), CliConfigurationError> {
-    Ok((NAME.into(), operator.for_steps(keep_credentials)?))
+) -> Result<SecretFile, CliConfigurationError> {
+    Ok(SecretFile { path: NAME.into(), content: operator.for_steps(keep_credentials)? })
 }
 
-/// The variable that names the file in `directory`.
-pub fn variable(directory: &Path) -> (OsString, OsString) {
-    ("TF_CLI_CONFIG_FILE".into(), directory.join(NAME).into())
+/// The variable that names the file in `directory`, and its value.
+pub fn named(directory: &Path) -> (&'static str, PathBuf) {
+    ("TF_CLI_CONFIG_FILE", directory.join(NAME))
+}
+
+/// The same for a step's environment.
+pub fn variable(directory: &Path) -> (String, Secret) {
+    let (name, path) = named(directory);
+    (name.to_owned(), Secret::new(path.display().to_string()))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::{Delivered, Delivery, DeliveryError, Pending, Surroundings, ca_bundle, cli_config, docker_config};
 use crate::protocol::agent::RegistryCredential;
+use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::OperatorConfiguration;
 
@@ -29,11 +30,11 @@ pub(super) struct FileDelivery {
 
 impl FileDelivery {
     pub(super) fn open(
-        credentials: Vec<RegistryCredential>,
+        credentials: &[RegistryCredential],
         surroundings: Surroundings<'_>,
     ) -> Result<Self, DeliveryError> {
-        let docker_config = docker_config::text(&credentials)?;
-        let ca_bundle = ca_bundle::text(&credentials, surroundings.system_roots)?;
+        let docker_config = docker_config::text(credentials)?;
+        let ca_bundle = ca_bundle::text(credentials, surroundings.system_roots)?;
         let receipt = Pending {
             delivery: "file",
             meaning: MEANING,
@@ -50,16 +51,23 @@ impl Delivery for FileDelivery {
         let docker_directory = docker_config.parent().unwrap_or(directory);
         let mut variables = vec![
             cli_config::variable(directory),
-            ("DOCKER_CONFIG".into(), docker_directory.into()),
-            ("REGISTRY_AUTH_FILE".into(), docker_config.clone().into()),
-            ("HELM_REGISTRY_CONFIG".into(), docker_config.clone().into()),
+            ("DOCKER_CONFIG".into(), text(docker_directory)),
+            ("REGISTRY_AUTH_FILE".into(), text(&docker_config)),
+            ("HELM_REGISTRY_CONFIG".into(), text(&docker_config)),
         ];
-        let mut files =
-            vec![cli_config::for_fetch(&self.operator, &docker_config)?, (DOCKER_CONFIG.into(), self.docker_config)];
+        let mut files = vec![
+            cli_config::for_fetch(&self.operator, &docker_config)?,
+            SecretFile { path: DOCKER_CONFIG.into(), content: self.docker_config },
+        ];
         if let Some(bundle) = self.ca_bundle {
-            variables.push(("SSL_CERT_FILE".into(), directory.join(CA_BUNDLE).into()));
-            files.push((CA_BUNDLE.into(), Secret::new(bundle)));
+            variables.push(("SSL_CERT_FILE".into(), text(&directory.join(CA_BUNDLE))));
+            files.push(SecretFile { path: CA_BUNDLE.into(), content: Secret::new(bundle) });
         }
         Ok(Delivered { files, variables, receipt: self.receipt })
     }
+}
+
+/// A path as a variable's value; secret directories have names of ours, so nothing is lost.
+fn text(path: &Path) -> Secret {
+    Secret::new(path.display().to_string())
 }

@@ -9,8 +9,7 @@ pub mod cli_config;
 mod docker_config;
 mod file;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub use ca_bundle::RootsError;
@@ -18,6 +17,7 @@ pub use ca_bundle::RootsError;
 use crate::clock::Clock;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential};
+use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
 
@@ -61,10 +61,10 @@ pub struct Surroundings<'a> {
 /// What the fetch step gets.
 #[derive(Debug)]
 pub struct Delivered {
-    /// Relative to the secret directory; to be written 0600.
-    pub files: Vec<(PathBuf, Secret)>,
+    /// For the launcher to write into the secret directory.
+    pub files: Vec<SecretFile>,
     /// Variables of the step alone.
-    pub variables: Vec<(OsString, OsString)>,
+    pub variables: Vec<(String, Secret)>,
     /// The receipt so far.
     pub receipt: Pending,
 }
@@ -119,11 +119,12 @@ impl Pending {
 }
 
 /// Opens the delivery for these credentials. This build has one way, `file`, which `auto` takes as well.
+#[expect(clippy::needless_pass_by_value, reason = "whoever asks for a delivery must not keep what is delivered")]
 pub fn open(
     credentials: Vec<RegistryCredential>,
     surroundings: Surroundings<'_>,
 ) -> Result<Box<dyn Delivery>, DeliveryError> {
-    Ok(Box::new(file::FileDelivery::open(credentials, surroundings)?))
+    Ok(Box::new(file::FileDelivery::open(&credentials, surroundings)?))
 }
 
 #[cfg(test)]

@@ -135,13 +135,16 @@ impl<S: StateStore> Door<S> {
             return StatusCode::BAD_REQUEST.into_response();
         };
         let verb = if take { "locking the state" } else { "unlocking the state" };
-        let call = || async { if take { self.store.lock(&lock).await } else { self.store.unlock(&lock).await } };
+        let call = || {
+            let bytes = bytes.clone();
+            async { if take { self.store.lock(bytes).await } else { self.store.unlock(bytes).await } }
+        };
         let answer = persist(self.patience.request, |error| self.tell(verb, error), call);
         match self.while_open(answer).await {
             Ok(()) => StatusCode::OK.into_response(),
             // A repeat of a lock whose answer was lost finds itself.
-            Err(StoreError::Locked(holder)) if take && holder.id == lock.id => StatusCode::OK.into_response(),
-            Err(StoreError::Locked(holder)) => (StatusCode::LOCKED, axum::Json(*holder)).into_response(),
+            Err(StoreError::Locked(holder)) if take && is_held_by(&holder, &lock) => StatusCode::OK.into_response(),
+            Err(StoreError::Locked(holder)) => (StatusCode::LOCKED, holder).into_response(),
             Err(error) => self.refuse(verb, &error),
         }
     }
@@ -166,6 +169,10 @@ impl<S: StateStore> Door<S> {
         }
         .into_response()
     }
+}
+
+fn is_held_by(holder: &[u8], lock: &StateLock) -> bool {
+    serde_json::from_slice::<StateLock>(holder).is_ok_and(|holder| holder.id == lock.id)
 }
 
 fn knows_nonce(headers: &HeaderMap, nonce: &Secret) -> bool {

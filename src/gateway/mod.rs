@@ -8,7 +8,6 @@ mod door;
 mod patience;
 mod store;
 
-use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -81,7 +80,7 @@ impl Gateway {
     }
 
     /// The variables that lead tofu's `http` backend here.
-    pub fn environment(&self) -> Vec<(OsString, Secret)> {
+    pub fn environment(&self) -> Vec<(String, Secret)> {
         let url = |path: &str| Secret::new(format!("http://{}/{path}", self.address));
         vec![
             ("TF_HTTP_ADDRESS".into(), url("state")),

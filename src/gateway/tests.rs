@@ -44,13 +44,21 @@ impl StateStore for Script {
         Ok(())
     }
 
-    async fn lock(&self, lock: &StateLock) -> Result<(), StoreError> {
-        self.answer(format!("lock {}", lock.id))
+    async fn lock(&self, lock: Bytes) -> Result<(), StoreError> {
+        self.answer(format!("lock {}", id(&lock)))
     }
 
-    async fn unlock(&self, lock: &StateLock) -> Result<(), StoreError> {
-        self.answer(format!("unlock {}", lock.id))
+    async fn unlock(&self, lock: Bytes) -> Result<(), StoreError> {
+        self.answer(format!("unlock {}", id(&lock)))
     }
+}
+
+fn id(lock: &[u8]) -> String {
+    serde_json::from_slice::<StateLock>(lock).unwrap().id
+}
+
+fn held(holder: &StateLock) -> StoreError {
+    StoreError::Locked(serde_json::to_vec(holder).unwrap().into())
 }
 
 struct Tofu {
@@ -133,7 +141,7 @@ async fn nobody_gets_in_without_the_nonce() {
 #[tokio::test]
 async fn a_held_lock_is_answered_with_its_holder() {
     let holder = StateLock { id: "other".into(), who: "run-1".into(), ..StateLock::default() };
-    let tofu = Tofu::at(&Script::failing([StoreError::Locked(Box::new(holder))])).await;
+    let tofu = Tofu::at(&Script::failing([held(&holder)])).await;
     let answer = tofu.ask(Method::POST, "TF_HTTP_LOCK_ADDRESS", "", LOCK).await;
     assert_eq!(answer.status(), 423);
     assert_eq!(answer.json::<StateLock>().await.unwrap().id, "other");
@@ -142,7 +150,7 @@ async fn a_held_lock_is_answered_with_its_holder() {
 #[tokio::test]
 async fn a_repeated_lock_that_finds_itself_is_ours() {
     let holder = StateLock { id: "l-1".into(), ..StateLock::default() };
-    let tofu = Tofu::at(&Script::failing([away(), StoreError::Locked(Box::new(holder))])).await;
+    let tofu = Tofu::at(&Script::failing([away(), held(&holder)])).await;
     assert_eq!(tofu.status(Method::POST, "TF_HTTP_LOCK_ADDRESS", "", LOCK).await, 200);
 }
 

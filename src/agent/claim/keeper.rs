@@ -38,6 +38,7 @@ pub(crate) struct Keeper {
 struct Job {
     renewal: Renewal,
     times: Times,
+    is_late: bool,
     orders: Orders,
     ended: CancellationToken,
 }
@@ -76,7 +77,9 @@ impl Keeper {
     pub(super) fn keep(&self, sent: BootInstant, length: Duration, orders: &Orders, renewal: Renewal) -> Kept {
         let ended = CancellationToken::new();
         let times = Times::granted(sent, length);
-        let job = Job { renewal, times, orders: orders.clone(), ended: ended.clone() };
+        // A long poll's answer comes long after its request was sent: such a lease is renewed before it is judged.
+        let is_late = sent.elapsed() > length / 6;
+        let job = Job { renewal, times, is_late, orders: orders.clone(), ended: ended.clone() };
         if self.jobs.send(job).is_err() {
             // The thread is gone: nothing will renew it.
             orders.raise(Order::LeaseLost);
@@ -86,14 +89,14 @@ impl Keeper {
 }
 
 async fn keep(job: Job) {
-    let Job { renewal, mut times, orders, ended } = job;
-    let mut pause = times.pause();
+    let Job { renewal, mut times, mut is_late, orders, ended } = job;
+    let mut pause = if is_late { Duration::ZERO } else { times.pause() };
     loop {
         tokio::select! {
             () = ended.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        if times.is_over() {
+        if times.is_over() && !std::mem::take(&mut is_late) {
             orders.raise(Order::LeaseLost);
         }
         let sent = BootInstant::now();
@@ -185,6 +188,16 @@ mod tests {
         let (order, after) = order_after(vec![Ok(granted()), Ok(granted())]).await;
         assert_eq!(order, Order::LeaseLost);
         assert!(after >= LENGTH, "{after:?}");
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_waited_long_is_renewed_before_it_is_judged() {
+        let (orders, (renewal, count)) = (Orders::new(), scripted((0..100).map(|_| Ok(granted())).collect()));
+        let sent = BootInstant::now();
+        tokio::time::sleep(LENGTH).await;
+        let _kept = Keeper::start().unwrap().keep(sent, LENGTH, &orders, renewal);
+        tokio::time::sleep(LENGTH / 4).await;
+        assert_eq!((orders.current(), *count.lock().unwrap()), (Order::GoOn, 1));
     }
 
     #[tokio::test]

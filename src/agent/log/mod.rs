@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 
 use buffer::Buffer;
 
+use crate::protocol::run::Step;
+
 /// What the log is sent to.
 pub(crate) trait LogSink: Send + Sync + 'static {
     /// Appends at `offset`; gives the next one.
@@ -75,6 +77,11 @@ impl Log {
     /// Takes output of tofu; waits for room, but not for ever.
     pub(crate) async fn write(&self, bytes: &[u8]) {
         self.buffer.write(bytes).await;
+    }
+
+    /// The line that a step begins with.
+    pub(crate) fn header(&self, step: Step, command: &str) {
+        self.buffer.push(format!("\u{1b}[1mnigari: {step}\u{1b}[0m (tofu {command})\n").as_bytes());
     }
 
     /// A line of ours.

@@ -3,10 +3,10 @@
 //! Rule: no secret is read by a process that others of the same user may look into (`security.md`, T6): not dumpable,
 //! no core, and nothing inherited from the agent but the socket.
 
-use std::fs;
 use std::io;
+use std::os::fd::AsRawFd as _;
 
-use rustix::fs::Mode;
+use rustix::fs::{Dir, Mode, OFlags, open};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getpid, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, umask,
 };
@@ -25,15 +25,17 @@ pub(super) fn harden() -> io::Result<()> {
 
 /// Closes what the agent itself was started with and did not close on exec: it would reach tofu.
 fn close_inherited() -> io::Result<()> {
+    let directory = open("/proc/self/fd", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let own = directory.as_raw_fd();
     let mut inherited = Vec::new();
-    for entry in fs::read_dir("/proc/self/fd")? {
-        let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
-        inherited.extend(number.filter(|number| *number > 2));
+    for entry in Dir::new(directory)? {
+        let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok());
+        inherited.extend(number.filter(|number| *number > 2 && *number != own));
     }
     for number in inherited {
         #[expect(unsafe_code, reason = "inherited descriptors have a number only, no owner")]
         // SAFETY: this is the first thing that a process of one thread does. It owns no descriptor above 2 yet, so no
-        // owner can be left with a closed one; the directory's own, listed above, is closed already, which is EBADF.
+        // owner can be left with a closed one; the directory's own, closed by now, was left out.
         unsafe {
             rustix::io::close(number);
         }

@@ -1,0 +1,20 @@
+//! Asking for the run's registry credentials.
+//!
+//! Rule: only after the step `fetch` was reported, once per epoch; a lost answer is asked for again with the same
+//! request id. What comes is handed on by value and kept nowhere.
+
+use super::claim::Lease;
+use super::failure::Stop;
+use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, StepReport};
+use crate::protocol::id::RequestId;
+use crate::protocol::run::Step;
+use std::time::Duration;
+
+/// Reports the step `fetch`, then asks.
+pub(crate) async fn request(lease: &Lease, patience: Duration) -> Result<CredentialsAnswer, Stop> {
+    let report = StepReport { request: RequestId::generate() };
+    let during = |error| Stop::from(error).during(Step::Fetch);
+    lease.persist(patience, || lease.server.report_step(Step::Fetch, &report)).await.map_err(during)?;
+    let request = CredentialsRequest { request: RequestId::generate() };
+    lease.persist(patience, || lease.server.credentials(&request)).await.map_err(during)
+}

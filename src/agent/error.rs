@@ -1,0 +1,113 @@
+//! Why an agent ends.
+//!
+//! Rule: each variant is one exit code (`cli/exit.rs`); a failed run never ends an agent, a wipe that could not be
+//! verified always does.
+
+use std::path::PathBuf;
+
+use super::operator::OperatorError;
+use crate::client::{ClientError, InvalidServer};
+use crate::sandbox::{OrphansError, SecretRootError, SweepError};
+use crate::tofu::find::FindError;
+use crate::tofu::version::VersionError;
+
+/// Why an agent ends, other than because it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Exit 69: the server is out of reach at the start.
+    #[error("the server cannot be reached")]
+    Unavailable(#[source] Box<ClientError>),
+    /// Exit 74: secrets may remain on this host.
+    #[error("secrets may remain on this host: {0}")]
+    SecretsRemain(String),
+    /// Exit 74 as well, found at the start.
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    /// Exit 77: the server does not take this agent.
+    #[error("the server refuses this agent")]
+    Refused(#[source] Box<ClientError>),
+    /// Exit 77: nothing to show to the server.
+    #[error("the agent has no identity in {}, and no join token; hint: give `join_token_file`", .0.display())]
+    NoIdentity(PathBuf),
+    /// Exit 78: a file that the settings name cannot be read.
+    #[error("{what} {} cannot be used", path.display())]
+    Directory {
+        /// Which setting.
+        what: &'static str,
+        /// Its value.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Exit 78: tofu's arguments must be text.
+    #[error("the path {} is not UTF-8; hint: choose another run_root", .0.display())]
+    NotUtf8(PathBuf),
+    /// Exit 78: the server's address.
+    #[error(transparent)]
+    Server(#[from] InvalidServer),
+    /// Exit 78: nowhere to put secrets.
+    #[error(transparent)]
+    SecretRoot(#[from] SecretRootError),
+    /// Exit 78: no tofu.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// Exit 78: a tofu that may not hold a credential.
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    /// Exit 78: tofu cannot work with the operator's CLI configuration.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// Exit 1: the kernel refuses what an agent needs.
+    #[error(transparent)]
+    Orphans(#[from] OrphansError),
+    /// Exit 1: no thread for the leases.
+    #[error("no thread for the leases")]
+    Thread(#[source] std::io::Error),
+}
+
+/// The exit codes of agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentExit {
+    /// 1
+    Failed,
+    /// 69
+    Unavailable,
+    /// 74
+    SecretsRemain,
+    /// 77
+    Refused,
+    /// 78
+    Settings,
+}
+
+impl AgentError {
+    /// Which exit code it is.
+    pub fn exit(&self) -> AgentExit {
+        match self {
+            Self::Unavailable(_) => AgentExit::Unavailable,
+            Self::SecretsRemain(_) | Self::Sweep(_) => AgentExit::SecretsRemain,
+            Self::Refused(_) | Self::NoIdentity(_) => AgentExit::Refused,
+            Self::Directory { .. }
+            | Self::NotUtf8(_)
+            | Self::Server(_)
+            | Self::SecretRoot(_)
+            | Self::Find(_)
+            | Self::Version(_)
+            | Self::Operator(_) => AgentExit::Settings,
+            Self::Orphans(_) | Self::Thread(_) => AgentExit::Failed,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unavailable(error) | Self::Refused(error) => error.hint().map(str::to_owned),
+            Self::Find(error) => error.hint(),
+            Self::Version(error) | Self::Operator(OperatorError::Version(error)) => error.hint(),
+            Self::SecretsRemain(_) => {
+                Some("look at the directory, remove it by hand, then start the agent again".into())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Why a phase ended before its end, in the words that the server and people get.
+//!
+//! Rule: every error of a run becomes a class here: it says who has to act. No message carries a secret.
+
+use std::error::Error;
+use std::io;
+
+use super::operator::OperatorError;
+use crate::client::{ClientError, ErrorKind};
+use crate::configuration::ArchiveError;
+use crate::delivery::DeliveryError;
+use crate::gateway::GatewayError;
+use crate::protocol::agent::{Failure, FailureClass};
+use crate::protocol::run::Step;
+use crate::sandbox::{EnvironmentError, StepError};
+use crate::tofu::backend::BackendError;
+use crate::tofu::cli_configuration::CliConfigurationError;
+use crate::tofu::modules::ModulesError;
+
+/// Why a phase goes no further.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Something failed.
+    Failed(Failure),
+    /// A person asked.
+    Canceled,
+    /// Secrets may remain on this host: the run fails and the agent ends.
+    SecretsRemain(Failure),
+}
+
+impl Stop {
+    pub(crate) fn configuration(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self::Failed(failure(FailureClass::Configuration, message, hint))
+    }
+
+    pub(crate) fn infrastructure(message: impl Into<String>, hint: Option<String>) -> Self {
+        Self::Failed(failure(FailureClass::Infrastructure, message, hint))
+    }
+
+    pub(crate) fn lease_lost() -> Self {
+        let message = "the lease was lost: the server was out of reach for too long, or gave the run to another agent";
+        Self::Failed(failure(FailureClass::LeaseLost, message, None))
+    }
+
+    /// Something that the host could not do to a file or directory.
+    pub(crate) fn io(doing: impl std::fmt::Display, error: &io::Error) -> Self {
+        Self::infrastructure(format!("{doing}: {error}"), no_space(error))
+    }
+
+    /// The same, during that step.
+    pub(crate) fn during(mut self, step: Step) -> Self {
+        if let Self::Failed(failure) | Self::SecretsRemain(failure) = &mut self {
+            failure.step.get_or_insert(step);
+        }
+        self
+    }
+}
+
+pub(crate) fn failure(class: FailureClass, message: impl Into<String>, hint: Option<String>) -> Failure {
+    Failure { class, step: None, message: message.into(), hint }
+}
+
+/// An error with everything below it.
+pub(crate) fn describe(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(source) = below {
+        let more = source.to_string();
+        // Transparent errors say the same twice.
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        below = source.source();
+    }
+    text
+}
+
+/// What to do when the disk is the reason, wherever it stands below the error.
+fn no_space(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut below = Some(error);
+    while let Some(current) = below {
+        let kind = current.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            return Some(
+                "free space below the agent's run_root, or move it; nothing was changed by this run".to_owned(),
+            );
+        }
+        below = current.source();
+    }
+    None
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        if error.is_problem("stale_epoch") {
+            return Self::lease_lost();
+        }
+        let class = match error.kind() {
+            ErrorKind::Problem(problem) if problem.status < 500 => FailureClass::Internal,
+            _ => FailureClass::Infrastructure,
+        };
+        let hint = no_space(&error).or_else(|| error.hint().map(str::to_owned));
+        Self::Failed(failure(class, describe(&error), hint))
+    }
+}
+
+impl From<ArchiveError> for Stop {
+    fn from(error: ArchiveError) -> Self {
+        match no_space(&error) {
+            Some(hint) => Self::infrastructure(describe(&error), Some(hint)),
+            None => Self::configuration(describe(&error), error.hint()),
+        }
+    }
+}
+
+impl From<BackendError> for Stop {
+    fn from(error: BackendError) -> Self {
+        match no_space(&error) {
+            Some(hint) => Self::infrastructure(describe(&error), Some(hint)),
+            None => Self::configuration(describe(&error), error.hint()),
+        }
+    }
+}
+
+impl From<ModulesError> for Stop {
+    fn from(error: ModulesError) -> Self {
+        Self::configuration(describe(&error), error.hint())
+    }
+}
+
+impl From<DeliveryError> for Stop {
+    fn from(error: DeliveryError) -> Self {
+        let class = match &error {
+            DeliveryError::ColonInUser { .. } => FailureClass::Credentials,
+            DeliveryError::Roots(_) | DeliveryError::CliConfiguration(_) => FailureClass::Infrastructure,
+        };
+        Self::Failed(failure(class, describe(&error), None))
+    }
+}
+
+impl From<CliConfigurationError> for Stop {
+    fn from(error: CliConfigurationError) -> Self {
+        Self::infrastructure(describe(&error), None)
+    }
+}
+
+impl From<OperatorError> for Stop {
+    fn from(error: OperatorError) -> Self {
+        Self::infrastructure(describe(&error), None)
+    }
+}
+
+impl From<GatewayError> for Stop {
+    fn from(error: GatewayError) -> Self {
+        Self::infrastructure(describe(&error), None)
+    }
+}
+
+impl From<EnvironmentError> for Stop {
+    fn from(error: EnvironmentError) -> Self {
+        Self::configuration(describe(&error), None)
+    }
+}
+
+impl From<StepError> for Stop {
+    fn from(error: StepError) -> Self {
+        match &error {
+            StepError::WipeUnverified { .. } => {
+                Self::SecretsRemain(failure(FailureClass::WipeFailed, describe(&error), None))
+            }
+            _ => Self::infrastructure(describe(&error), no_space(&error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{Stop, describe};
+    use crate::protocol::agent::FailureClass;
+    use crate::sandbox::StepError;
+
+    #[test]
+    fn a_full_disk_is_the_operators_business_and_says_what_to_do() {
+        let Stop::Failed(failure) = Stop::io("cannot unpack", &io::ErrorKind::StorageFull.into()) else { panic!() };
+        assert_eq!(failure.class, FailureClass::Infrastructure);
+        assert!(failure.hint.unwrap().contains("run_root"));
+    }
+
+    #[test]
+    fn an_unverified_wipe_is_told_from_every_other_failure() {
+        let error = StepError::WipeUnverified { directory: "/dev/shm/x".into(), detail: "busy".into(), exit: None };
+        assert!(matches!(Stop::from(error), Stop::SecretsRemain(_)));
+        assert!(matches!(Stop::from(StepError::LauncherLost), Stop::Failed(_)));
+    }
+
+    #[test]
+    fn an_error_is_told_with_what_is_below_it_and_nothing_twice() {
+        let error = StepError::OpenProgram { program: "/x".into(), source: io::ErrorKind::NotFound.into() };
+        assert_eq!(describe(&error), "cannot open the launcher's program /x: entity not found");
+    }
+}

@@ -1,0 +1,117 @@
+//! What is the same for every run on this host, made once at the agent's start.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::AgentError;
+use super::operator::Operator;
+use crate::clock::Clock;
+use crate::protocol::names;
+use crate::sandbox::{Launcher, SecretRoot};
+use crate::secret::Secret;
+use crate::settings::agent::AgentSettings;
+use crate::tofu::find;
+use crate::tofu::version::{CredentialHolder, Version};
+
+/// The host, as runs need it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) settings: AgentSettings,
+    pub(crate) launcher: Launcher,
+    pub(crate) tofu: PathBuf,
+    pub(crate) version: Version,
+    pub(crate) secrets: SecretRoot,
+    pub(crate) operator: Operator,
+    pub(crate) clock: Clock,
+    /// `PATH` of the steps.
+    pub(crate) search_path: String,
+    /// For every step, by the operator's wish.
+    pub(crate) passed: Vec<(String, Secret)>,
+    /// For the fetch step, besides.
+    pub(crate) passed_for_fetch: Vec<(String, Secret)>,
+}
+
+impl Host {
+    /// Looks at everything that a run will need, so that what is missing is told before a run is claimed. Blocks.
+    pub(crate) fn prepare(mut settings: AgentSettings, launcher: Launcher) -> Result<Arc<Self>, AgentError> {
+        for (path, what) in [(&settings.state_directory, "state_directory"), (&settings.run_root, "run_root")] {
+            make_private(path).map_err(|source| AgentError::Directory { what, path: path.clone(), source })?;
+        }
+        if settings.run_root.to_str().is_none() {
+            return Err(AgentError::NotUtf8(settings.run_root));
+        }
+        let secrets = SecretRoot::choose(&settings.secret_roots, false)?;
+        let tofu = find::find(settings.tofu.as_deref(), settings.search_path.as_deref())?;
+        let operator = Operator::new(settings.cli_configuration.clone(), tofu.clone());
+        let (_, version) = operator.current(&secrets)?;
+        version.check(CredentialHolder::Tofu)?;
+        let passed = allowed(std::mem::take(&mut settings.passed_environment));
+        let passed_for_fetch = allowed(std::mem::take(&mut settings.fetch_environment));
+        let search_path = settings.search_path.as_deref().and_then(|path| path.to_str());
+        let search_path = search_path.unwrap_or(crate::sandbox::Base::PATH).to_owned();
+        Ok(Arc::new(Self {
+            settings,
+            launcher,
+            tofu,
+            version,
+            secrets,
+            operator,
+            clock: Clock::new(),
+            search_path,
+            passed,
+            passed_for_fetch,
+        }))
+    }
+}
+
+/// Makes a directory of ours alone, with those above it; one that is there stays as it is.
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    if path.is_absolute() { Ok(()) } else { Err(io::Error::other("the path is not absolute")) }
+}
+
+/// What the operator may pass on: everything but what nigari sets itself or what starts foreign code in tofu. A
+/// pattern matches more than was meant, so the rest is left out with a word and is no error.
+fn allowed(passed: Vec<(std::ffi::OsString, Secret)>) -> Vec<(String, Secret)> {
+    let mut kept = Vec::new();
+    for (name, value) in passed {
+        match name.into_string() {
+            Ok(name) if !is_refused_to_operator(&name) => kept.push((name, value)),
+            Ok(name) => tracing::warn!(name, "not passed to runs: nigari sets it itself, or it is dangerous"),
+            Err(name) => tracing::warn!(name = %name.display(), "not passed to runs: its name is not portable"),
+        }
+    }
+    kept
+}
+
+/// Names that the operator may not pass either. Trust, proxies and tokens of the whole host are the operator's own.
+pub(crate) fn is_refused_to_operator(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let is_operators = upper.ends_with("_PROXY")
+        || upper.starts_with("SSL_CERT_")
+        || upper.starts_with("TF_TOKEN_")
+        || upper.starts_with("KUBE")
+        || matches!(
+            upper.as_str(),
+            "TF_PLUGIN_CACHE_DIR" | "AWS_CONFIG_FILE" | "AWS_SHARED_CREDENTIALS_FILE" | "NETRC"
+        );
+    !is_operators && names::is_refused(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_refused_to_operator;
+
+    #[test]
+    fn the_operator_may_pass_proxies_and_trust_but_not_what_nigari_sets() {
+        for name in ["HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "AWS_PROFILE", "TF_TOKEN_app_terraform_io"] {
+            assert!(!is_refused_to_operator(name), "{name}");
+        }
+        for name in ["LD_PRELOAD", "TF_CLI_CONFIG_FILE", "TF_HTTP_PASSWORD", "PATH", "HOME", "NIGARI_TOKEN"] {
+            assert!(is_refused_to_operator(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! `errored.tfstate`: what tofu leaves in its working directory when it could not write the state.
+//!
+//! Rule: it may be the only record of resources that exist, so nothing is wiped before it is safe: written as the
+//! workspace's state, or kept aside in the state directory and spoken of.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Host;
+use super::host::make_private;
+use crate::gateway::{StateStore, StoreError};
+use crate::protocol::api::StateLock;
+
+/// tofu's name for it.
+const ERRORED: &str = "errored.tfstate";
+
+/// Where it is kept aside, below the state directory.
+const ASIDE: &str = "rescued";
+
+/// Tries to make it the workspace's state. `None` when there was nothing to rescue, else what to tell people.
+pub(crate) async fn state(host: &Host, run_directory: &Path, store: &impl StateStore) -> Option<String> {
+    let found = find(run_directory);
+    let path = found.first()?;
+    let written = match fs::read(path) {
+        Ok(state) => write(store, &run_directory.display().to_string(), state.into()).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match written {
+        Ok(()) => {
+            let _ = fs::remove_file(path);
+            Some("tofu could not write the state; nigari wrote it afterwards from `errored.tfstate`".to_owned())
+        }
+        Err(error) => match keep_aside(host, run_directory) {
+            Ok(kept) => Some(format!(
+                "the state could not be written ({error}); it is kept on the agent's host in {}; bring it in with \
+                 `nigari state push`",
+                kept.map_or_else(String::new, |path| path.display().to_string())
+            )),
+            Err(error) => Some(format!("the state could neither be written nor kept aside: {error}")),
+        },
+    }
+}
+
+/// Under a lock of its own, or under the one that tofu left behind.
+async fn write(store: &impl StateStore, who: &str, state: Bytes) -> Result<(), String> {
+    let lock = StateLock {
+        id: uuid::Uuid::new_v4().to_string(),
+        operation: "Rescue".to_owned(),
+        who: who.to_owned(),
+        ..StateLock::default()
+    };
+    let json: Bytes = serde_json::to_vec(&lock).map_err(|error| error.to_string())?.into();
+    let told = |error: StoreError| error.to_string();
+    let mut held = (lock.id.clone(), json.clone());
+    for attempt in 0..5_u32 {
+        match store.lock(json.clone()).await {
+            Ok(()) => break,
+            // tofu died with its lock. The server knows which run took it, and lets no other run write under it.
+            Err(StoreError::Locked(holder)) => {
+                let id = serde_json::from_slice::<StateLock>(&holder).map_err(|error| error.to_string())?.id;
+                held = (id, holder);
+                break;
+            }
+            // The server may still be away, which is why tofu failed.
+            Err(StoreError::Away(_)) if attempt < 4 => tokio::time::sleep(Duration::from_secs(1 << attempt)).await,
+            Err(error) => return Err(told(error)),
+        }
+    }
+    let (id, json) = held;
+    store.write(Some(&id), state).await.map_err(told)?;
+    store.unlock(json).await.map_err(told)
+}
+
+/// Copies it into the state directory, 0600. `None` when there is nothing. Blocks.
+pub(crate) fn keep_aside(host: &Host, run_directory: &Path) -> io::Result<Option<PathBuf>> {
+    let mut kept = None;
+    for path in find(run_directory) {
+        let aside = host.settings.state_directory.join(ASIDE);
+        make_private(&aside)?;
+        let run = run_directory.file_name().unwrap_or_default().to_string_lossy();
+        let target = aside.join(format!("{run}-{}.tfstate", host.clock.now()));
+        copy_private(&path, &target)?;
+        tracing::error!(path = %target.display(), "a state that tofu could not write was kept aside");
+        kept = Some(target);
+    }
+    Ok(kept)
+}
+
+fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut source = fs::File::open(from)?;
+    let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut source, &mut target)?;
+    target.sync_all()
+}
+
+/// An uploaded file of that name is nobody's state and must not pass for one later.
+pub(crate) fn forget_uploaded(configuration: &Path) -> io::Result<()> {
+    find(configuration).iter().try_for_each(fs::remove_file)
+}
+
+/// Every one below the run directory: the working directory is not known after a restart.
+fn find(run_directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![run_directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries.flatten() {
+            match entry.file_type() {
+                // Fetched modules and providers are nobody's working directory.
+                Ok(kind) if kind.is_dir() && entry.file_name() != ".terraform" => open.push(entry.path()),
+                Ok(kind) if kind.is_file() && entry.file_name() == ERRORED => found.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,121 @@
+//! THE PAGE: one phase of a run on this host, in the order in which it happens.
+//!
+//! Rule: what comes later needs what came before, by value. After `fetch` nothing here can name a credential; without
+//! the plan file there is no apply, and it is gone once applied.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::claim::Lease;
+use super::directory::{Prepared, RunDirectory, Unplaced};
+use super::failure::Stop;
+use super::log::{self, Pace};
+use super::report::{self, Report};
+use super::steps::{self, Planned, Run};
+use super::{Host, artifact, credentials, phase_log};
+use crate::delivery::{self, Surroundings};
+use crate::protocol::agent::{CredentialsAnswer, NextAction, Outcome};
+use crate::protocol::run::{Phase, RunKind};
+use crate::tofu::backend::Backend;
+
+/// How long this agent leaves a run alone that it gave back: whoever can have it should be first.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+
+/// Secrets may remain on this host: the agent must end.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct SecretsRemain(String);
+
+/// Does the claimed phase, and with auto-apply the one after it; leaves nothing behind.
+pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRemain> {
+    let directory = match RunDirectory::reserve(host, &lease.claim) {
+        Ok(directory) => Arc::new(directory),
+        Err(Unplaced::NotHere(reason)) => return give_back(lease, &reason).await,
+        Err(Unplaced::Broken(stop)) => {
+            report::finish_unplaced(host, &lease, stop).await;
+            return Ok(());
+        }
+    };
+    let first = lease.claim.phase;
+    let (log, spool) = log::open(phase_log::of(&lease, first), Pace::default());
+    let at = Run { host, lease: &lease, directory: &directory, log };
+    let mut report = Report::default();
+    let (result, planned) = match first {
+        Phase::Plan => match plan(&at, &mut report).await {
+            Ok(Some(planned)) => (Ok(Outcome::Planned), Some(planned)),
+            Ok(None) => (Ok(Outcome::NoChanges), None),
+            Err(stop) => (Err(stop), None),
+        },
+        Phase::Apply => (apply_elsewhere(&at).await.map(|()| Outcome::Applied), None),
+    };
+    let mut remains = secrets_remain(&result);
+    let next = report::finish(&at, first, spool, result, report).await;
+    if let (NextAction::ApplyNow, Some(planned)) = (next, planned) {
+        let (log, spool) = log::open(phase_log::of(&lease, Phase::Apply), Pace::default());
+        let at = Run { log, ..at.clone() };
+        let result = steps::apply(&at, planned).await.map(|()| Outcome::Applied);
+        remains = remains.or(secrets_remain(&result));
+        report::finish(&at, Phase::Apply, spool, result, Report::default()).await;
+    }
+    drop(at);
+    let wiped = directory.wipe().await;
+    remains.or(wiped.err()).map_or(Ok(()), |reason| Err(SecretsRemain(reason)))
+}
+
+/// fetch, init, plan, show. `None` when there is nothing to do.
+async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop> {
+    let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience()))?;
+    let CredentialsAnswer { credentials, withheld } = answer;
+    report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
+    let (operator, _) = at.host.operator.current(&at.host.secrets)?;
+    let system_roots = at.host.settings.system_roots.as_deref();
+    let surroundings = Surroundings { operator: &operator, system_roots, clock: &at.host.clock };
+    let delivery = delivery::open(credentials, surroundings)?;
+    let (receipt, modules) = steps::fetch(at, delivery, &withheld).await;
+    report.receipt = receipt;
+    note_backend(report, &prepared);
+    let initialized = steps::init(at, &prepared, modules?).await?;
+    let Some(planned) = steps::plan(at, initialized).await? else { return Ok(None) };
+    report.plan = Some(steps::show(at, &planned).await?);
+    if at.lease.claim.kind != RunKind::Plan && !at.lease.claim.auto_apply {
+        report.artifact_digest = Some(artifact::seal(at).await?);
+    }
+    Ok(Some(planned))
+}
+
+/// init, apply: of a plan that an earlier claim made, maybe on another host, and that was approved.
+async fn apply_elsewhere(at: &Run<'_>) -> Result<(), Stop> {
+    let (prepared, artifact) = tokio::try_join!(prepare(at), artifact::fetch(at))?;
+    let modules = artifact::restore(at, artifact).await?;
+    let initialized = steps::init(at, &prepared, modules).await?;
+    steps::apply(at, Planned::restored(initialized)).await
+}
+
+/// Downloads the configuration, unpacks it, looks at what it says.
+async fn prepare(at: &Run<'_>) -> Result<Prepared, Stop> {
+    let download = || async { at.lease.server.configuration().await?.bytes().await };
+    let archive = at.lease.persist(at.patience(), download).await?;
+    let (directory, digest) = (Arc::clone(at.directory), at.lease.claim.configuration_digest.clone());
+    let prepared = tokio::task::spawn_blocking(move || directory.prepare(archive, &digest)).await;
+    prepared.unwrap_or_else(|_| Err(Stop::infrastructure("the configuration could not be unpacked", None)))
+}
+
+fn note_backend(report: &mut Report, prepared: &Prepared) {
+    if let Backend::Kept(name) = &prepared.backend {
+        report.note(format!("the configuration keeps its state itself, in `{name}`; nigari has no copy of it"));
+    }
+}
+
+async fn give_back(lease: Lease, reason: &str) -> Result<(), SecretsRemain> {
+    tracing::warn!(run = %lease.claim.run, reason, "a claim is given back");
+    lease.release().await;
+    tokio::time::sleep(BUSY_PAUSE).await;
+    Ok(())
+}
+
+fn secrets_remain(result: &Result<Outcome, Stop>) -> Option<String> {
+    match result {
+        Err(Stop::SecretsRemain(failure)) => Some(failure.message.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,149 @@
+//! The agent's session with the server, renewed before it expires.
+//!
+//! Rule: a new session ends the earlier ones, so there is one at a time, shared by all who talk to the server; a
+//! request that was overtaken by a renewal is tried again with the new token.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+
+use super::identity::{self, Proof};
+use super::{AgentError, Host};
+use crate::client::{AgentClient, Client, ClientError, ClientOptions, ServerAddress, TokenSource, retry};
+use crate::clock::BootInstant;
+use crate::protocol::PROTOCOL;
+use crate::protocol::agent::{SessionAnswer, SessionRequest};
+use crate::secret::Secret;
+
+/// The session; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// For everything that runs on the agent's own runtime.
+    pub(crate) client: AgentClient,
+    /// For the thread that keeps the leases: connections belong to the runtime that made them.
+    pub(crate) lease_client: AgentClient,
+    /// How long the server holds a long poll at most.
+    pub(crate) hold: Duration,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    host: Arc<Host>,
+    /// Held while a session is opened.
+    identity: Mutex<Secret>,
+    /// Counts sessions.
+    generation: watch::Sender<u64>,
+}
+
+impl Session {
+    /// Opens the first session, with the identity or the join token; tries for a while when the server is away.
+    pub(crate) async fn open(host: &Arc<Host>) -> Result<(Self, Duration), AgentError> {
+        let settings = &host.settings;
+        let address: ServerAddress = settings.server.as_str().parse()?;
+        let ca_pem = read_ca(settings.ca_file.as_deref())?;
+        let token = TokenSource::none();
+        let client = || {
+            let options = ClientOptions { ca_pem: ca_pem.clone(), ..ClientOptions::default() };
+            Client::new(address.clone(), token.clone(), options).map(AgentClient::new).map_err(failed)
+        };
+        let (client, lease_client) = (client()?, client()?);
+        let proof = identity::load(&settings.state_directory, settings.join_token_file.as_deref())?;
+        let request = request(host);
+        let deadline = BootInstant::now().after(settings.patience.request);
+        let mut answer =
+            retry::until(deadline, || client.open_session(proof.token(), &request)).await.map_err(failed)?;
+        let identity = match (answer.identity.take(), proof) {
+            (Some(identity), _) => {
+                identity::keep(&settings.state_directory, &identity)?;
+                identity
+            }
+            (None, Proof::Identity(identity) | Proof::Join(identity)) => identity,
+        };
+        tracing::info!(agent = %answer.agent, pool = answer.pool_name, "session opened");
+        let shared =
+            Shared { host: Arc::clone(host), identity: Mutex::new(identity), generation: watch::Sender::new(1) };
+        let hold = Duration::from_secs(answer.hold_seconds);
+        Ok((Self { client, lease_client, hold, shared: Arc::new(shared) }, lifetime(&answer)))
+    }
+
+    /// Opens new sessions before they expire, for ever; returns when the server refuses the agent.
+    pub(crate) async fn renew(self, mut lifetime: Duration) -> AgentError {
+        let mut backoff = retry::Backoff::new();
+        loop {
+            tokio::time::sleep(lifetime).await;
+            match self.reopen(*self.shared.generation.borrow()).await {
+                Ok(next) => {
+                    backoff.reset();
+                    lifetime = next;
+                }
+                Err(error) if is_final(&error) => return failed(error),
+                Err(error) => lifetime = backoff.next_pause(error.retry_after()),
+            }
+        }
+    }
+
+    /// Repeats an idempotent call until it succeeds, fails for good, or `patience` is over. A token that is not taken
+    /// is replaced.
+    pub(crate) async fn persist<T, F>(&self, patience: Duration, mut call: impl FnMut() -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
+        let deadline = BootInstant::now().after(patience);
+        let mut renewed = 0;
+        loop {
+            let generation = *self.shared.generation.borrow();
+            match retry::until(deadline, &mut call).await {
+                Err(error) if error.status() == Some(401) && renewed < 3 => {
+                    renewed += 1;
+                    self.reopen(generation).await?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Opens a new session, unless somebody else did since `generation`.
+    async fn reopen(&self, generation: u64) -> Result<Duration, ClientError> {
+        let identity = self.shared.identity.lock().await;
+        if *self.shared.generation.borrow() != generation {
+            return Ok(Duration::from_mins(1));
+        }
+        let answer = self.client.open_session(&identity, &request(&self.shared.host)).await?;
+        self.shared.generation.send_modify(|count| *count += 1);
+        Ok(lifetime(&answer))
+    }
+}
+
+/// When to open the next one.
+fn lifetime(answer: &SessionAnswer) -> Duration {
+    Duration::from_secs(answer.session_seconds) / 2
+}
+
+fn request(host: &Host) -> SessionRequest {
+    SessionRequest {
+        protocol_min: PROTOCOL,
+        protocol_max: PROTOCOL,
+        name: host.settings.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        concurrency: host.settings.concurrency.get(),
+        tofu_version: host.version.to_string(),
+        run_root: host.settings.run_root.display().to_string(),
+    }
+}
+
+fn read_ca(path: Option<&std::path::Path>) -> Result<Option<String>, AgentError> {
+    let Some(path) = path else { return Ok(None) };
+    let failed = |source| AgentError::Directory { what: "ca_file", path: path.to_owned(), source };
+    std::fs::read_to_string(path).map(Some).map_err(failed)
+}
+
+fn is_final(error: &ClientError) -> bool {
+    matches!(error.status(), Some(401 | 403)) && error.problem().is_some()
+}
+
+fn failed(error: ClientError) -> AgentError {
+    if is_final(&error) { AgentError::Refused(Box::new(error)) } else { AgentError::Unavailable(Box::new(error)) }
+}

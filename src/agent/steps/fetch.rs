@@ -1,0 +1,128 @@
+//! The step `fetch`: `tofu get` with the delivery, the only step during which a registry credential exists.
+//!
+//! Rule: the delivery comes in by value, and nothing of it goes out but a receipt. `get` runs no program that the
+//! configuration names (`init` would); the files are the launcher's to write and to wipe, also if the agent dies.
+
+use super::{Ended, Run, Start, environment, failed};
+use crate::agent::failure::Stop;
+use crate::agent::orders::Order;
+use crate::delivery::{Delivered, Delivery, Ending, Pending};
+use crate::protocol::agent::{Receipt, ReceiptEnd, Withheld};
+use crate::protocol::run::Step;
+use crate::sandbox::{StepEnd, Wiper};
+use crate::tofu::cli_configuration::problems::{Problems, find};
+use crate::tofu::{arguments, hint, modules};
+
+/// The modules are there. Only this step and a restored artifact can say so.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    _private: (),
+}
+
+impl Fetched {
+    /// They were put back from the artifact of an approved plan.
+    pub(crate) fn restored() -> Self {
+        Self { _private: () }
+    }
+}
+
+/// Fetches the modules; gives the receipt whether or not it went well.
+pub(crate) async fn fetch(
+    run: &Run<'_>,
+    delivery: Box<dyn Delivery>,
+    withheld: &[Withheld],
+) -> (Option<Receipt>, Result<Fetched, Stop>) {
+    let mut secrets = run.host.secrets.directory(Vec::new());
+    let Delivered { files, variables, receipt } = match delivery.deliver(&secrets.path()) {
+        Ok(delivered) => delivered,
+        Err(error) => return (None, Err(Stop::from(error).during(Step::Fetch))),
+    };
+    secrets.files = files;
+    let delivered = receipt.hosts().to_vec();
+    let mut start = Start::new(Step::Fetch, arguments::get(), variables);
+    start.passed = environment::duplicates(&run.host.passed_for_fetch);
+    start.secrets = Some(secrets);
+    match run.start(start).await {
+        Ok(ended) => {
+            let mut receipt = close(run, receipt, &ended);
+            let result = judge(run, &ended, &delivered, withheld, &mut receipt);
+            (Some(receipt), result)
+        }
+        Err(stop) => (Some(unverified(run, receipt, &stop)), Err(stop)),
+    }
+}
+
+fn judge(
+    run: &Run<'_>,
+    ended: &Ended,
+    delivered: &[String],
+    withheld: &[Withheld],
+    receipt: &mut Receipt,
+) -> Result<Fetched, Stop> {
+    if let Problems::Errors(problems) = find(&ended.stderr_head) {
+        let message = format!("tofu refuses its CLI configuration: {problems}");
+        return Err(Stop::infrastructure(message, None).during(Step::Fetch));
+    }
+    if !ended.is_success() {
+        let withheld: Vec<hint::Withheld> = withheld.iter().map(known).collect();
+        let hint = hint::find(&ended.tail, hint::Known { delivered, withheld: &withheld });
+        return Err(failed(Step::Fetch, ended, hint));
+    }
+    let directory = run.directory;
+    let fetched =
+        modules::fetched(&directory.configuration(), directory.working_directory(), &directory.data_directory());
+    let fetched = fetched.map_err(|error| Stop::from(error).during(Step::Fetch))?;
+    receipt.modules = fetched.into_iter().map(|module| format!("{} {}", module.key, module.source)).collect();
+    Ok(Fetched { _private: () })
+}
+
+fn close(run: &Run<'_>, receipt: Pending, ended: &Ended) -> Receipt {
+    let end = match ended.order {
+        Order::Kill => ReceiptEnd::Killed,
+        Order::Cancel | Order::Stop | Order::LeaseLost => ReceiptEnd::Canceled,
+        Order::GoOn if ended.is_success() => ReceiptEnd::StepOver,
+        Order::GoOn => ReceiptEnd::StepFailed,
+    };
+    receipt.close(Ending {
+        sandbox: "process".to_owned(),
+        at: run.host.clock.now(),
+        end,
+        wiped: ended.end.wiped.is_some(),
+        verified_by: verified_by(&ended.end).to_owned(),
+    })
+}
+
+fn verified_by(end: &StepEnd) -> &'static str {
+    match end.wiped.map(|wipe| wipe.by) {
+        Some(Wiper::Launcher) => "the launcher removed the secret directory; the agent looked again and found none",
+        Some(Wiper::Agent) => "the agent removed the secret directory after its launcher had died, and looked again",
+        None => "nothing",
+    }
+}
+
+/// The step gave no end: either it never started and nothing was written, or secrets may remain.
+fn unverified(run: &Run<'_>, receipt: Pending, stop: &Stop) -> Receipt {
+    let remains = matches!(stop, Stop::SecretsRemain(_));
+    receipt.close(Ending {
+        sandbox: "process".to_owned(),
+        at: run.host.clock.now(),
+        end: ReceiptEnd::StepFailed,
+        wiped: !remains,
+        verified_by: if remains { "nothing" } else { "the step did not start, or what it left was wiped" }.to_owned(),
+    })
+}
+
+fn known(withheld: &Withheld) -> hint::Withheld {
+    use crate::protocol::agent::WithheldReason as From;
+    use hint::WithheldReason as To;
+    hint::Withheld {
+        integration: withheld.name.clone(),
+        registry_host: withheld.address.host().to_owned(),
+        path: withheld.address.path().unwrap_or_default().to_owned(),
+        reason: match withheld.reason {
+            From::ExportOff => To::ExportOff,
+            From::Disabled => To::Disabled,
+            From::OutOfScope => To::OutOfScope,
+        },
+    }
+}

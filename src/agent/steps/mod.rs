@@ -1,0 +1,181 @@
+//! One process of tofu after the other, each in the launcher's hands.
+//!
+//! Rule: a step is reported before its process starts; what it may know is handed to it by value, and what follows
+//! can only be had from it: no `plan` without an `init`, no `apply` without the plan file.
+
+mod apply;
+mod environment;
+mod fetch;
+mod init;
+mod output;
+mod plan;
+mod show;
+mod supervise;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use apply::apply;
+pub(crate) use fetch::{Fetched, fetch};
+pub(crate) use init::{Initialized, backend_name, init};
+pub(crate) use plan::{Planned, plan};
+pub(crate) use show::show;
+
+use super::claim::Lease;
+use super::directory::RunDirectory;
+use super::failure::Stop;
+use super::log::Log;
+use super::{Host, orders::Order};
+use crate::process::ExitReason;
+use crate::protocol::agent::StepReport;
+use crate::protocol::id::RequestId;
+use crate::protocol::run::Step;
+use crate::sandbox::{Launch, Limits, Output, Sandbox, SecretDirectory, StepEnd, WhenAgentDies};
+use crate::secret::Secret;
+use output::Kept;
+
+/// What every step of a run needs.
+#[derive(Clone)]
+pub(crate) struct Run<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) lease: &'a Lease,
+    pub(crate) directory: &'a Arc<RunDirectory>,
+    pub(crate) log: Log,
+}
+
+/// One start of tofu.
+struct Start {
+    step: Step,
+    arguments: Vec<OsString>,
+    /// What this step gets besides what every step gets.
+    ours: Vec<(String, Secret)>,
+    /// What the operator passes to this step alone.
+    passed: Vec<(String, Secret)>,
+    secrets: Option<SecretDirectory>,
+    /// Who reads standard output instead of the log.
+    reader: Option<Box<dyn FnOnce(Output) + Send>>,
+}
+
+impl Start {
+    fn new(step: Step, arguments: Vec<OsString>, ours: Vec<(String, Secret)>) -> Self {
+        Self { step, arguments, ours, passed: Vec::new(), secrets: None, reader: None }
+    }
+}
+
+/// How one start ended.
+struct Ended {
+    end: StepEnd,
+    /// The harshest order while it ran.
+    order: Order,
+    /// The end of what it wrote, both streams as they came.
+    tail: String,
+    /// The beginning of its standard error.
+    stderr_head: String,
+}
+
+impl Ended {
+    /// Whether it ended with code 0.
+    fn is_success(&self) -> bool {
+        self.end.exit.is_success()
+    }
+}
+
+impl Run<'_> {
+    /// How long requests are tried again while the server is away.
+    pub(crate) fn patience(&self) -> Duration {
+        self.host.settings.patience.request
+    }
+
+    /// Reports a step; the answer must be there before its process starts.
+    async fn report(&self, step: Step) -> Result<(), Stop> {
+        let report = StepReport { request: RequestId::generate() };
+        let reported = self.lease.persist(self.patience(), || self.lease.server.report_step(step, &report));
+        reported.await.map_err(|error| Stop::from(error).during(step))
+    }
+
+    /// Starts tofu and follows it to its end.
+    async fn start(&self, start: Start) -> Result<Ended, Stop> {
+        let step = start.step;
+        self.stop_if_told(step)?;
+        let words: Vec<String> = start.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        self.log.header(step, words.first().map_or("", String::as_str));
+        let passed = start.passed;
+        let environment = environment::build(self, start.ours, passed).map_err(|stop| stop.during(step))?;
+        let launch = Launch {
+            sandbox: Sandbox::Process,
+            program: self.host.tofu.clone(),
+            arguments: words,
+            environment,
+            working_directory: self.directory.working_directory().to_owned(),
+            lock_directory: self.directory.path().to_owned(),
+            secret_directory: start.secrets,
+            when_agent_dies: when_agent_dies(step, self.host.settings.patience.apply),
+            limits: Limits::default(),
+        };
+        let mut process = self.host.launcher.start(launch).await.map_err(|error| Stop::from(error).during(step))?;
+        let (stdout, stderr) = (process.stdout(), process.stderr());
+        let kept = Kept::default();
+        let stdout = async {
+            match (stdout, start.reader) {
+                (Some(stdout), Some(reader)) => reader(stdout),
+                (Some(stdout), None) => output::pump(stdout, &self.log, &kept, false).await,
+                (None, _) => {}
+            }
+        };
+        let stderr = async {
+            if let Some(stderr) = stderr {
+                output::pump(stderr, &self.log, &kept, true).await;
+            }
+        };
+        let orders = &self.lease.orders;
+        let patience = self.host.settings.patience;
+        let ((), (), (end, order)) =
+            tokio::join!(stdout, stderr, supervise::until_end(&mut process, orders, step, patience));
+        let end = end.map_err(|error| Stop::from(error).during(step))?;
+        let (tail, stderr_head) = kept.into_texts();
+        Ok(Ended { end, order, tail, stderr_head })
+    }
+
+    /// What an order means before a step begins.
+    pub(crate) fn stop_if_told(&self, step: Step) -> Result<(), Stop> {
+        told(self.lease.orders.current()).map_or(Ok(()), |stop| Err(stop.during(step)))
+    }
+}
+
+/// Why a step that did not succeed stops the phase: an order, the kernel, or tofu itself.
+fn failed(step: Step, ended: &Ended, hint: Option<String>) -> Stop {
+    let reason = match ended.end.exit {
+        _ if ended.order > Order::GoOn => told(ended.order).unwrap_or(Stop::Canceled),
+        _ if ended.end.out_of_memory => Stop::infrastructure(
+            "the kernel killed tofu for want of memory",
+            Some("give the host more memory, or run less at the same time".to_owned()),
+        ),
+        _ if ended.end.launcher_lost => {
+            Stop::infrastructure("the launcher was killed, and tofu with it".to_owned(), None)
+        }
+        ExitReason::Signal(signal) => Stop::infrastructure(format!("tofu was killed by signal {signal}"), None),
+        ExitReason::Code(code) => {
+            Stop::configuration(output::error_of(&ended.tail, &format!("tofu ended with exit code {code}")), hint)
+        }
+    };
+    reason.during(step)
+}
+
+/// What an order makes of a phase that is not an apply under way.
+fn told(order: Order) -> Option<Stop> {
+    match order {
+        Order::GoOn => None,
+        Order::Cancel | Order::Kill => Some(Stop::Canceled),
+        Order::Stop => Some(Stop::infrastructure("the agent was told to end before the run was over", None)),
+        Order::LeaseLost => Some(Stop::lease_lost()),
+    }
+}
+
+/// `fetch`, `init` and `show` can be repeated; `plan` may hold the state's lock, and `apply` writes the state.
+fn when_agent_dies(step: Step, wait: Duration) -> WhenAgentDies {
+    match step {
+        Step::Fetch | Step::Init | Step::Show => WhenAgentDies::Kill,
+        Step::Plan | Step::Apply => WhenAgentDies::Interrupt { wait },
+    }
+}

@@ -1,0 +1,125 @@
+//! What a step writes: into the log as it comes, and the little of it that is looked at here.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::io::AsyncReadExt as _;
+
+use crate::agent::log::Log;
+use crate::sandbox::Output;
+
+/// Bytes of the end that are kept, for hint and message.
+const TAIL_BYTES: usize = 32 * 1024;
+/// Bytes of the beginning of standard error that are kept: problems with the CLI configuration come first.
+const HEAD_BYTES: usize = 16 * 1024;
+/// Characters of tofu's own error that go into the failure's message.
+const MESSAGE_CHARACTERS: usize = 2000;
+
+/// What is kept of a step's output.
+#[derive(Default)]
+pub(super) struct Kept {
+    tail: Mutex<Vec<u8>>,
+    stderr_head: Mutex<Vec<u8>>,
+}
+
+impl Kept {
+    fn keep(&self, bytes: &[u8], is_stderr: bool) {
+        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(bytes);
+        // Cut seldom, so that a long output is not moved for every piece of it.
+        if tail.len() > 2 * TAIL_BYTES {
+            let cut = tail.len() - TAIL_BYTES;
+            tail.drain(..cut);
+        }
+        if is_stderr {
+            let mut head = self.stderr_head.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = HEAD_BYTES.saturating_sub(head.len());
+            head.extend(bytes.iter().take(room));
+        }
+    }
+
+    /// The tail and the head of standard error.
+    pub(super) fn into_texts(self) -> (String, String) {
+        let text = |bytes: Mutex<Vec<u8>>| {
+            String::from_utf8_lossy(&bytes.into_inner().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        };
+        (text(self.tail), text(self.stderr_head))
+    }
+}
+
+/// Reads to the end.
+pub(super) async fn pump(mut output: Output, log: &Log, kept: &Kept, is_stderr: bool) {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        match output.read(&mut buffer).await {
+            Ok(0) => return,
+            Ok(length) => {
+                let bytes = buffer.get(..length).unwrap_or_default();
+                kept.keep(bytes, is_stderr);
+                log.write(bytes).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a step's output could not be read");
+                return;
+            }
+        }
+    }
+}
+
+/// tofu's own error out of what it wrote: without colours and frame, from the first `Error:` on.
+pub(super) fn error_of(tail: &str, otherwise: &str) -> String {
+    let plain = without_colours(tail);
+    let lines = plain.lines().map(|line| line.trim_start_matches(['│', '╷', '╵', ' ']).trim_end());
+    let from_error: Vec<&str> = lines.skip_while(|line| !line.starts_with("Error: ")).collect();
+    let text = from_error.join("\n").split("\n\n\n").next().unwrap_or_default().trim().to_owned();
+    if text.is_empty() { otherwise.to_owned() } else { text.chars().take(MESSAGE_CHARACTERS).collect() }
+}
+
+/// Takes out `ESC [ … letter`.
+fn without_colours(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character != '\u{1b}' {
+            plain.push(character);
+            continue;
+        }
+        // Only the sequences that tofu writes: `ESC [`, parameters, one letter.
+        for follower in characters.by_ref() {
+            if follower.is_ascii_alphabetic() {
+                break;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kept, TAIL_BYTES, error_of};
+
+    #[test]
+    fn tofus_error_is_told_without_its_frame() {
+        let tail = "Initializing modules...\n\u{1b}[31m╷\u{1b}[0m\n│ \u{1b}[1m\u{1b}[31mError: \u{1b}[0mFailed to \
+                    download module\n│ \n│   on main.tf line 2:\n│ no credentials\n╵\n";
+        let message = error_of(tail, "otherwise");
+        assert!(message.starts_with("Error: Failed to download module\n"), "{message}");
+        assert!(message.ends_with("no credentials") && !message.contains(['│', '\u{1b}']), "{message}");
+    }
+
+    #[test]
+    fn without_an_error_of_tofus_the_exit_speaks() {
+        assert_eq!(error_of("all is well\n", "tofu ended with exit code 1"), "tofu ended with exit code 1");
+    }
+
+    #[test]
+    fn only_the_end_is_kept() {
+        let kept = Kept::default();
+        for _ in 0..10 {
+            kept.keep(&vec![b'x'; TAIL_BYTES], false);
+        }
+        kept.keep(b"the end", true);
+        let (tail, head) = kept.into_texts();
+        assert!(tail.len() <= 2 * TAIL_BYTES + 7 && tail.ends_with("the end"));
+        assert_eq!(head, "the end");
+    }
+}

@@ -1,0 +1,44 @@
+//! The step `show`: the plan as JSON, for its summary alone.
+//!
+//! Rule: the document holds sensitive values in clear. It is read as it comes and never kept, logged or sent.
+
+use std::fs::File;
+
+use super::{Planned, Run, Start, failed};
+use crate::agent::failure::{Stop, describe};
+use crate::protocol::agent::PlanSummary;
+use crate::protocol::run::Step;
+use crate::sandbox::Output;
+use crate::tofu::{arguments, plan_json};
+
+/// Summarizes the plan.
+pub(crate) async fn show(run: &Run<'_>, planned: &Planned) -> Result<PlanSummary, Stop> {
+    run.report(Step::Show).await?;
+    let (given, summary) = tokio::sync::oneshot::channel();
+    let mut start =
+        Start::new(Step::Show, arguments::show(&run.directory.plan_file()), planned.initialized.variables(run));
+    start.reader = Some(Box::new(move |stdout: Output| {
+        tokio::task::spawn_blocking(move || {
+            let Ok(mut stdout) = stdout.into_blocking_fd().map(File::from) else { return };
+            let summary = plan_json::summarize(&mut stdout);
+            // Whatever follows must not stop the process.
+            let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+            let _ = given.send(summary);
+        });
+    }));
+    let ended = run.start(start).await?;
+    if !ended.is_success() {
+        return Err(failed(Step::Show, &ended, None));
+    }
+    match summary.await {
+        Ok(Ok(summary)) => Ok(PlanSummary {
+            add: summary.add,
+            change: summary.change,
+            destroy: summary.destroy,
+            import: summary.import,
+            outputs: summary.outputs,
+        }),
+        Ok(Err(error)) => Err(Stop::infrastructure(describe(&error), None).during(Step::Show)),
+        Err(_) => Err(Stop::infrastructure("the plan's summary was given up", None).during(Step::Show)),
+    }
+}

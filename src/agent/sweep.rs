@@ -1,0 +1,84 @@
+//! What an earlier agent left on this host: secrets first, then run directories.
+//!
+//! Rule: only what nobody holds is touched. A launcher that outlived its agent holds its run's directory until its
+//! tofu has ended; then a state that could not be written is rescued, and only then the directory is removed.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::failure::failure;
+use super::session::Session;
+use super::{AgentError, Host, mark, remove, rescue};
+use crate::protocol::agent::{FailureClass, Finish, Outcome};
+use crate::protocol::id::{RequestId, RunId};
+use crate::protocol::run::Step;
+
+/// How often a directory that is still held is looked at again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Wipes left secret directories. Blocks.
+pub(crate) fn secrets(host: &Host) -> Result<(), AgentError> {
+    let swept = crate::sandbox::sweep(&host.secrets)?;
+    for path in &swept.swept {
+        tracing::warn!(path = %path.display(), "a secret directory of an earlier agent was wiped");
+    }
+    Ok(())
+}
+
+/// Looks after every run directory that is there now, until none of them is left.
+pub(crate) async fn directories(host: Arc<Host>, session: Session) {
+    let Ok(entries) = std::fs::read_dir(&host.settings.run_root) else { return };
+    let runs: Vec<RunId> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
+    let each = runs.into_iter().map(|run| one(&host, &session, run));
+    futures_util::future::join_all(each).await;
+}
+
+async fn one(host: &Host, session: &Session, run: RunId) {
+    let path = host.settings.run_root.join(run.to_string());
+    let lock = loop {
+        // Gone: whoever held it has done the work.
+        let Ok(lock) = File::open(&path) else { return };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            break lock;
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    if let Some(epoch) = mark::read(&path) {
+        report_apply(host, session, run, epoch, &path).await;
+    }
+    let removed = rescue::keep_aside(host, &path).and_then(|_| remove::tree(&path));
+    match removed {
+        Ok(()) => tracing::warn!(%run, "the directory of a run of an earlier agent was removed"),
+        Err(error) => tracing::error!(%run, %error, "the directory of a run of an earlier agent is left"),
+    }
+    drop(lock);
+}
+
+/// An apply had been reported and its agent died: the server waits for a word, and maybe for the state.
+async fn report_apply(host: &Host, session: &Session, run: RunId, epoch: i64, path: &Path) {
+    let server = session.client.leased_run(run, epoch);
+    let rescued = rescue::state(host, path, &server).await;
+    let message = "the agent died during the apply; tofu was interrupted and has ended";
+    let hint = rescued.unwrap_or_else(|| "look at what was made, then plan again".to_owned());
+    let mut failed = failure(FailureClass::Infrastructure, message, Some(hint));
+    failed.step = Some(Step::Apply);
+    let finish = Finish {
+        request: RequestId::generate(),
+        outcome: Outcome::Failed,
+        failure: Some(failed),
+        plan: None,
+        artifact_digest: None,
+        run_directory: None,
+        backend: None,
+        receipt: None,
+        log_bytes: 0,
+    };
+    if let Err(error) = session.persist(host.settings.patience.state_write, || server.finish(&finish)).await {
+        tracing::warn!(%run, %error, "the end of an earlier agent's apply could not be reported");
+    }
+}

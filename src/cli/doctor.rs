@@ -1,0 +1,213 @@
+//! `nigari doctor`: what is missing on this host, and what to do.
+//!
+//! Rule: it changes nothing and sends no secret but the token to its server; each line stands for itself, so that the
+//! first thing that is wrong does not hide the second.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::error::CommandError;
+use super::exit::ExitStatus;
+use super::screen::Screen;
+use super::session::{Session, client};
+use crate::client::{ClientError, TokenSource};
+use crate::process::{CommandLine, capture};
+use crate::sandbox::SecretRoot;
+use crate::settings::AgentSettings;
+use crate::settings::agent_layer::AgentLayer;
+use crate::settings::cli::{Context, ContextLayer};
+use crate::tofu::cli_configuration::problems::{Problems, find as find_problems};
+use crate::tofu::version::{CredentialHolder, Version};
+use crate::tofu::{arguments as words, find};
+
+/// How long `tofu version` may take.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Bytes of its output that are looked at.
+const OUTPUT_BYTES: u64 = 256 * 1024;
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The agent's settings on this host
+    #[arg(long, env = "NIGARI_AGENT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The tofu program [default: the first on PATH]
+    #[arg(long, env = "NIGARI_TOFU", value_name = "PATH")]
+    tofu: Option<PathBuf>,
+    /// Directory on tmpfs or ramfs for secrets
+    #[arg(long, env = "NIGARI_SECRET_ROOT", value_name = "DIR")]
+    secret_root: Option<PathBuf>,
+    /// The operator's own CLI configuration of tofu
+    #[arg(long, env = "NIGARI_CLI_CONFIG", value_name = "FILE")]
+    cli_config: Option<PathBuf>,
+}
+
+/// How one thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// What was found of one thing.
+#[derive(Debug, Serialize)]
+struct Finding {
+    verdict: Verdict,
+    /// What was looked at.
+    subject: &'static str,
+    /// What was found.
+    message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl Finding {
+    fn ok(subject: &'static str, message: String) -> Self {
+        Self { verdict: Verdict::Ok, subject, message, hint: None }
+    }
+
+    fn bad(verdict: Verdict, subject: &'static str, message: &str, hint: Option<String>) -> Self {
+        // Some errors carry their hint in the message.
+        let (message, own) = message.split_once("; hint: ").map_or((message, None), |(m, h)| (m, Some(h.to_owned())));
+        Self { verdict, subject, message: message.to_owned(), hint: hint.or(own) }
+    }
+
+    fn fail(subject: &'static str, message: &str, hint: Option<String>) -> Self {
+        Self::bad(Verdict::Fail, subject, message, hint)
+    }
+}
+
+/// Looks at everything, tells it, and ends with 1 if something fails.
+pub(super) async fn run(
+    arguments: Arguments,
+    flags: &ContextLayer,
+    screen: Screen,
+) -> Result<ExitStatus, CommandError> {
+    let mut findings = Vec::new();
+    match settings(arguments, flags) {
+        Ok(settings) => host(&settings, &mut findings),
+        Err(error) => findings.push(Finding::fail("settings", error.to_string().trim(), None)),
+    }
+    findings.extend(server(flags).await);
+    tell(&findings, screen)?;
+    let fails = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
+    Ok(if fails { ExitStatus::Failed } else { ExitStatus::Ok })
+}
+
+fn settings(arguments: Arguments, flags: &ContextLayer) -> Result<AgentSettings, CommandError> {
+    let Arguments { config, tofu, secret_root, cli_config } = arguments;
+    // Whether there is a server is looked at elsewhere.
+    let server = flags.server.clone().unwrap_or_else(|| "http://127.0.0.1".to_owned());
+    let layer = AgentLayer { server: Some(server), tofu, secret_root, cli_config, ..AgentLayer::default() };
+    Ok(AgentSettings::load(config.as_deref(), layer)?)
+}
+
+fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
+    match find::find(settings.tofu.as_deref(), settings.search_path.as_deref()) {
+        Ok(program) => tofu(&program, settings.cli_configuration.as_deref(), findings),
+        Err(error) => findings.push(Finding::fail("tofu", &error.to_string(), error.hint())),
+    }
+    findings.push(match SecretRoot::choose(&settings.secret_roots, false) {
+        Ok(root) => Finding::ok("secrets", format!("{} is in memory and ours alone", root.path().display())),
+        Err(error) => Finding::fail("secrets", &error.to_string(), None),
+    });
+    findings
+        .push(Finding::ok("sandbox", "`process`: an own session and an empty environment, no namespaces".to_owned()));
+}
+
+fn tofu(program: &Path, cli_configuration: Option<&Path>, findings: &mut Vec<Finding>) {
+    let mut line = CommandLine::new(program);
+    line.arguments = words::version();
+    line.environment = cli_configuration
+        .map(|file| vec![("TF_CLI_CONFIG_FILE".into(), file.as_os_str().to_owned())])
+        .unwrap_or_default();
+    let captured = match capture(&line, LIMIT, OUTPUT_BYTES) {
+        Ok(captured) => captured,
+        Err(error) => return findings.push(Finding::fail("tofu", &error.to_string(), None)),
+    };
+    findings.push(match Version::from_output(&captured.stdout) {
+        Ok(version) => match version.check(CredentialHolder::Tofu) {
+            Ok(()) => Finding::ok("tofu", format!("OpenTofu {version} at {}", program.display())),
+            Err(error) => Finding::fail("tofu", &error.to_string(), error.hint()),
+        },
+        Err(error) => Finding::fail("tofu", &error.to_string(), error.hint()),
+    });
+    let Some(file) = cli_configuration else { return };
+    let name = file.display();
+    findings.push(match find_problems(&String::from_utf8_lossy(&captured.stderr)) {
+        Problems::None => Finding::ok("CLI configuration", format!("tofu takes {name}")),
+        Problems::Warnings => Finding::bad(
+            Verdict::Warn,
+            "CLI configuration",
+            &format!("tofu warns about {name}"),
+            Some(format!("`TF_CLI_CONFIG_FILE={name} tofu version` shows why")),
+        ),
+        Problems::Errors(text) => {
+            let text = text.lines().collect::<Vec<_>>().join(" ");
+            Finding::fail("CLI configuration", &format!("tofu refuses {name}: {text}"), None)
+        }
+    });
+}
+
+async fn server(flags: &ContextLayer) -> Vec<Finding> {
+    let context = match Context::load(flags) {
+        Ok(context) => context,
+        Err(error) => {
+            let text = error.to_string().replace("\nhint: ", "; hint: ");
+            return vec![Finding::bad(Verdict::Warn, "server", &text, None)];
+        }
+    };
+    let anonymous = client(context.server.as_str(), TokenSource::none(), context.ca_file.as_deref());
+    let ready = match &anonymous {
+        Ok(client) => client.readyz().await.map_err(|error| told(&error)),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(message) = ready {
+        return vec![Finding::fail("server", &message, None)];
+    }
+    let reached = Finding::ok("server", format!("{} is ready", context.server));
+    let whoami = async {
+        let session = Session::open(flags, Screen::new(false)).map_err(|error| (error.to_string(), error.hint()))?;
+        session.client.whoami().await.map_err(|error| (told(&error), None))
+    };
+    let token = match whoami.await {
+        Ok(whoami) if whoami.server_version == env!("CARGO_PKG_VERSION") => {
+            Finding::ok("token", format!("`{}`, role {}", whoami.name, whoami.role))
+        }
+        Ok(whoami) => {
+            let message = format!("the server is {}, this is {}", whoami.server_version, env!("CARGO_PKG_VERSION"));
+            Finding::bad(Verdict::Warn, "token", &message, Some("use the same version on both sides".to_owned()))
+        }
+        Err((message, hint)) => Finding::fail("token", &message, hint),
+    };
+    vec![reached, token]
+}
+
+fn told(error: &ClientError) -> String {
+    error.to_string()
+}
+
+fn tell(findings: &[Finding], screen: Screen) -> Result<(), CommandError> {
+    if screen.json {
+        return screen.json(findings);
+    }
+    let width = findings.iter().map(|finding| finding.subject.len()).max().unwrap_or(0);
+    for Finding { verdict, subject, message, hint } in findings {
+        let word = match verdict {
+            Verdict::Ok => "ok  ",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        };
+        screen.line(format_args!("{word}  {subject:<width$}  {message}"))?;
+        if let Some(hint) = hint {
+            screen.line(format_args!("      {:<width$}  hint: {hint}", ""))?;
+        }
+    }
+    Ok(())
+}
