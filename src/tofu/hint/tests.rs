@@ -134,3 +134,12 @@ fn a_host_that_is_none_is_never_repeated() {
     let text = framed(NO_CREDENTIAL).replace("h.example:5000", "h`rm -rf`x");
     assert_eq!(find(&text, Known::default()), None);
 }
+
+#[test]
+fn an_unknown_authority_of_a_withheld_integration_names_what_to_switch_on() {
+    let withheld = [withheld("", WithheldReason::ExportOff)];
+    let cause = "Get \"https://h.example:5000/v2/\": tls: failed to verify certificate: x509: certificate signed by \
+                 unknown authority";
+    let hint = find(&framed(cause), Known { delivered: &[], withheld: &withheld }).unwrap();
+    assert!(hint.contains("nigari registry update 'team registry' --export"), "{hint}");
+}
