@@ -45,25 +45,16 @@ enum End {
     Detached,
 }
 
-/// Follows a run until it rests, and tells how it ended.
+/// Follows a run from its beginning until it rests, and tells how it ended.
 pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session) -> Result<ExitStatus, CommandError> {
-    let mut follower = Follower { session, run, after: 0, state: None, reached: None, shown: None };
-    loop {
-        if let End::Detached = follower.watch().await? {
-            return Ok(detached(run, session.screen));
-        }
-        let found = session.client.run(run).await?;
-        if found.state == RunState::AwaitingApproval && approval == Approval::Ask {
-            match follower.ask(&found).await? {
-                Answer::Approved | Answer::Overtaken => {}
-                Answer::Discarded => return Ok(ExitStatus::Canceled),
-                Answer::Detached => return Ok(detached(run, session.screen)),
-            }
-            continue;
-        }
-        tell_end(&found, session.screen)?;
-        return Ok(ExitStatus::of_run(found.state));
-    }
+    let follower = Follower { session, run, after: 0, state: None, reached: None, shown: None };
+    follower.follow(approval).await
+}
+
+/// Follows the apply of a run that was just approved.
+pub(super) async fn apply_to_the_end(run: RunId, session: &Session) -> Result<ExitStatus, CommandError> {
+    let shown = Some(Phase::Plan);
+    Follower { session, run, after: 0, state: None, reached: shown, shown }.follow(Approval::Leave).await
 }
 
 /// Writes a phase's log as far as it is.
@@ -95,6 +86,25 @@ enum Answer {
 type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, CommandError>> + 'a>>;
 
 impl Follower<'_> {
+    async fn follow(mut self, approval: Approval) -> Result<ExitStatus, CommandError> {
+        let screen = self.session.screen;
+        loop {
+            if let End::Detached = self.watch().await? {
+                return Ok(detached(self.run, screen));
+            }
+            let found = self.session.client.run(self.run).await?;
+            if found.state == RunState::AwaitingApproval && approval == Approval::Ask {
+                match self.ask(&found).await? {
+                    Answer::Approved | Answer::Overtaken => continue,
+                    Answer::Discarded => return Ok(ExitStatus::Canceled),
+                    Answer::Detached => return Ok(detached(self.run, screen)),
+                }
+            }
+            tell_end(&found, screen)?;
+            return Ok(ExitStatus::of_run(found.state));
+        }
+    }
+
     /// Shows log and states until the run rests.
     async fn watch(&mut self) -> Result<End, CommandError> {
         let session = self.session;
@@ -113,9 +123,7 @@ impl Follower<'_> {
                 _ = tokio::signal::ctrl_c() => return Ok(End::Detached),
                 read = reading => log = self.next_log(Some(read?)),
                 seen = &mut events => {
-                    for event in seen? {
-                        self.see(&event);
-                    }
+                    self.see_all(&seen?);
                     events = Box::pin(self::events(session, self.run, self.after));
                     if !has_log {
                         log = self.next_log(None);
@@ -132,21 +140,27 @@ impl Follower<'_> {
         self.state.is_some_and(|state| state.is_final() || matches!(state, RunState::AwaitingApproval | RunState::Lost))
     }
 
-    fn see(&mut self, event: &RunEvent) {
-        self.after = self.after.max(event.sequence);
+    /// Takes note of what happened; of several states only the last is told.
+    fn see_all(&mut self, events: &[RunEvent]) {
         let screen = self.session.screen;
-        match &event.kind {
-            RunEventKind::State { state } => {
-                self.state = Some(*state);
-                self.reached = self.reached.max(begun_by(*state));
-                if let Some(words) = waiting_words(*state) {
-                    screen.heading(format_args!("{}: {words}", self.run));
+        let before = self.state;
+        for event in events {
+            self.after = self.after.max(event.sequence);
+            match &event.kind {
+                RunEventKind::State { state } => {
+                    self.state = Some(*state);
+                    self.reached = self.reached.max(begun_by(*state));
                 }
+                RunEventKind::CancelRequested { by, kill } => {
+                    screen.note(format_args!("{by} asked to {} the run", if *kill { "kill" } else { "cancel" }));
+                }
+                RunEventKind::Step { .. } | RunEventKind::Receipt { .. } => {}
             }
-            RunEventKind::CancelRequested { by, kill } => {
-                screen.note(format_args!("{by} asked to {} the run", if *kill { "kill" } else { "cancel" }));
-            }
-            RunEventKind::Step { .. } | RunEventKind::Receipt { .. } => {}
+        }
+        if self.state != before
+            && let Some(words) = self.state.and_then(waiting_words)
+        {
+            screen.heading(format_args!("{}: {words}", self.run));
         }
     }
 
@@ -196,9 +210,7 @@ impl Follower<'_> {
         let decided_elsewhere = async {
             loop {
                 let seen = events(session, self.run, self.after).await?;
-                for event in &seen {
-                    self.see(event);
-                }
+                self.see_all(&seen);
                 if self.state != Some(RunState::AwaitingApproval) {
                     return Ok::<(), CommandError>(());
                 }

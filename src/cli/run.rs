@@ -117,7 +117,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
         Verb::Approve { run, digest, follow } => {
             let approved = client.approve_run(run, &Approval { artifact_digest: digest }).await?;
             if follow {
-                return follow::to_the_end(run, Approving::Leave, session).await;
+                return follow::apply_to_the_end(run, session).await;
             }
             tell(&approved, session)?;
         }

@@ -115,10 +115,13 @@ fn indented(text: &str) -> String {
 pub(super) fn plan(plan: &PlanSummary) -> String {
     let PlanSummary { add, change, destroy, import, outputs } = plan;
     let mut text = format!("{add} to add, {change} to change, {destroy} to destroy");
-    for (count, words) in [(import, "to import"), (outputs, "outputs change")] {
-        if *count > 0 {
-            text = format!("{text}, {count} {words}");
-        }
+    if *import > 0 {
+        text = format!("{text}, {import} to import");
+    }
+    match outputs {
+        0 => {}
+        1 => text.push_str(", 1 output changes"),
+        more => text = format!("{text}, {more} outputs change"),
     }
     text
 }

@@ -71,16 +71,16 @@ pub(super) fn run(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Co
             server_shutdown.soft.cancel();
             ended
         };
-        let (served, worked) = tokio::join!(
+        let (server_end, agent_end) = tokio::join!(
             async {
-                let served = serving.await;
+                let end = serving.await;
                 // Without its server the agent has nothing to do.
                 shutdown.now();
-                served
+                end
             },
             working
         );
-        worked.and(served)?;
+        agent_end.and(server_end)?;
         screen.note("both are stopped");
         Ok(ExitStatus::Ok)
     })

@@ -3,7 +3,15 @@
 mod configuration;
 mod dependencies;
 mod layering;
+mod client;
+mod dependencies;
+mod layering;
+mod registry;
+mod source;
+mod server;
 mod sandbox;
 mod server;
 mod source;
 mod tofu;
+mod server;
+mod source;

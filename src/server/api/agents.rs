@@ -28,11 +28,12 @@ async fn list(user: UserActor, State(state): State<ServerState>) -> Result<Json<
     let mut connection = state.store.read().await?;
     let pools = agents::pools(&mut connection).await?;
     let rows = agents::list(&mut connection).await?;
-    let items = rows.into_iter().map(|row| show(&state, row, &pools, Vec::new())).collect();
+    let running = agents::running(&mut connection).await?;
+    let items = rows.into_iter().map(|row| show(&state, row, &pools, &running)).collect();
     Ok(Json(List { items, next: None }))
 }
 
-fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], runs: Vec<RunId>) -> Agent {
+fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], running: &[(AgentId, RunId)]) -> Agent {
     let heard = state.presence.agent_last_seen(row.id).unwrap_or(row.last_seen_at).max(row.last_seen_at);
     // A long poll is held for a while and tells nothing meanwhile; what was written down may be a minute old.
     let patience = state.settings.lease + state.settings.hold + std::time::Duration::from_mins(1);
@@ -43,6 +44,7 @@ fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], runs: Vec<RunId
         (true, true) => AgentStatus::Draining,
         (true, false) => AgentStatus::Online,
     };
+    let runs = running.iter().filter(|(agent, _)| *agent == row.id).map(|(_, run)| *run).collect();
     let pool = pools.iter().find(|pool| pool.id == row.pool_id).map(|pool| pool.name.clone());
     Agent {
         id: row.id,
@@ -92,16 +94,16 @@ async fn set_draining(
         return Err(ApiError::new(Code::Conflict, "several agents have this name; hint: give the id of one"));
     }
     let pools = agents::pools(&mut transaction).await?;
+    let running = agents::running(&mut transaction).await?;
     if row.draining != draining {
         row.draining = draining;
         agents::set_draining(&mut transaction, row.id, draining).await?;
         let name = row.name.clone();
         let particulars = if draining { Particulars::AgentDrain { name } } else { Particulars::AgentResume { name } };
         audit::record(&mut transaction, state.clock.now(), &user.actor(), &row.id, &particulars).await?;
-        transaction.commit().await?;
-        state.wake.wake(Topic::Agent(row.id));
+        state.wake.commit(&state.store, transaction, &[Topic::Agent(row.id)]).await?;
     }
-    Ok(Json(show(state, row, &pools, Vec::new())))
+    Ok(Json(show(state, row, &pools, &running)))
 }
 
 async fn pools(user: UserActor, State(state): State<ServerState>) -> Result<Json<List<AgentPool>>, ApiError> {

@@ -27,6 +27,8 @@ pub(crate) struct House {
     pub(crate) join: String,
     /// `http://127.0.0.1:<port>`.
     pub(crate) origin: String,
+    /// Ends the server.
+    pub(crate) shutdown: CancellationToken,
     client: reqwest::Client,
     _ends: DropGuard,
 }
@@ -102,7 +104,7 @@ impl House {
         let shutdown = CancellationToken::new();
         tokio::spawn(server.run(shutdown.clone()));
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { directory, state, clock, admin, join, origin, client, _ends: shutdown.drop_guard() }
+        Self { directory, state, clock, admin, join, origin, client, _ends: shutdown.clone().drop_guard(), shutdown }
     }
 
     /// Sends a request; `path` is below the API's prefix, or begins at the top when it starts with `//`.

@@ -1,6 +1,7 @@
 //! What the store promises, held on SQLite and on PostgreSQL by the same tests.
 
 mod people;
+mod runs;
 mod transactions;
 
 use nigari::server::store::{Database, Store};
