@@ -100,7 +100,7 @@ fn access(output: &Output, known: Known<'_>) -> Option<String> {
     })
 }
 
-/// The withheld integration that the run would have got for what it asked of this host: the longest path wins.
+/// The narrowest integration that would have had a credential for the module.
 fn withheld<'a>(output: &Output, known: Known<'a>, host: &str) -> Option<&'a Withheld> {
     let repository = output.repository(host);
     let covering = known.withheld.iter().filter(|withheld| withheld.covers(host, repository.as_deref()));
@@ -125,11 +125,12 @@ fn refusal(output: &Output) -> Option<Refusal> {
 
 fn connection(output: &Output, known: Known<'_>) -> Option<String> {
     let host = output.connection_host()?;
-    let hint = if output.has("x509: certificate signed by unknown authority") {
-        // An integration that is withheld keeps its private authority too, so the connection fails before the login.
-        if let Some(withheld) = withheld(output, known, &host) {
-            return Some(withheld.sentence());
-        }
+    let is_untrusted = output.has("x509: certificate signed by unknown authority");
+    // The private authority of a registry comes with its credential.
+    if let Some(withheld) = withheld(output, known, &host).filter(|_| is_untrusted) {
+        return Some(withheld.sentence());
+    }
+    let hint = if is_untrusted {
         format!("{host} has a certificate of a private authority: give its CA certificate to the registry integration")
     } else if output.has("x509: certificate is valid for") || output.has("x509: certificate is not valid for") {
         format!("the certificate of {host} has another name on it: write the source with a name that it has")

@@ -136,10 +136,16 @@ fn a_host_that_is_none_is_never_repeated() {
 }
 
 #[test]
-fn an_unknown_authority_of_a_withheld_integration_names_what_to_switch_on() {
-    let withheld = [withheld("", WithheldReason::ExportOff)];
-    let cause = "Get \"https://h.example:5000/v2/\": tls: failed to verify certificate: x509: certificate signed by \
+fn an_untrusted_certificate_of_a_withheld_integration_is_the_integrations_matter() {
+    let withheld = [Withheld {
+        integration: "demo".to_owned(),
+        registry_host: "h.example:5000".to_owned(),
+        path: String::new(),
+        reason: WithheldReason::ExportOff,
+    }];
+    let known = Known { delivered: &[], withheld: &withheld };
+    let cause = "Get \"https://h.example:5000/v2/\": tls: failed to verify certificate: x509: certificate signed by\n│ \
                  unknown authority";
-    let hint = find(&framed(cause), Known { delivered: &[], withheld: &withheld }).unwrap();
-    assert!(hint.contains("nigari registry update 'team registry' --export"), "{hint}");
+    let hint = find(&framed(cause), known).unwrap();
+    assert!(hint.contains("demo") && hint.contains("export"), "{hint}");
 }
