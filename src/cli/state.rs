@@ -113,27 +113,19 @@ async fn push(arguments: PushArguments, session: &Session) -> Result<(), Command
         ..StateLock::default()
     };
     session.client.lock_state(&workspace, &lock).await?;
-    let written = write(&workspace, &lock, &new, state, force, session).await;
+    let written = async {
+        if !force && let Some(old) = session.client.state(&workspace).await?.as_deref().and_then(header) {
+            check(&old, &new)?;
+        }
+        session.client.write_state(&workspace, Some(&lock.id), state).await.map_err(CommandError::from)
+    };
+    let written = written.await;
     // A lock that stays is worse than a second error, and the first is the one to tell.
     let unlocked = session.client.unlock_state(&workspace, &lock).await;
     written?;
     unlocked?;
     session.screen.note(format_args!("the state of `{workspace}` is now serial {}", new.serial));
     Ok(())
-}
-
-async fn write(
-    workspace: &str,
-    lock: &StateLock,
-    new: &Header,
-    state: Bytes,
-    force: bool,
-    session: &Session,
-) -> Result<(), CommandError> {
-    if !force && let Some(old) = session.client.state(workspace).await?.as_deref().and_then(header) {
-        check(&old, new)?;
-    }
-    Ok(session.client.write_state(workspace, Some(&lock.id), state).await?)
 }
 
 fn check(old: &Header, new: &Header) -> Result<(), CommandError> {

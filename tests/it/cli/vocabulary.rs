@@ -1,0 +1,1 @@
+//! The whole vocabulary once, typed against a real server and agent.
