@@ -152,10 +152,8 @@ impl Stage<'_> {
         self.show.typed(&format!("nigari {}{from}", arguments.join(" ").replace(&directory, "")));
         let mut command = self.stack.command(arguments);
         command.current_dir(self.directory.path());
-        let finished = match secret {
-            Some(index) => support::child::run_with_input(command, self.canaries[index].password.as_bytes()),
-            None => support::child::run(command),
-        }?;
+        let input = secret.map_or(String::new(), |index| self.canaries[index].password.clone());
+        let finished = support::child::run_as_on_a_terminal(command, input.as_bytes())?;
         self.show.output(&finished.all());
         self.said.push_str(&finished.all());
         Ok(finished)

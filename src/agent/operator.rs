@@ -94,7 +94,7 @@ fn ask(tofu: &Path, root: &SecretRoot, text: &str) -> Result<Version, OperatorEr
     directory.write(Path::new(cli_config::NAME), text.as_bytes()).map_err(OperatorError::Directory)?;
     let mut line = CommandLine::new(tofu);
     line.arguments = arguments::version();
-    line.working_directory = directory.path().to_owned();
+    directory.path().clone_into(&mut line.working_directory);
     let (name, value) = cli_config::named(directory.path());
     line.environment = vec![(name.into(), value.into()), ("HOME".into(), directory.path().into())];
     let captured = capture(&line, LIMIT, OUTPUT_BYTES)?;

@@ -45,11 +45,11 @@ impl Session {
         let address: ServerAddress = settings.server.as_str().parse()?;
         let ca_pem = read_ca(settings.ca_file.as_deref())?;
         let token = TokenSource::none();
-        let client = |_| {
+        let client = || {
             let options = ClientOptions { ca_pem: ca_pem.clone(), ..ClientOptions::default() };
             Client::new(address.clone(), token.clone(), options).map(AgentClient::new).map_err(failed)
         };
-        let (client, lease_client) = (client(())?, client(())?);
+        let (client, lease_client) = (client()?, client()?);
         let proof = identity::load(&settings.state_directory, settings.join_token_file.as_deref())?;
         let request = request(host);
         let deadline = BootInstant::now().after(settings.patience.request);

@@ -12,7 +12,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::answer::number;
 use super::call::Answer;
 use super::error::{ClientError, ErrorKind};
-use crate::protocol::{COMPLETE_HEADER, DIGEST_HEADER, OFFSET_HEADER};
+use crate::protocol::{COMPLETE_HEADER, DIGEST_HEADER, EPOCH_HEADER, OFFSET_HEADER};
 
 /// A body that comes piece by piece.
 pub struct Download {
@@ -100,6 +100,9 @@ pub struct LogPart {
     pub next_offset: u64,
     /// Whether nothing will follow `bytes`.
     pub complete: bool,
+    /// The claim whose log this is, 0 before there is one. Another one than before means that the phase began anew,
+    /// and its log is read from 0.
+    pub epoch: i64,
 }
 
 impl LogPart {
@@ -109,6 +112,7 @@ impl LogPart {
         let Some(next_offset) = number(headers, OFFSET_HEADER) else {
             return Err(answer.stranger("a log without its next offset"));
         };
-        Ok(Self { bytes: Download::new(answer, limit), next_offset, complete })
+        let epoch = number(headers, EPOCH_HEADER).and_then(|epoch| i64::try_from(epoch).ok()).unwrap_or(0);
+        Ok(Self { bytes: Download::new(answer, limit), next_offset, complete, epoch })
     }
 }

@@ -30,11 +30,11 @@ pub(super) struct FileDelivery {
 
 impl FileDelivery {
     pub(super) fn open(
-        credentials: Vec<RegistryCredential>,
+        credentials: &[RegistryCredential],
         surroundings: Surroundings<'_>,
     ) -> Result<Self, DeliveryError> {
-        let docker_config = docker_config::text(&credentials)?;
-        let ca_bundle = ca_bundle::text(&credentials, surroundings.system_roots)?;
+        let docker_config = docker_config::text(credentials)?;
+        let ca_bundle = ca_bundle::text(credentials, surroundings.system_roots)?;
         let receipt = Pending {
             delivery: "file",
             meaning: MEANING,

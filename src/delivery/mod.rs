@@ -119,11 +119,12 @@ impl Pending {
 }
 
 /// Opens the delivery for these credentials. This build has one way, `file`, which `auto` takes as well.
+#[expect(clippy::needless_pass_by_value, reason = "whoever asks for a delivery must not keep what is delivered")]
 pub fn open(
     credentials: Vec<RegistryCredential>,
     surroundings: Surroundings<'_>,
 ) -> Result<Box<dyn Delivery>, DeliveryError> {
-    Ok(Box::new(file::FileDelivery::open(credentials, surroundings)?))
+    Ok(Box::new(file::FileDelivery::open(&credentials, surroundings)?))
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ pub enum SpawnError {
     /// There is no such file.
     #[error("program {} does not exist", .0.display())]
     ProgramMissing(PathBuf),
-    /// It is there, but this user may not execute it, or the kernel does not know its format.
-    #[error("program {} is not executable; hint: check its mode, its format, and `noexec` of its file system", .0.display())]
+    /// It is there, but this user may not execute it. (A text without `#!` runs in a shell, as execvp(3) does it.)
+    #[error("program {} is not executable; hint: check its mode, and `noexec` of its file system", .0.display())]
     ProgramNotExecutable(PathBuf),
     /// The working directory cannot be entered.
     #[error("cannot enter the working directory {}", .path.display())]

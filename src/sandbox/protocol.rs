@@ -131,7 +131,7 @@ pub enum Refusal {
         program: PathBuf,
     },
     /// Would be 126 in a shell.
-    #[error("program {} is not executable; hint: check its mode, its format, and `noexec` of its file system", .program.display())]
+    #[error("program {} is not executable; hint: check its mode, and `noexec` of its file system", .program.display())]
     ProgramNotExecutable {
         /// What was to be started.
         program: PathBuf,

@@ -8,8 +8,8 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 /// `id-at-commonName` and `id-at-organizationName` (RFC 5280, appendix A).
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+const ID_CN: &[u8] = &[0x55, 0x04, 0x03];
+const ID_O: &[u8] = &[0x55, 0x04, 0x0a];
 /// Characters of a name that are shown; certificates come from strangers.
 const SHOWN: usize = 100;
 
@@ -75,8 +75,8 @@ fn name(mut distinguished: &[u8]) -> String {
         let Some((_, text, _)) = element(value) else { continue };
         let shown = || String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(SHOWN).collect();
         match kind {
-            COMMON_NAME => return shown(),
-            ORGANIZATION => organization = shown(),
+            ID_CN => return shown(),
+            ID_O => organization = shown(),
             _ => {}
         }
     }

@@ -64,6 +64,9 @@ impl ConnectFailure {
                 }
                 found = found.or(Self::of_io(io));
             }
+            if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
+                found = found.or(Some(Self::Cut));
+            }
             if error.to_string() == "dns error" {
                 return Some(Self::Name);
             }

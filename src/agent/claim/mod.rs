@@ -86,9 +86,8 @@ fn hold(session: &Session, keeper: &Keeper, claim: Claim, sent: BootInstant) -> 
         let renewing = renewing.clone();
         Box::pin(async move {
             renewing.renew().await.map_err(|error| match error.status() {
-                // A session that was just replaced: the next try has its token.
-                Some(401) => RenewError::Away(error.to_string()),
                 Some(403 | 404 | 409) if error.problem().is_some() => RenewError::Stale,
+                // Also 401: the session was just replaced, and the next try has its token.
                 _ => RenewError::Away(error.to_string()),
             })
         })

@@ -3,7 +3,7 @@
 //! Rule: its report is the write-ahead mark and must be acknowledged before the process starts; only then may tofu
 //! write the state. The plan comes in by value: it cannot be applied twice.
 
-use super::{Planned, Run, Start};
+use super::{Planned, Run, Start, failed};
 use crate::agent::failure::Stop;
 use crate::agent::{mark, rescue};
 use crate::protocol::run::Step;
@@ -26,5 +26,5 @@ pub(crate) async fn apply(run: &Run<'_>, planned: Planned) -> Result<(), Stop> {
         run.log.note(rescued);
     }
     let ended = ended?;
-    if ended.is_success() { Ok(()) } else { Err(run.failed(Step::Apply, &ended, rescued)) }
+    if ended.is_success() { Ok(()) } else { Err(failed(Step::Apply, &ended, rescued)) }
 }

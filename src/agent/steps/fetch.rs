@@ -3,7 +3,7 @@
 //! Rule: the delivery comes in by value, and nothing of it goes out but a receipt. `get` runs no program that the
 //! configuration names (`init` would); the files are the launcher's to write and to wipe, also if the agent dies.
 
-use super::{Ended, Run, Start, environment};
+use super::{Ended, Run, Start, environment, failed};
 use crate::agent::failure::Stop;
 use crate::agent::orders::Order;
 use crate::delivery::{Delivered, Delivery, Ending, Pending};
@@ -66,7 +66,7 @@ fn judge(
     if !ended.is_success() {
         let withheld: Vec<hint::Withheld> = withheld.iter().map(known).collect();
         let hint = hint::find(&ended.tail, hint::Known { delivered, withheld: &withheld });
-        return Err(run.failed(Step::Fetch, ended, hint));
+        return Err(failed(Step::Fetch, ended, hint));
     }
     let directory = run.directory;
     let fetched =

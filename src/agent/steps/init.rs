@@ -3,7 +3,7 @@
 //! Rule: the backend that tofu chose is compared with the one that was expected before anything is planned, because
 //! an uploaded override file can change it without a word.
 
-use super::{Fetched, Run, Start};
+use super::{Fetched, Run, Start, failed};
 use crate::agent::directory::Prepared;
 use crate::agent::failure::Stop;
 use crate::delivery::cli_config;
@@ -48,7 +48,7 @@ pub(crate) async fn init(run: &Run<'_>, prepared: &Prepared, _modules: Fetched) 
     run.report(Step::Init).await?;
     let ended = run.start(Start::new(Step::Init, arguments::init(), initialized.variables(run))).await?;
     if !ended.is_success() {
-        return Err(run.failed(Step::Init, &ended, None));
+        return Err(failed(Step::Init, &ended, None));
     }
     backend::check_chosen(&run.directory.data_directory(), &initialized.backend)
         .map_err(|error| during(error.into()))?;

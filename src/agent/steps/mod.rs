@@ -141,27 +141,25 @@ impl Run<'_> {
     pub(crate) fn stop_if_told(&self, step: Step) -> Result<(), Stop> {
         told(self.lease.orders.current()).map_or(Ok(()), |stop| Err(stop.during(step)))
     }
+}
 
-    /// Why a step that did not succeed stops the phase: an order, the kernel, or tofu itself.
-    fn failed(&self, step: Step, ended: &Ended, hint: Option<String>) -> Stop {
-        if let Some(stop) = told(ended.order) {
-            return stop.during(step);
+/// Why a step that did not succeed stops the phase: an order, the kernel, or tofu itself.
+fn failed(step: Step, ended: &Ended, hint: Option<String>) -> Stop {
+    let reason = match ended.end.exit {
+        _ if ended.order > Order::GoOn => told(ended.order).unwrap_or(Stop::Canceled),
+        _ if ended.end.out_of_memory => Stop::infrastructure(
+            "the kernel killed tofu for want of memory",
+            Some("give the host more memory, or run less at the same time".to_owned()),
+        ),
+        _ if ended.end.launcher_lost => {
+            Stop::infrastructure("the launcher was killed, and tofu with it".to_owned(), None)
         }
-        let stop = match ended.end.exit {
-            _ if ended.end.out_of_memory => Stop::infrastructure(
-                "the kernel killed tofu for want of memory",
-                Some("give the host more memory, or run less at the same time".to_owned()),
-            ),
-            _ if ended.end.launcher_lost => {
-                Stop::infrastructure("the launcher was killed, and tofu with it".to_owned(), None)
-            }
-            ExitReason::Signal(signal) => Stop::infrastructure(format!("tofu was killed by signal {signal}"), None),
-            ExitReason::Code(code) => {
-                Stop::configuration(output::error_of(&ended.tail, &format!("tofu ended with exit code {code}")), hint)
-            }
-        };
-        stop.during(step)
-    }
+        ExitReason::Signal(signal) => Stop::infrastructure(format!("tofu was killed by signal {signal}"), None),
+        ExitReason::Code(code) => {
+            Stop::configuration(output::error_of(&ended.tail, &format!("tofu ended with exit code {code}")), hint)
+        }
+    };
+    reason.during(step)
 }
 
 /// What an order makes of a phase that is not an apply under way.

@@ -1,6 +1,6 @@
 //! The step `plan`: makes the plan file, in memory.
 
-use super::{Initialized, Run, Start};
+use super::{Initialized, Run, Start, failed};
 use crate::agent::failure::Stop;
 use crate::process::ExitReason;
 use crate::protocol::run::{RunKind, Step};
@@ -33,6 +33,6 @@ pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized) -> Result<Opti
         ExitReason::Code(0) => Ok(None),
         // `-detailed-exitcode`: there are changes.
         ExitReason::Code(2) => Ok(Some(Planned { initialized })),
-        _ => Err(run.failed(Step::Plan, &ended, None)),
+        _ => Err(failed(Step::Plan, &ended, None)),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 
-use super::{Planned, Run, Start};
+use super::{Planned, Run, Start, failed};
 use crate::agent::failure::{Stop, describe};
 use crate::protocol::agent::PlanSummary;
 use crate::protocol::run::Step;
@@ -28,7 +28,7 @@ pub(crate) async fn show(run: &Run<'_>, planned: &Planned) -> Result<PlanSummary
     }));
     let ended = run.start(start).await?;
     if !ended.is_success() {
-        return Err(run.failed(Step::Show, &ended, None));
+        return Err(failed(Step::Show, &ended, None));
     }
     match summary.await {
         Ok(Ok(summary)) => Ok(PlanSummary {

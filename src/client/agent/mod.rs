@@ -1,7 +1,7 @@
 //! What agents do: one method per route of [`crate::protocol::agent`].
 //!
 //! Rule: every call here is idempotent, by an id, an offset or an epoch, so that each may be wrapped in
-//! [`super::retry::until`].
+//! [`super::retry::until`]; only a session opened with a join token uses one of its uses up each time.
 
 mod leased_run;
 mod state;

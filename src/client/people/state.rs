@@ -25,10 +25,27 @@ impl Client {
         Download::new(answer, STATE_BYTES as u64).bytes().await.map(Some)
     }
 
-    /// Writes a new state; `lock` is the id of the lock that the writer holds.
+    /// Writes a new state; `lock` is the id of the lock that the writer holds. Refused when serial or lineage do not
+    /// follow the newest's.
     pub async fn write_state(&self, workspace: &str, lock: Option<&str>, state: Bytes) -> Result<(), ClientError> {
+        self.push_state(workspace, lock, state, None).await
+    }
+
+    /// Writes a new state whatever its serial and lineage are.
+    pub async fn overwrite_state(&self, workspace: &str, lock: Option<&str>, state: Bytes) -> Result<(), ClientError> {
+        self.push_state(workspace, lock, state, Some(true)).await
+    }
+
+    async fn push_state(
+        &self,
+        workspace: &str,
+        lock: Option<&str>,
+        state: Bytes,
+        force: Option<bool>,
+    ) -> Result<(), ClientError> {
         self.state_call(Method::POST, workspace, &[], "write")
             .query_if("lock", lock)
+            .query_if("force", force)
             .body("application/json", state)
             .done()
             .await

@@ -20,7 +20,7 @@
 //! | `POST workspaces/{w}/state/lock unlock` | [`StateLock`] → 204, or 423 with the holder's |
 //! | `GET POST tokens` · `DELETE tokens/{id}` | [`List`] of [`Token`]; [`NewToken`] → 201 [`CreatedToken`] |
 //! | `GET POST join-tokens` · `DELETE join-tokens/{id}` | [`NewJoinToken`] → 201 [`CreatedToken`] |
-//! | `GET agents` · `POST agents/{id or name}/drain` | [`List`] of [`Agent`] |
+//! | `GET agents` · `POST DELETE agents/{id or name}/drain` | [`List`] of [`Agent`] · [`Agent`] |
 //! | `GET agent-pools` | [`List`] of [`AgentPool`] |
 //! | `GET audit?after=&limit=` | [`List`] of [`AuditRecord`] |
 //! | `GET whoami` | [`Whoami`] |

@@ -25,18 +25,17 @@ pub(super) fn harden() -> io::Result<()> {
 
 /// Closes what the agent itself was started with and did not close on exec: it would reach tofu.
 fn close_inherited() -> io::Result<()> {
-    let directory = Dir::new(open("/proc/self/fd", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?;
-    // Listed as well, but owned and closed with `directory`.
-    let own = directory.fd()?.as_raw_fd();
+    let directory = open("/proc/self/fd", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let own = directory.as_raw_fd();
     let mut inherited = Vec::new();
-    for entry in directory {
+    for entry in Dir::new(directory)? {
         let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok());
         inherited.extend(number.filter(|number| *number > 2 && *number != own));
     }
     for number in inherited {
         #[expect(unsafe_code, reason = "inherited descriptors have a number only, no owner")]
-        // SAFETY: this is the first thing that a process of one thread does. It owns no descriptor above 2 yet but the
-        // directory's, which is left out and was closed by its owner, so no owner can be left with a closed one.
+        // SAFETY: this is the first thing that a process of one thread does. It owns no descriptor above 2 yet, so no
+        // owner can be left with a closed one; the directory's own, closed by now, was left out.
         unsafe {
             rustix::io::close(number);
         }

@@ -16,7 +16,11 @@ use crate::server::store::agents::{self, AgentRow};
 
 /// `agents` and `agent-pools`.
 pub(super) fn routes() -> Routes {
-    Routes::new(Audience::User).get("/agents", list).post("/agents/{agent}/drain", drain).get("/agent-pools", pools)
+    Routes::new(Audience::User)
+        .get("/agents", list)
+        .post("/agents/{agent}/drain", drain)
+        .delete("/agents/{agent}/drain", resume)
+        .get("/agent-pools", pools)
 }
 
 async fn list(user: UserActor, State(state): State<ServerState>) -> Result<Json<List<Agent>>, ApiError> {
@@ -24,11 +28,12 @@ async fn list(user: UserActor, State(state): State<ServerState>) -> Result<Json<
     let mut connection = state.store.read().await?;
     let pools = agents::pools(&mut connection).await?;
     let rows = agents::list(&mut connection).await?;
-    let items = rows.into_iter().map(|row| show(&state, row, &pools, Vec::new())).collect();
+    let running = agents::running(&mut connection).await?;
+    let items = rows.into_iter().map(|row| show(&state, row, &pools, &running)).collect();
     Ok(Json(List { items, next: None }))
 }
 
-fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], runs: Vec<RunId>) -> Agent {
+fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], running: &[(AgentId, RunId)]) -> Agent {
     let heard = state.presence.agent_last_seen(row.id).unwrap_or(row.last_seen_at).max(row.last_seen_at);
     // A long poll is held for a while and tells nothing meanwhile; what was written down may be a minute old.
     let patience = state.settings.lease + state.settings.hold + std::time::Duration::from_mins(1);
@@ -39,6 +44,7 @@ fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], runs: Vec<RunId
         (true, true) => AgentStatus::Draining,
         (true, false) => AgentStatus::Online,
     };
+    let runs = running.iter().filter(|(agent, _)| *agent == row.id).map(|(_, run)| *run).collect();
     let pool = pools.iter().find(|pool| pool.id == row.pool_id).map(|pool| pool.name.clone());
     Agent {
         id: row.id,
@@ -54,30 +60,50 @@ fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], runs: Vec<RunId
     }
 }
 
+/// It finishes what it runs and takes nothing new, also after it comes back.
 async fn drain(
     user: UserActor,
     State(state): State<ServerState>,
     Path(name): Path<String>,
+) -> Result<Json<Agent>, ApiError> {
+    set_draining(&user, &state, &name, true).await
+}
+
+/// It may take runs again.
+async fn resume(
+    user: UserActor,
+    State(state): State<ServerState>,
+    Path(name): Path<String>,
+) -> Result<Json<Agent>, ApiError> {
+    set_draining(&user, &state, &name, false).await
+}
+
+async fn set_draining(
+    user: &UserActor,
+    state: &ServerState,
+    name: &str,
+    draining: bool,
 ) -> Result<Json<Agent>, ApiError> {
     user.allow(Permission::AgentWrite)?;
     let mut transaction = state.store.begin_write().await?;
     let rows = agents::list(&mut transaction).await?;
     let id: Option<AgentId> = name.parse().ok();
     let mut found = rows.into_iter().filter(|row| id.map_or(row.name == name, |id| row.id == id));
-    let mut row = found.next().ok_or_else(|| ApiError::not_found("agent", &name))?;
+    let mut row = found.next().ok_or_else(|| ApiError::not_found("agent", name))?;
     if found.next().is_some() {
         return Err(ApiError::new(Code::Conflict, "several agents have this name; hint: give the id of one"));
     }
     let pools = agents::pools(&mut transaction).await?;
-    if !row.draining {
-        row.draining = true;
-        agents::set_draining(&mut transaction, row.id, true).await?;
-        let particulars = Particulars::AgentDrain { name: row.name.clone() };
+    let running = agents::running(&mut transaction).await?;
+    if row.draining != draining {
+        row.draining = draining;
+        agents::set_draining(&mut transaction, row.id, draining).await?;
+        let name = row.name.clone();
+        let particulars = if draining { Particulars::AgentDrain { name } } else { Particulars::AgentResume { name } };
         audit::record(&mut transaction, state.clock.now(), &user.actor(), &row.id, &particulars).await?;
-        transaction.commit().await?;
-        state.wake.wake(Topic::Agent(row.id));
+        state.wake.commit(&state.store, transaction, &[Topic::Agent(row.id)]).await?;
     }
-    Ok(Json(show(&state, row, &pools, Vec::new())))
+    Ok(Json(show(state, row, &pools, &running)))
 }
 
 async fn pools(user: UserActor, State(state): State<ServerState>) -> Result<Json<List<AgentPool>>, ApiError> {

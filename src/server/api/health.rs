@@ -19,7 +19,7 @@ async fn healthz() -> &'static str {
 /// The database answers and the root key opens what is in it, and the server is not about to end.
 async fn readyz(State(state): State<ServerState>) -> Result<&'static str, ApiError> {
     if state.shutdown.is_cancelled() {
-        return Err(ApiError::new(Code::Unavailable, "the server is ending"));
+        return Err(ApiError::ending());
     }
     if let Err(error) = crate::server::is_ready(&state).await {
         tracing::error!(%error, "not ready");

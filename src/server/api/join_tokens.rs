@@ -39,8 +39,8 @@ async fn create(
     user.allow(Permission::JoinTokenWrite)?;
     check_name("name", &new.name)?;
     let expires_at = expiry(state.clock.now(), new.expires_in_seconds.unwrap_or(DEFAULT_LIFE_SECONDS))?;
-    let uses = new.uses.unwrap_or(1);
-    if uses == 0 {
+    let times = new.uses.unwrap_or(1);
+    if times == 0 {
         return Err(ApiError::invalid("uses", "a token without uses lets nobody join; hint: at least 1"));
     }
     let mut transaction = state.store.begin_write().await?;
@@ -52,7 +52,7 @@ async fn create(
         name: new.name,
         role: "",
         expires_at: Some(expires_at),
-        uses_left: Some(i64::from(uses)),
+        uses_left: Some(i64::from(times)),
         pool: Some(pool),
     };
     let created = make(&state, &mut transaction, &user, making).await?;

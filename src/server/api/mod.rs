@@ -11,6 +11,7 @@ mod audit;
 pub mod authentication;
 mod blob;
 mod configurations;
+mod connection_test;
 pub mod extract;
 mod headers;
 mod health;
@@ -52,6 +53,7 @@ use crate::protocol::API;
 pub fn routes() -> Routes {
     let api = Routes::new(Audience::User)
         .merge(registry_integrations::routes())
+        .merge(connection_test::routes())
         .merge(workspaces::routes())
         .merge(variables::routes())
         .merge(tokens::routes())

@@ -111,6 +111,11 @@ impl ApiError {
         Self::new(Code::NotFound, format!("there is no {kind} `{name}`"))
     }
 
+    /// The server is about to end; another one may be there in a moment.
+    pub fn ending() -> Self {
+        Self::new(Code::Unavailable, "the server is ending; hint: try again in a few seconds")
+    }
+
     /// Its kind of problem.
     pub fn code(&self) -> Code {
         match self {

@@ -19,9 +19,9 @@ use crate::protocol::api::{List, Variable, VariableKind, VariableValue};
 use crate::protocol::id::{RunId, VariableId, WorkspaceId};
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{Permission, Permit, Protected};
-use crate::server::store::WriteTransaction;
+use crate::server::store::AnyConnection;
 use crate::server::store::variables::{self as store, VariableRow};
-use crate::server::vault::{Context, Sealed};
+use crate::server::vault::{Context, Sealed, VaultError};
 
 /// `workspaces/{workspace}/variables`.
 pub(super) fn routes() -> Routes {
@@ -49,8 +49,9 @@ fn show(state: &ServerState, user: &UserActor, row: VariableRow) -> Result<Varia
         None
     } else {
         let permit = user.role.open(Protected::Variable)?;
-        let value = state.vault.open(&permit, &context(&row), &Sealed::from_bytes(row.value))?;
-        Some(value.expose().to_owned())
+        // Not a secret: whoever set it said so.
+        let value = state.vault.open_bytes(&permit, &context(&row), &Sealed::from_bytes(row.value.clone()))?;
+        Some(String::from_utf8(value.to_vec()).map_err(|_| VaultError::NotText)?)
     };
     Ok(Variable {
         id: row.id,
@@ -137,13 +138,12 @@ fn snapshot_context(run: RunId) -> Context {
 /// `forbidden`, or when a value does not open.
 pub async fn snapshot(
     state: &ServerState,
-    transaction: &mut WriteTransaction,
+    connection: &mut AnyConnection,
     user: &UserActor,
-    workspace: WorkspaceId,
-    run: RunId,
+    (workspace, run): (WorkspaceId, RunId),
 ) -> Result<Sealed, ApiError> {
     let mut variables = Vec::new();
-    for row in store::list(transaction, workspace).await? {
+    for row in store::list(connection, workspace).await? {
         let permit = user.role.open(Protected::Variable)?;
         let value = state.vault.open(&permit, &context(&row), &Sealed::from_bytes(row.value))?;
         variables.push(RunVariable { kind: row.kind, name: row.name, value, sensitive: row.sensitive });

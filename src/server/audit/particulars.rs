@@ -204,6 +204,11 @@ actions! {
         /// Its name.
         name: String,
     },
+    /// An agent may take runs again.
+    AgentResume "agent:resume" {
+        /// Its name.
+        name: String,
+    },
     /// An agent was told to take nothing new.
     AgentDrain "agent:drain" {
         /// Its name.

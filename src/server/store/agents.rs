@@ -6,7 +6,7 @@ use super::row::Columns;
 use super::transaction::sql;
 use super::{AnyConnection, During, StoreError, WriteTransaction};
 use crate::protocol::api::AgentPool;
-use crate::protocol::id::{AgentId, PoolId};
+use crate::protocol::id::{AgentId, PoolId, RunId};
 
 /// The pool that exists from the first start.
 pub const DEFAULT_POOL: &str = "default";
@@ -131,6 +131,18 @@ pub async fn set_draining(transaction: &mut WriteTransaction, id: AgentId, drain
         .await
         .during("drain an agent")?;
     Ok(())
+}
+
+/// Which agent runs what.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn running(connection: &mut AnyConnection) -> Result<Vec<(AgentId, RunId)>, StoreError> {
+    let rows = sql("SELECT agent_id, id FROM runs WHERE state IN ('planning', 'applying') AND agent_id IS NOT NULL")
+        .fetch_all(connection)
+        .await
+        .during("read what agents run")?;
+    rows.iter().map(|row| Ok((row.parsed("agent_id")?, row.parsed("id")?))).collect()
 }
 
 /// Every pool, by name.

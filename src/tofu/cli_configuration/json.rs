@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use zeroize::Zeroizing;
+
 use super::item::{Broken, DEPTH_MAX, Item, Value};
 use super::quoted::unquote;
 
@@ -51,8 +53,7 @@ impl Parser<'_> {
         let mut items = Vec::new();
         while !self.accept('}') {
             let key = self.string()?;
-            let name = unquote(&self.text[key.clone()])
-                .ok_or(Broken { at: key.start, message: "an escape that HCL does not know" })?;
+            let name = self.text_of(&key)?;
             self.expect(':', "`:` was expected")?;
             let value = self.value(depth)?;
             items.push(Item { range: key.start..self.at, keys: vec![name], assigned: false, value });
@@ -73,7 +74,10 @@ impl Parser<'_> {
             return self.list(depth + 1);
         }
         if self.text[self.at..].starts_with('"') {
-            return Ok(Value::Text(self.string()?));
+            let text = self.string()?;
+            // Only to know that it is well formed; it may be a token.
+            drop(Zeroizing::new(self.text_of(&text)?));
+            return Ok(Value::Text(text));
         }
         let rest = &self.text[self.at..];
         let length = rest.find(|letter: char| !is_literal(letter)).unwrap_or(rest.len());
@@ -99,6 +103,11 @@ impl Parser<'_> {
             }
         }
         Ok(Value::List(values))
+    }
+
+    fn text_of(&self, quoted: &Range<usize>) -> Result<String, Broken> {
+        unquote(&self.text[quoted.clone()])
+            .ok_or(Broken { at: quoted.start, message: "an escape that HCL does not know" })
     }
 
     fn string(&mut self) -> Result<Range<usize>, Broken> {

@@ -3,6 +3,10 @@
 //! Rule: the grammar of `hcl/parser` v1: keys are identifiers or strings; one key before `=`, any number before `{`;
 //! items may be separated by commas; lists may hold anything.
 
+use std::collections::HashSet;
+
+use zeroize::Zeroizing;
+
 use super::item::{Broken, DEPTH_MAX, Item, Value};
 use super::lexer::{Kind, Lexer, Word};
 use super::quoted::unquote;
@@ -44,8 +48,14 @@ impl Parser<'_> {
             return Err(self.broken("braces nested too deep"));
         }
         let mut items = Vec::new();
+        let mut assigned = HashSet::new();
         while !matches!(self.word.kind, Kind::End | Kind::CloseBrace) {
-            items.push(self.item(depth)?);
+            let key = self.word.range.clone();
+            let item = self.item(depth)?;
+            if item.assigned && !assigned.insert(&self.text[key.clone()]) {
+                return Err(Broken { at: key.start, message: "an argument that was set before" });
+            }
+            items.push(item);
             if self.word.kind == Kind::Comma {
                 self.advance()?;
             }
@@ -58,7 +68,7 @@ impl Parser<'_> {
         let mut keys = Vec::new();
         while matches!(self.word.kind, Kind::Identifier | Kind::Text) {
             let word = self.advance()?;
-            keys.push(self.key(&word)?);
+            keys.push(self.text_of(&word)?);
         }
         let assigned = self.word.kind == Kind::Assign;
         let (end, value) = match self.word.kind {
@@ -74,7 +84,8 @@ impl Parser<'_> {
         Ok(Item { range: start..end, keys, assigned, value })
     }
 
-    fn key(&self, word: &Word) -> Result<String, Broken> {
+    /// A name or a string, escapes resolved.
+    fn text_of(&self, word: &Word) -> Result<String, Broken> {
         let text = &self.text[word.range.clone()];
         if word.kind == Kind::Identifier {
             return Ok(text.to_owned());
@@ -86,7 +97,11 @@ impl Parser<'_> {
     fn value(&mut self, depth: usize) -> Result<(usize, Value), Broken> {
         let word = self.advance()?;
         match word.kind {
-            Kind::Text => Ok((word.range.end, Value::Text(word.range))),
+            Kind::Text => {
+                // Only to know that it is well formed; it may be a token.
+                drop(Zeroizing::new(self.text_of(&word)?));
+                Ok((word.range.end, Value::Text(word.range)))
+            }
             Kind::Literal => Ok((word.range.end, Value::Other)),
             Kind::OpenBrace => {
                 let items = self.items(depth + 1)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nigari::process::{Child, CommandLine, spawn};
+use nigari::process::{Child, CommandLine, capture, spawn};
 use nigari::sandbox::{Launch, adopt_orphans};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
@@ -23,13 +23,46 @@ struct Plan {
     ended: PathBuf,
 }
 
+/// The user that owns nothing.
+pub(super) const NOBODY: u32 = 65534;
+
+const SETPRIV: &str = "/usr/bin/setpriv";
+
 /// Starts an agent process that runs `launch`. Files `started` and `ended` appear in `directory`.
 pub(super) fn start(launch: Launch, directory: &Path) -> Child {
+    let mut line = CommandLine::new(std::env::current_exe().unwrap());
+    line.arguments = TEST.map(Into::into).into();
+    spawn_planned(line, launch, directory)
+}
+
+/// The same under the user [`NOBODY`].
+pub(super) fn start_as_nobody(launch: Launch, directory: &Path) -> Child {
+    let mut line = as_nobody();
+    line.arguments.push(std::env::current_exe().unwrap().into());
+    line.arguments.extend(TEST.map(Into::into));
+    spawn_planned(line, launch, directory)
+}
+
+/// Whether that is possible here.
+pub(super) fn can_start_as_nobody() -> bool {
+    let mut line = as_nobody();
+    line.arguments.extend(["/usr/bin/test".into(), "-x".into(), env!("CARGO_BIN_EXE_nigari").into()]);
+    rustix::process::geteuid().is_root()
+        && capture(&line, Duration::from_secs(20), 0).is_ok_and(|captured| captured.exit.is_success())
+}
+
+const TEST: [&str; 2] = ["sandbox::agent_process::an_agent_does_what_its_plan_says", "--exact"];
+
+fn as_nobody() -> CommandLine {
+    let mut line = CommandLine::new(SETPRIV);
+    line.arguments = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"].map(Into::into).into();
+    line
+}
+
+fn spawn_planned(mut line: CommandLine, launch: Launch, directory: &Path) -> Child {
     let plan = Plan { launch, started: directory.join("started"), ended: directory.join("ended") };
     let file = directory.join("plan.json");
     std::fs::write(&file, serde_json::to_vec(&plan).unwrap()).unwrap();
-    let mut line = CommandLine::new(std::env::current_exe().unwrap());
-    line.arguments = ["sandbox::agent_process::an_agent_does_what_its_plan_says", "--exact"].map(Into::into).into();
     line.environment = vec![(PLAN.into(), file.into())];
     spawn(line.command().unwrap()).unwrap()
 }

@@ -1,6 +1,7 @@
 //! Somebody is killed: agent, launcher, or both in turn.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::time::{Duration, Instant};
 
 use nigari::process::tree;
@@ -139,4 +140,33 @@ fn an_agent_that_finds_a_link_in_place_of_the_secrets_does_not_call_them_wiped()
     assert!(end.starts_with("Err(WipeUnverified"), "{end}");
     assert!(place.path("keep").exists(), "the link was followed");
     agent.wait().unwrap();
+}
+
+#[test]
+fn without_root_everything_works_and_nobody_of_the_same_user_can_look_into_the_launcher() {
+    let place = Place::new();
+    let script = "cat /proc/$$/environ > own || exit 1; cat /proc/$PPID/environ > launchers; cat /proc/$PPID/mem > memory; \
+                  cat $SECRETS/docker/config.json > secret; setsid sleep 600 & sleep 0.2; exit 0";
+    let launch = place.shell_with_secret(script);
+    if !agent_process::can_start_as_nobody() {
+        return println!("skipped: needs root, setpriv, and a checkout that other users can read");
+    }
+    for directory in [place.run.path(), place.memory.path()] {
+        chown(directory, Some(agent_process::NOBODY), Some(agent_process::NOBODY)).unwrap();
+    }
+    let mut launch = launch;
+    let secret = launch.secret_directory.as_mut().unwrap();
+    // The root was made for this test's user.
+    secret.root = place.memory.path().to_owned();
+    let directory = secret.path().display().to_string();
+    launch.environment.set("SECRETS", directory).unwrap();
+    let agent = agent_process::start_as_nobody(launch, place.run.path());
+    wait_until("the agent has an end", || place.path("ended").exists());
+    let end = fs::read_to_string(place.path("ended")).unwrap();
+    assert!(end.contains("exit: Code(0)") && end.contains("by: Launcher"), "{end}");
+    assert!(agent.wait().unwrap().is_success());
+    assert!(place.alive().is_empty());
+    let length = |name: &str| fs::read(place.path(name)).unwrap().len();
+    assert_eq!((length("secret"), length("launchers"), length("memory")), (super::CANARY.len(), 0, 0));
+    assert!(length("own") > 0);
 }

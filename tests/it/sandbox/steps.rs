@@ -1,7 +1,6 @@
 //! What a step gets and gives while everybody lives.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use nigari::process::ExitReason;
 use nigari::sandbox::{Environment, Refusal, StepError};
@@ -31,7 +30,8 @@ async fn both_streams_come_complete_and_apart() {
 
 #[tokio::test]
 async fn a_gigabyte_without_a_newline_comes_complete() {
-    let mut step = launcher().start(Place::new().shell("head -c 1000000000 /dev/zero")).await.unwrap();
+    let place = Place::new();
+    let mut step = launcher().start(place.shell("head -c 1000000000 /dev/zero")).await.unwrap();
     let mut stdout = step.stdout().unwrap();
     let mut buffer = vec![1; 1 << 20];
     let mut length = 0_u64;
@@ -89,29 +89,11 @@ async fn no_descriptor_is_inherited() {
 #[tokio::test]
 async fn a_step_can_gain_nothing_and_leaves_no_core() {
     let script = "grep -E '^(NoNewPrivs|Umask)' /proc/self/status; ulimit -c; ulimit -n; cat /proc/self/oom_score_adj";
-    let mut launch = Place::new().shell(&format!("sleep 0.2; {script}"));
+    let place = Place::new();
+    let mut launch = place.shell(&format!("sleep 0.2; {script}"));
     launch.limits.open_files = Some(256);
     let ran = run(launch).await.unwrap();
     assert_eq!(ran.text(), "Umask:\t0077\nNoNewPrivs:\t1\n0\n256\n500\n");
-}
-
-#[tokio::test]
-async fn nobody_of_this_user_can_look_into_the_launcher() {
-    let place = Place::new();
-    let mut step = launcher().start(place.shell("cat")).await.unwrap();
-    let stat = fs::read_to_string(format!("/proc/{}/stat", step.process_id()));
-    assert!(stat.is_ok() || step.wait().await.is_ok());
-    let mut step = launcher().start(place.shell("echo $PPID; sleep 600")).await.unwrap();
-    let mut stdout = step.stdout().unwrap();
-    let mut line = vec![0; 32];
-    let count = stdout.read(&mut line).await.unwrap();
-    let parent = String::from_utf8(line[..count].to_vec()).unwrap();
-    // The kernel gives a process that is not dumpable, and what is in /proc for it, to root (proc(5)): seen by owner
-    // for other users, and for root by the mode of its memory's core limit.
-    let limits = fs::read_to_string(format!("/proc/{}/limits", parent.trim())).unwrap();
-    assert!(limits.lines().any(|l| l.starts_with("Max core file size") && l.contains(" 0 ")), "{limits}");
-    step.kill();
-    assert_eq!(step.wait().await.unwrap().exit, ExitReason::Signal(9));
 }
 
 #[tokio::test]
@@ -130,8 +112,6 @@ async fn what_cannot_be_started_is_refused_by_name() {
     };
     assert!(matches!(refusal(attempt("/nonexistent/tofu")).await, Refusal::ProgramMissing { .. }));
     assert!(matches!(refusal(attempt("/dev/null/tofu")).await, Refusal::ProgramMissing { .. }));
-    assert!(matches!(refusal(attempt(text.to_str().unwrap())).await, Refusal::ProgramNotExecutable { .. }));
-    fs::set_permissions(&text, fs::Permissions::from_mode(0o755)).unwrap();
     assert!(matches!(refusal(attempt(text.to_str().unwrap())).await, Refusal::ProgramNotExecutable { .. }));
     assert!(matches!(refusal(attempt(place.run.path().to_str().unwrap())).await, Refusal::ProgramNotExecutable { .. }));
     assert!(matches!(refusal(attempt("tofu")).await, Refusal::Start { .. }));

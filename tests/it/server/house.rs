@@ -27,6 +27,8 @@ pub(crate) struct House {
     pub(crate) join: String,
     /// `http://127.0.0.1:<port>`.
     pub(crate) origin: String,
+    /// Ends the server.
+    pub(crate) shutdown: CancellationToken,
     client: reqwest::Client,
     _ends: DropGuard,
 }
@@ -102,7 +104,7 @@ impl House {
         let shutdown = CancellationToken::new();
         tokio::spawn(server.run(shutdown.clone()));
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { directory, state, clock, admin, join, origin, client, _ends: shutdown.drop_guard() }
+        Self { directory, state, clock, admin, join, origin, client, _ends: shutdown.clone().drop_guard(), shutdown }
     }
 
     /// Sends a request; `path` is below the API's prefix, or begins at the top when it starts with `//`.
@@ -126,6 +128,14 @@ impl House {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
+    /// Changes the database behind the server's back.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let mut transaction = self.state.store.begin_write().await.unwrap();
+        let statement = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()));
+        statement.execute(&mut *transaction).await.unwrap();
+        transaction.commit().await.unwrap();
     }
 
     /// For requests that the caller builds.

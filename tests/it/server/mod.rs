@@ -1,7 +1,16 @@
 //! The server, in this process on a free port, talked to over HTTP.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod house;
 
 mod every_route;
 mod first_start;
 mod frame;
+mod listener;
+mod registry_integrations;
+mod runs;
+mod store_contract;
+mod tokens;
+mod variables;
+mod workspaces;

@@ -1,6 +1,6 @@
 //! Programs in the background: started with a log file, stopped by process id when dropped.
 //!
-//! Rule: nothing is ever stopped by name, and nothing that was started here outlives its [`Child`].
+//! Rule: nothing is ever stopped by name, and nothing that was started here outlives its [`crate::child::Child`].
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -197,6 +197,19 @@ pub fn run_with_input(mut command: Command, input: &[u8]) -> Outcome<Finished> {
     std::io::Seek::rewind(&mut file).during("input of a command")?;
     command.stdin(file);
     run(command)
+}
+
+/// Runs `command` to its end with both streams in one, as a terminal shows them; it is all in `out`.
+pub fn run_as_on_a_terminal(mut command: Command, input: &[u8]) -> Outcome<Finished> {
+    let together = tempfile::NamedTempFile::new().during("output of a command")?;
+    let append = || OpenOptions::new().append(true).open(together.path()).during("output of a command");
+    let mut stdin = tempfile::tempfile().during("input of a command")?;
+    std::io::Write::write_all(&mut stdin, input).during("input of a command")?;
+    std::io::Seek::rewind(&mut stdin).during("input of a command")?;
+    command.stdin(stdin).stdout(append()?).stderr(append()?);
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().during(format_args!("cannot run {name}"))?;
+    Ok(Finished { out: read_text(together.path()), err: String::new(), code: status.code() })
 }
 
 /// The end of a log, short enough for an error.

@@ -1,7 +1,7 @@
 //! The search for canaries in files, directories, processes and bytes.
 //!
-//! Rule: what could not be searched is never counted as clean. It is listed, and [`Search::verdict`] fails on it as it
-//! does on a hit.
+//! Rule: what could not be searched is never counted as clean. It is listed, and [`crate::search::Search::verdict`]
+//! fails on it as it does on a hit.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};

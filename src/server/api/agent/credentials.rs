@@ -9,13 +9,14 @@ use super::held::{alive, lease};
 use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
 use crate::protocol::id::RunId;
 use crate::server::api::headers::Epoch;
+use crate::server::api::registry_integrations::secret_context;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
 use crate::server::audit::particulars::ReleasedSecret;
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{AgentLease, Protected};
 use crate::server::store::registry_integrations::{self, IntegrationRow};
 use crate::server::store::runs::{RunRecord, settle};
-use crate::server::vault::{Context, Sealed};
+use crate::server::vault::Sealed;
 
 /// `POST agent/runs/{run}/credentials`.
 pub(super) async fn release(
@@ -86,7 +87,7 @@ fn released(row: &IntegrationRow) -> ReleasedSecret {
 
 fn open(state: &ServerState, lease: &AgentLease, row: IntegrationRow) -> Result<RegistryCredential, ApiError> {
     let permit = lease.open(Protected::RegistrySecret)?;
-    let secret = state.vault.open(&permit, &context(&row), &Sealed::from_bytes(row.secret.clone()))?;
+    let secret = state.vault.open(&permit, &secret_context(&row), &Sealed::from_bytes(row.secret.clone()))?;
     Ok(RegistryCredential {
         integration: row.id,
         name: row.name,
@@ -95,9 +96,4 @@ fn open(state: &ServerState, lease: &AgentLease, row: IntegrationRow) -> Result<
         secret,
         ca_pem: row.ca_pem,
     })
-}
-
-fn context(row: &IntegrationRow) -> Context {
-    let context = Context::new(Protected::RegistrySecret, &row.id, row.secret_version, "secret");
-    context.sent_to(&row.address, &row.username, row.ca_pem.as_deref())
 }

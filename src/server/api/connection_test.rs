@@ -1,0 +1,72 @@
+//! `POST registry-integrations/{integration}/test`: the server tries the credential against its registry.
+//!
+//! Rule: the audit record is committed before the secret is opened, so this route commits twice: the second time keeps
+//! the verdict, unless the integration was changed meanwhile.
+
+use axum::extract::State;
+
+use super::authentication::UserActor;
+use super::extract::{Json, Path};
+use super::problem::ApiError;
+use super::registry_integrations::{find, secret_context};
+use super::routes::{Audience, Routes};
+use super::state::ServerState;
+use crate::protocol::api::{ConnectionTest, ConnectionTestRequest};
+use crate::protocol::limits::URL_BYTES;
+use crate::registry::{TestTarget, test_connection};
+use crate::server::audit::{self, Particulars};
+use crate::server::policy::{Permission, Protected};
+use crate::server::store::registry_integrations as store;
+use crate::server::vault::Sealed;
+
+/// `registry-integrations/{integration}/test`.
+pub(super) fn routes() -> Routes {
+    Routes::new(Audience::User).post("/registry-integrations/{integration}/test", test)
+}
+
+async fn test(
+    user: UserActor,
+    State(state): State<ServerState>,
+    Path(name): Path<String>,
+    Json(request): Json<ConnectionTestRequest>,
+) -> Result<Json<ConnectionTest>, ApiError> {
+    user.allow(Permission::RegistryIntegrationTest)?;
+    check_repository(request.repository.as_deref())?;
+    let mut transaction = state.store.begin_write().await?;
+    let row = find(&mut transaction, &name).await?;
+    let particulars = Particulars::IntegrationTest { address: row.address.clone(), secret_version: row.secret_version };
+    audit::record(&mut transaction, state.clock.now(), &user.actor(), &row.id, &particulars).await?;
+    transaction.commit().await?;
+
+    let permit = user.role.open(Protected::RegistrySecret)?;
+    let secret = state.vault.open(&permit, &secret_context(&row), &Sealed::from_bytes(row.secret.clone()))?;
+    let target = TestTarget {
+        address: &row.address,
+        username: &row.username,
+        secret: &secret,
+        ca_pem: row.ca_pem.as_deref(),
+        repository: request.repository.as_deref(),
+    };
+    let found = tokio::select! {
+        found = test_connection(target) => found,
+        () = state.shutdown.cancelled() => return Err(ApiError::ending()),
+    };
+    drop(secret);
+
+    let mut transaction = state.store.begin_write().await?;
+    let now = store::find(&mut transaction, &row.id.to_string()).await?;
+    if let Some(mut now) = now.filter(|now| now.revision == row.revision) {
+        now.last_test = Some(found.clone());
+        store::update(&mut transaction, &now).await?;
+        transaction.commit().await?;
+    }
+    Ok(Json(found))
+}
+
+fn check_repository(repository: Option<&str>) -> Result<(), ApiError> {
+    let fits = |text: &str| !text.is_empty() && text.len() <= URL_BYTES && !text.chars().any(char::is_control);
+    if repository.is_none_or(fits) {
+        return Ok(());
+    }
+    Err(ApiError::invalid("repository", "it is empty or not fit; hint: for example `team/net` or `team/net:1.0.0`"))
+}

@@ -1,0 +1,92 @@
+//! Variables over HTTP, and a run's snapshot of them.
+
+use nigari::protocol::id::RunId;
+use nigari::protocol::run::Step;
+use nigari::server::api::{UserActor, variables};
+use nigari::server::policy::{AgentLease, Protected, Role};
+use nigari::server::vault::Sealed;
+use serde_json::json;
+use support::canary::Canary;
+use support::search::Search;
+
+use super::house::House;
+
+#[tokio::test]
+async fn a_sensitive_value_is_never_shown() {
+    let house = House::start().await;
+    house.post("/workspaces", json!({"name": "w"})).await.expect(201);
+    let canary = Canary::hard("");
+    let path = "/workspaces/w/variables";
+    house.put(&format!("{path}/env/A"), json!({"value": canary.password, "sensitive": true})).await.expect(204);
+    house.put(&format!("{path}/tofu/b-c"), json!({"value": "shown \"€\""})).await.expect(204);
+    let listed = house.get(path).await.expect(200);
+    let items = listed.json()["items"].clone();
+    assert_eq!((&items[0]["name"], &items[0]["value"]), (&json!("A"), &json!(null)));
+    assert_eq!((&items[1]["name"], &items[1]["value"]), (&json!("b-c"), &json!("shown \"€\"")));
+    let audit = house.get("/audit").await.expect(200);
+    let mut search = Search::new(&[canary]);
+    search.bytes("list", listed.text.as_bytes());
+    search.bytes("audit", audit.text.as_bytes());
+    search.directory(house.directory.path());
+    search.verdict().unwrap();
+}
+
+#[tokio::test]
+async fn a_variable_is_set_again_and_removed() {
+    let house = House::start().await;
+    house.post("/workspaces", json!({"name": "w"})).await.expect(201);
+    for value in ["1", "2", ""] {
+        house.put("/workspaces/w/variables/tofu/a", json!({ "value": value })).await.expect(204);
+        let items = house.get("/workspaces/w/variables").await.json()["items"].clone();
+        assert_eq!((items.as_array().unwrap().len(), &items[0]["value"]), (1, &json!(value)));
+    }
+    house.delete("/workspaces/w/variables/tofu/a").await.expect(204);
+    house.delete("/workspaces/w/variables/tofu/a").await.expect_problem(404, "not_found");
+    house.put("/workspaces/none/variables/tofu/a", json!({"value": ""})).await.expect_problem(404, "not_found");
+    house.put("/workspaces/w/variables/file/a", json!({"value": ""})).await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn names_and_values_that_no_run_may_have_are_refused() {
+    let house = House::start().await;
+    house.post("/workspaces", json!({"name": "w"})).await.expect(201);
+    for name in ["PATH", "LD_PRELOAD", "TF_CLI_ARGS", "TF_CLI_CONFIG_FILE", "https_proxy", "a-b", "1a", "a%00b", "a=b"]
+    {
+        let path = format!("/workspaces/w/variables/env/{name}");
+        let answer = house.put(&path, json!({"value": "x"})).await.expect_problem(422, "invalid");
+        assert!(answer.json()["hint"].is_string(), "{answer:?}");
+    }
+    house.put("/workspaces/w/variables/tofu/TF_VAR_a%20b", json!({"value": "x"})).await.expect_problem(422, "invalid");
+    for value in [json!("a\u{0}"), json!("x".repeat(128 * 1024)), json!(1), json!(null)] {
+        let body = json!({ "value": value });
+        let answer = house.put("/workspaces/w/variables/env/A", body).await.expect_problem(422, "invalid");
+        assert!(answer.field("detail").contains("`value`"), "{answer:?}");
+    }
+    for number in 0..8 {
+        let path = format!("/workspaces/w/variables/env/A{number}");
+        house.put(&path, json!({"value": "x".repeat(126 * 1024)})).await.expect(204);
+    }
+    let answer = house.put("/workspaces/w/variables/env/B", json!({"value": "x".repeat(126 * 1024)})).await;
+    assert!(answer.expect_problem(422, "invalid").field("detail").contains("together"));
+}
+
+#[tokio::test]
+async fn a_snapshot_holds_what_was_there_and_opens_for_its_run_alone() {
+    let house = House::start().await;
+    let workspace = house.post("/workspaces", json!({"name": "w"})).await.expect(201).field("id").parse().unwrap();
+    house.put("/workspaces/w/variables/env/A", json!({"value": "1", "sensitive": true})).await.expect(204);
+    let token = house.get("/whoami").await.field("token").parse().unwrap();
+    let user = UserActor { token, name: "admin".to_owned(), role: Role::Admin, expires_at: None };
+    let (run, other) = (RunId::generate(), RunId::generate());
+    let mut transaction = house.state.store.begin_write().await.unwrap();
+    let sealed = variables::snapshot(&house.state, &mut transaction, &user, (workspace, run)).await.unwrap();
+    drop(transaction);
+    house.put("/workspaces/w/variables/env/A", json!({"value": "2"})).await.expect(204);
+    let lease = AgentLease { run, presented_epoch: 1, current_epoch: 1, live: true, step: Some(Step::Init) };
+    let permit = lease.open(Protected::RunVariables).unwrap();
+    let sealed = Sealed::from_bytes(sealed.into_bytes());
+    let opened = variables::open_snapshot(&house.state, &permit, run, &sealed).unwrap();
+    assert_eq!((opened.len(), opened[0].name.as_str(), opened[0].value.expose()), (1, "A", "1"));
+    assert!(opened[0].sensitive);
+    assert!(variables::open_snapshot(&house.state, &permit, other, &sealed).is_err());
+}
