@@ -3,6 +3,8 @@
 mod answers;
 mod example_settings;
 mod refusals;
+mod runs;
+mod terminal;
 mod vocabulary;
 mod words;
 
