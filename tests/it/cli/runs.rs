@@ -74,7 +74,7 @@ fn a_directory_becomes_an_applied_run() {
     let (id, state) = world.newest();
     assert_eq!(state, "applied");
     let shown = world.ends(&["run", "show", &id], 0).out;
-    for words in ["message    first", "fetch", "apply", "receipt of plan", "wiped", "yes, verified by"] {
+    for words in ["message      first", "fetch", "apply", "receipt of plan", "wiped", "yes, verified by"] {
         assert!(shown.contains(words), "{words}:\n{shown}");
     }
     assert_eq!(world.stack.json(&["run", "show", &id, "--json"]).unwrap()["receipts"][0]["wiped"], true);

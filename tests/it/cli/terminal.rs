@@ -21,7 +21,9 @@ impl Terminal {
         let quote = |word: &std::ffi::OsStr| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
         let words: Vec<String> = std::iter::once(typed.get_program()).chain(typed.get_args()).map(quote).collect();
         let mut script = command(require::program("script")?);
-        script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]).env_clear();
+        // The shell makes way, so that the exit code is the command's own.
+        let line = format!("exec {}", words.join(" "));
+        script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env_clear();
         script.envs(typed.get_envs().filter_map(|(name, value)| Some((name, value?))));
         script.env("SHELL", "/bin/sh").env("TERM", "xterm");
         script.stdin(Stdio::piped()).stdout(Stdio::piped());
