@@ -27,5 +27,8 @@ pub mod modules;
 // The summary of a plan, from `tofu show -json`.
 pub mod plan_json;
 
-// `tofu version -json` and the gate.
+// Files that tofu left in its data directory.
+mod record;
+
+/// `tofu version -json` and the gate.
 pub mod version;
