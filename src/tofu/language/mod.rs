@@ -3,7 +3,7 @@
 //! Rule: files are read, never evaluated and never written. What this parser cannot read is an error, not an
 //! absence: a backend that was not noticed would be replaced.
 
-/// Which files tofu reads.
+// Which files tofu reads.
 pub mod files;
 
 mod json;
