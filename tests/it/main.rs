@@ -1,5 +1,7 @@
 //! The one integration target: everything here runs the built program or the library against real parts.
 
+mod agent;
+mod cli;
 mod client;
 mod configuration;
 mod dependencies;
@@ -8,4 +10,5 @@ mod registry;
 mod sandbox;
 mod server;
 mod source;
+mod systemd;
 mod tofu;
