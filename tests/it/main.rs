@@ -1,17 +1,14 @@
 //! The one integration target: everything here runs the built program or the library against real parts.
 
+mod agent;
+mod cli;
+mod client;
 mod configuration;
 mod dependencies;
 mod layering;
-mod client;
-mod dependencies;
-mod layering;
 mod registry;
-mod source;
-mod server;
 mod sandbox;
 mod server;
 mod source;
+mod systemd;
 mod tofu;
-mod server;
-mod source;
