@@ -39,6 +39,14 @@ pub(super) enum Verb {
         #[arg(short, long)]
         workspace: String,
     },
+    /// Take a lock away whose holder is gone; a holder that is not gone can lose what it writes
+    Unlock {
+        /// The lock's id, as `nigari workspace show` tells it
+        lock: String,
+        /// The workspace
+        #[arg(short, long)]
+        workspace: String,
+    },
 }
 
 /// Arguments of `push`.
@@ -69,6 +77,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
     match verb {
         Verb::Pull { workspace, out } => pull(&workspace, out.as_deref(), session).await,
         Verb::Push(arguments) => push(arguments, session).await,
+        Verb::Unlock { lock, workspace } => unlock(lock, &workspace, session).await,
         Verb::List { workspace } => {
             let heading = &["SERIAL", "WRITTEN", "BY", "BYTES", "LINEAGE", "ID"];
             screen.list(&client.state_versions(&workspace).await?, heading, |version| {
@@ -84,6 +93,19 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
             })
         }
     }
+}
+
+async fn unlock(lock: String, workspace: &str, session: &Session) -> Result<(), CommandError> {
+    // A lock that is not there cannot be told from one that was just taken away, by the server's answer alone.
+    if session.client.workspace(workspace).await?.state_lock.is_none() {
+        return Err(CommandError::refused(
+            format!("the state of `{workspace}` is not locked"),
+            "`nigari workspace show` tells the lock, if there is one",
+        ));
+    }
+    session.client.unlock_state(workspace, &StateLock { id: lock, ..StateLock::default() }).await?;
+    session.screen.note(format_args!("the state of `{workspace}` is unlocked"));
+    Ok(())
 }
 
 async fn pull(workspace: &str, out: Option<&Path>, session: &Session) -> Result<(), CommandError> {
@@ -113,27 +135,25 @@ async fn push(arguments: PushArguments, session: &Session) -> Result<(), Command
         ..StateLock::default()
     };
     session.client.lock_state(&workspace, &lock).await?;
-    let written = write(&workspace, &lock, &new, state, force, session).await;
+    let written = async {
+        if !force && let Some(old) = session.client.state(&workspace).await?.as_deref().and_then(header) {
+            check(&old, &new)?;
+        }
+        let client = &session.client;
+        if force {
+            client.overwrite_state(&workspace, Some(&lock.id), state).await?;
+        } else {
+            client.write_state(&workspace, Some(&lock.id), state).await?;
+        }
+        Ok::<_, CommandError>(())
+    };
+    let written = written.await;
     // A lock that stays is worse than a second error, and the first is the one to tell.
     let unlocked = session.client.unlock_state(&workspace, &lock).await;
     written?;
     unlocked?;
     session.screen.note(format_args!("the state of `{workspace}` is now serial {}", new.serial));
     Ok(())
-}
-
-async fn write(
-    workspace: &str,
-    lock: &StateLock,
-    new: &Header,
-    state: Bytes,
-    force: bool,
-    session: &Session,
-) -> Result<(), CommandError> {
-    if !force && let Some(old) = session.client.state(workspace).await?.as_deref().and_then(header) {
-        check(&old, new)?;
-    }
-    Ok(session.client.write_state(workspace, Some(&lock.id), state).await?)
 }
 
 fn check(old: &Header, new: &Header) -> Result<(), CommandError> {

@@ -31,6 +31,9 @@ pub(super) enum Verb {
         /// Do not ask
         #[arg(long)]
         yes: bool,
+        /// Even if it has a state: what that state knows is forgotten, not destroyed
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -95,9 +98,13 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
             let change = WorkspaceChange { name: rename, description, pool, auto_apply };
             show(&client.change_workspace(&name, &change).await?, session)
         }
-        Verb::Delete { name, yes } => {
+        Verb::Delete { name, yes, force } => {
             confirm(&name, yes)?;
-            client.delete_workspace(&name).await?;
+            if force {
+                client.forget_workspace(&name).await?;
+            } else {
+                client.delete_workspace(&name).await?;
+            }
             screen.note(format_args!("workspace `{name}` is removed"));
             Ok(())
         }

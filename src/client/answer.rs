@@ -20,6 +20,8 @@ use crate::protocol::{OFFSET_HEADER, REQUEST_ID_HEADER};
 
 /// Bytes of a JSON answer at most; a claim carries the run's variables.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Slowest download that is waited for, in bytes a second.
+const SLOWEST_DOWNLOAD: u64 = 4 * 1024;
 /// Bytes of an error answer that are read.
 const PROBLEM_BYTES: usize = 64 * 1024;
 
@@ -87,10 +89,15 @@ impl Answer {
         Ok(buffer)
     }
 
-    /// The next piece of the body, in time.
+    /// The next piece of the body, in time: neither too long after the last one, nor in a drip that never ends.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
-        match tokio::time::timeout(self.patience, self.response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
+        let enough = self.patience + Duration::from_secs(self.received / SLOWEST_DOWNLOAD);
+        let left = enough.saturating_sub(self.began.elapsed()).min(self.patience);
+        match tokio::time::timeout(left, self.response.chunk()).await {
+            Ok(Ok(chunk)) => {
+                self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                Ok(chunk)
+            }
             Ok(Err(error)) => Err(self.context.transport(error)),
             Err(_) => Err(self.context.error(ErrorKind::TimedOut)),
         }

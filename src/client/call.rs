@@ -15,6 +15,7 @@ use super::connection::Client;
 use super::error::{ClientError, Context, ErrorKind};
 use super::token::bearer;
 use super::upload::Upload;
+use crate::clock::BootInstant;
 use crate::protocol::API;
 use crate::secret::Secret;
 use crate::tls::{ConnectFailure, presented_certificate};
@@ -40,6 +41,10 @@ pub(super) struct Answer {
     pub(super) response: Response,
     /// How long each further piece of the body may take.
     pub(super) patience: Duration,
+    /// When the head came.
+    pub(super) began: BootInstant,
+    /// Bytes of the body so far.
+    pub(super) received: u64,
 }
 
 impl Client {
@@ -173,7 +178,8 @@ impl Call<'_> {
             Ok(Err(error)) => return Err(named(self.client, self.context.transport(error)).await),
             Err(_) => return Err(self.context.error(ErrorKind::TimedOut)),
         };
-        Ok(Answer { context: self.context, response, patience: self.client.timeout })
+        let patience = self.client.timeout;
+        Ok(Answer { context: self.context, response, patience, began: BootInstant::now(), received: 0 })
     }
 }
 

@@ -35,9 +35,15 @@ impl Client {
         self.call(Method::PATCH, &[ROUTE, workspace], operation).json(change).value().await
     }
 
-    /// Removes one.
+    /// Removes one that has no state.
     pub async fn delete_workspace(&self, workspace: &str) -> Result<(), ClientError> {
         self.call(Method::DELETE, &[ROUTE, workspace], format!("remove the workspace `{workspace}`")).done().await
+    }
+
+    /// Removes one with its state; what that knows is forgotten, not destroyed.
+    pub async fn forget_workspace(&self, workspace: &str) -> Result<(), ClientError> {
+        let operation = format!("remove the workspace `{workspace}` with its state");
+        self.call(Method::DELETE, &[ROUTE, workspace], operation).query("force", &true).done().await
     }
 
     /// Its variables.

@@ -6,6 +6,7 @@
 
 mod agent_side;
 mod answers;
+mod garbage;
 mod house;
 mod real_server;
 mod retries;

@@ -1,0 +1,71 @@
+//! What commands answer without a server.
+
+use serde_json::Value;
+
+use super::{file, nigari, typed};
+use support::child::run;
+use support::require;
+
+#[test]
+fn version_is_one_line_or_json() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(typed(home.path(), &["version"]).out, format!("nigari {}\n", env!("CARGO_PKG_VERSION")));
+    let json: Value = serde_json::from_str(&typed(home.path(), &["version", "--json"]).out).unwrap();
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(json["protocol"], 1);
+}
+
+#[test]
+fn a_pipe_gets_no_escape_sequence() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["run", "list"], &["frobnicate"], &["doctor"]] {
+        let said = typed(home.path(), arguments);
+        assert!(!said.all().contains('\u{1b}'), "{arguments:?}: {:?}", said.all());
+    }
+}
+
+#[test]
+fn doctor_names_what_is_missing_and_how_to_get_it() {
+    let home = tempfile::tempdir().unwrap();
+    let said = typed(home.path(), &["doctor", "--json"]);
+    assert_eq!(said.code, Some(1), "{}", said.all());
+    let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap();
+    let of = |subject: &str| findings.iter().find(|finding| finding["subject"] == subject).unwrap().clone();
+    assert_eq!(of("tofu")["verdict"], "fail");
+    assert!(of("tofu")["hint"].as_str().unwrap().contains("install OpenTofu"));
+    assert_eq!(of("server")["verdict"], "warn");
+}
+
+#[test]
+fn doctor_tells_a_disk_from_memory() {
+    let home = tempfile::Builder::new().tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let root = home.path().display().to_string();
+    let said = typed(home.path(), &["doctor", "--secret-root", &root]);
+    let line = said.out.lines().find(|line| line.contains("secrets")).unwrap_or_default();
+    assert!(line.starts_with("fail") && line.contains("on a disk"), "{}", said.out);
+}
+
+#[test]
+fn doctor_lets_a_broken_cli_configuration_fail() {
+    let Some(tofu) = require::tofu() else { return };
+    let tofu = tofu.display().to_string();
+    let home = tempfile::tempdir().unwrap();
+    let good = file(&home.path().join("good.tfrc"), "disable_checkpoint = true\n", 0o600);
+    let broken = file(&home.path().join("broken.tfrc"), "credentials {{{\n", 0o600);
+    let line = |cli_configuration: &str| {
+        let said = typed(home.path(), &["doctor", "--tofu", &tofu, "--cli-config", cli_configuration]);
+        let line = said.out.lines().find(|line| line.contains("CLI configuration")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("{}", said.all()))
+    };
+    assert!(line(&good).starts_with("ok"), "{}", line(&good));
+    assert!(line(&broken).starts_with("fail"), "{}", line(&broken));
+}
+
+#[test]
+fn doctor_does_not_take_another_program_for_tofu() {
+    let home = tempfile::tempdir().unwrap();
+    let fake = file(&home.path().join("tofu"), "#!/bin/sh\necho Terraform v1.5.7\n", 0o755);
+    let said = run(nigari(home.path(), &["doctor", "--tofu", &fake])).unwrap();
+    let line = said.out.lines().find(|line| line.contains("tofu  ")).unwrap_or_default();
+    assert!(line.starts_with("fail") && said.out.contains("is it really OpenTofu?"), "{}", said.out);
+}

@@ -1,0 +1,273 @@
+//! Runs, typed against a real server, agent and tofu.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::canary::Canary;
+use support::child::{Child, Finished, run};
+use support::nigari::{Programs, Stack};
+use support::require;
+
+use super::program;
+use super::terminal::Terminal;
+
+/// What a test has: server, agent, and a directory `net` with a configuration.
+struct World {
+    directory: tempfile::TempDir,
+    stack: Stack,
+}
+
+impl World {
+    fn new() -> Option<Self> {
+        let tofu = require::tofu()?;
+        let directory = tempfile::tempdir().unwrap();
+        let stack = Stack::start(Programs { nigari: program(), tofu }, directory.path()).unwrap();
+        std::fs::create_dir(directory.path().join("net")).unwrap();
+        let world = Self { directory, stack };
+        world.write("hello");
+        Some(world)
+    }
+
+    fn write(&self, input: &str) {
+        let text = format!(
+            "resource \"terraform_data\" \"a\" {{\n  input = \"{input}\"\n}}\n\noutput \"o\" {{\n  value = \
+             terraform_data.a.output\n}}\n"
+        );
+        std::fs::write(self.directory.path().join("net/main.tf"), text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.stack.command(arguments);
+        command.current_dir(self.directory.path());
+        command
+    }
+
+    fn typed(&self, arguments: &[&str]) -> Finished {
+        run(self.command(arguments)).unwrap()
+    }
+
+    /// Types, and wants that exit code.
+    fn ends(&self, arguments: &[&str], code: i32) -> Finished {
+        let said = self.typed(arguments);
+        assert_eq!(said.code, Some(code), "{arguments:?}\n{}", said.all());
+        said
+    }
+
+    /// The newest run's id and state.
+    fn newest(&self) -> (String, String) {
+        let runs = self.stack.json(&["run", "list", "--json"]).unwrap();
+        let word = |name: &str| runs[0][name].as_str().unwrap().to_owned();
+        (word("id"), word("state"))
+    }
+}
+
+#[test]
+fn a_directory_becomes_an_applied_run() {
+    let Some(world) = World::new() else { return };
+    let said = world.ends(&["apply", "net", "--auto-approve"], 1);
+    assert!(said.err.contains("hint: `--create` makes it"), "{}", said.err);
+    let said = world.ends(&["apply", "net", "--auto-approve", "--create", "-m", "first"], 0);
+    assert!(
+        said.out.contains("Apply complete! Resources: 1 added") && said.out.contains("o = \"hello\""),
+        "{}",
+        said.out
+    );
+    assert!(!said.all().contains('\u{1b}'), "colours in a pipe");
+    let (id, state) = world.newest();
+    assert_eq!(state, "applied");
+    let shown = world.ends(&["run", "show", &id], 0).out;
+    for words in ["message      first", "fetch", "apply", "receipt of plan", "wiped", "yes, verified by"] {
+        assert!(shown.contains(words), "{words}:\n{shown}");
+    }
+    assert_eq!(world.stack.json(&["run", "show", &id, "--json"]).unwrap()["receipts"][0]["wiped"], true);
+    assert!(world.ends(&["run", "logs", &id, "--phase", "apply"], 0).out.contains("Apply complete!"));
+    assert!(world.ends(&["run", "logs", &id, "--follow"], 0).out.contains("Plan: 1 to add"));
+    world.ends(&["plan", "net", "--detailed-exitcode"], 0);
+    world.write("changed");
+    world.ends(&["plan", "net"], 0);
+    world.ends(&["plan", "net", "--detailed-exitcode"], 4);
+    assert!(world.ends(&["destroy", "net", "--auto-approve"], 0).out.contains("1 destroyed"));
+    let agents = world.stack.json(&["agent", "list", "--json"]).unwrap();
+    assert_eq!(agents[0]["status"], "online");
+}
+
+#[test]
+fn without_a_terminal_a_plan_waits_for_approval() {
+    let Some(world) = World::new() else { return };
+    let said = world.ends(&["apply", "net", "--create"], 4);
+    let (id, state) = world.newest();
+    assert_eq!(state, "awaiting_approval");
+    assert!(said.err.contains(&format!("nigari run approve {id}")), "{}", said.err);
+    world.ends(&["run", "approve", &id, "--digest", &"0".repeat(64)], 1);
+    let applied = world.ends(&["run", "approve", &id, "--follow"], 0).out;
+    assert!(applied.contains("Apply complete!") && !applied.contains("Plan: 1 to add"), "{applied}");
+    world.write("again");
+    world.ends(&["apply", "net"], 4);
+    let (id, _) = world.newest();
+    world.ends(&["run", "discard", &id], 0);
+    world.ends(&["run", "logs", &id, "--follow"], 3);
+    world.ends(&["run", "approve", &id], 1);
+    world.ends(&["run", "resolve", &id, "--applied"], 1);
+}
+
+#[test]
+fn a_failed_run_ends_with_1_and_tofus_own_words() {
+    let Some(world) = World::new() else { return };
+    std::fs::write(world.directory.path().join("net/main.tf"), "resource \"terraform_data\" {}\n").unwrap();
+    let said = world.ends(&["plan", "net", "--create"], 1);
+    assert!(said.all().contains("Missing name for resource"), "{}", said.all());
+    assert_eq!(world.newest().1, "errored");
+}
+
+#[test]
+fn an_existing_local_state_is_not_overlooked() {
+    let Some(world) = World::new() else { return };
+    let state = r#"{"version":4,"terraform_version":"1.12.6","serial":1,"lineage":"a","outputs":{},"resources":[],"check_results":null}"#;
+    std::fs::write(world.directory.path().join("net/terraform.tfstate"), state).unwrap();
+    let said = world.ends(&["apply", "net", "--create", "--auto-approve"], 1);
+    assert!(said.err.contains("nigari state push -w net"), "{}", said.err);
+    world.ends(&["state", "push", "-w", "net", "net/terraform.tfstate"], 0);
+    world.ends(&["apply", "net", "--auto-approve"], 0);
+}
+
+#[test]
+fn a_detached_run_goes_on_and_can_be_canceled() {
+    let Some(world) = World::new() else { return };
+    let id = world.ends(&["apply", "net", "--create", "--detach"], 0).out.trim().to_owned();
+    world.ends(&["run", "logs", "--follow", &id], 4);
+    world.ends(&["run", "cancel", &id], 0);
+    world.ends(&["run", "logs", "--follow", &id], 3);
+    assert_eq!(world.newest(), (id, "canceled".to_owned()));
+}
+
+/// Waits until the newest run is in that state.
+fn wait_for_state(world: &World, wanted: &str) {
+    let begun = Instant::now();
+    while world.newest().1 != wanted {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}, not {wanted}", world.newest());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn an_interrupt_ends_the_following_and_not_the_run() {
+    let Some(mut world) = World::new() else { return };
+    // Without an agent the run waits, so there is time to interrupt.
+    world.stack.agent().unwrap().stop().unwrap();
+    let apply = world.command(&["apply", "net", "--create"]);
+    let mut following = Child::start("apply", apply, &world.directory.path().join("apply.log")).unwrap();
+    following.wait_for_line("waits for an agent", Duration::from_secs(30)).unwrap();
+    following.signal(Signal::INT).unwrap();
+    assert_eq!(following.wait(Duration::from_secs(10)).unwrap().code(), Some(1));
+    let (id, state) = world.newest();
+    assert_eq!(state, "queued");
+    let log = following.log();
+    for words in [format!("nigari run logs --follow {id}"), format!("nigari run cancel {id}")] {
+        assert!(log.contains(&words), "{log}");
+    }
+    world.stack.start_agent(&[]).unwrap();
+    wait_for_state(&world, "awaiting_approval");
+}
+
+#[test]
+fn a_server_that_comes_back_is_followed_on() {
+    let Some(mut world) = World::new() else { return };
+    world.stack.agent().unwrap().stop().unwrap();
+    let apply = world.command(&["apply", "net", "--create", "--auto-approve"]);
+    let mut following = Child::start("apply", apply, &world.directory.path().join("apply.log")).unwrap();
+    following.wait_for_line("waits for an agent", Duration::from_secs(30)).unwrap();
+    world.stack.server().unwrap().stop().unwrap();
+    following.wait_for_line("trying again, the run goes on", Duration::from_secs(30)).unwrap();
+    world.stack.start_server(&[]).unwrap();
+    world.stack.start_agent(&[]).unwrap();
+    assert_eq!(following.wait(Duration::from_secs(90)).unwrap().code(), Some(0), "{}", following.log());
+    assert_eq!(following.log().matches("Apply complete!").count(), 1, "{}", following.log());
+}
+
+#[test]
+fn at_a_terminal_yes_applies_and_everything_else_discards() {
+    let Some(world) = World::new() else { return };
+    let Some(mut terminal) = Terminal::start(&at(&world, &["apply", "net"])) else { return };
+    terminal.wait_for("There is no workspace `net`. Make it?");
+    terminal.press("yes\n");
+    terminal.wait_for("Only `yes` applies it: ");
+    terminal.press("yes\n");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen}");
+    assert!(seen.contains("Apply complete!") && seen.contains("\u{1b}["), "{seen}");
+    world.write("other");
+    let mut no_colour = at(&world, &["apply", "net"]);
+    no_colour.env("NO_COLOR", "1");
+    let mut terminal = Terminal::start(&no_colour).unwrap();
+    terminal.wait_for("Only `yes` applies it: ");
+    terminal.press("y\n");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 3, "{seen}");
+    assert!(seen.contains("is discarded") && !seen.contains("\u{1b}["), "{seen:?}");
+    assert_eq!(world.newest().1, "discarded");
+}
+
+#[test]
+fn at_a_terminal_an_interrupt_leaves_the_plan_waiting() {
+    let Some(world) = World::new() else { return };
+    let Some(mut terminal) = Terminal::start(&at(&world, &["apply", "net", "--create"])) else { return };
+    terminal.wait_for("Only `yes` applies it: ");
+    terminal.press("\u{3}");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 1, "{seen}");
+    assert_eq!(world.newest().1, "awaiting_approval");
+}
+
+#[test]
+fn a_secret_that_is_typed_is_not_shown() {
+    let Some(world) = World::new() else { return };
+    let secret = Canary::new("robot");
+    let add = ["registry", "add", "hub", "--url", "https://hub.localhost:1", "--username", "robot"];
+    let Some(mut terminal) = Terminal::start(&at(&world, &add)) else { return };
+    terminal.wait_for("may runs get them for their fetch step?");
+    terminal.press("no\n");
+    terminal.wait_for("Password or token of robot: ");
+    // The echo is switched off behind the question.
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.press(&format!("{}\n", secret.password));
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen}");
+    assert!(!seen.contains(&secret.password), "{seen}");
+    assert_eq!(world.stack.json(&["registry", "show", "hub", "--json"]).unwrap()["export_credentials"], false);
+}
+
+/// A command for a terminal: `script` starts it where the test says.
+fn at(world: &World, arguments: &[&str]) -> Command {
+    let net = world.directory.path().join("net").display().to_string();
+    let here = |word: &&str| if *word == "net" { net.clone() } else { (*word).to_owned() };
+    let arguments: Vec<String> = arguments.iter().map(here).collect();
+    world.stack.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn up_is_all_that_one_person_needs() {
+    let Some(tofu) = require::tofu() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = tempfile::Builder::new().prefix("nigari-up-").tempdir_in("/dev/shm").unwrap();
+    let in_home = |arguments: &[&str]| super::nigari(directory.path(), arguments);
+    let mut up = in_home(&["up", "--listen", "127.0.0.1:0", "--tofu"]);
+    up.arg(tofu).arg("--secret-root").arg(secrets.path());
+    let mut up = Child::start("up", up, &directory.path().join("up.log")).unwrap();
+    up.wait_for_line("nigari is up: http://127.0.0.1:", Duration::from_secs(30)).unwrap();
+    up.wait_for_line("nigari apply DIR", Duration::from_secs(30)).unwrap();
+    let net = configuration(directory.path());
+    let said = run(in_home(&["apply", &net, "--create", "--auto-approve"])).unwrap();
+    assert_eq!(said.code, Some(0), "{}\n{}", said.all(), up.log());
+    up.signal(Signal::INT).unwrap();
+    assert_eq!(up.wait(Duration::from_secs(30)).unwrap().code(), Some(0), "{}", up.log());
+    assert!(directory.path().join(".local/state/nigari/up/server/nigari.db").is_file());
+}
+
+fn configuration(directory: &Path) -> String {
+    let net = directory.join("net");
+    std::fs::create_dir(&net).unwrap();
+    std::fs::write(net.join("main.tf"), "output \"o\" {\n  value = \"hello\"\n}\n").unwrap();
+    net.display().to_string()
+}

@@ -1,0 +1,212 @@
+//! Every noun once, typed against a real server: tables, JSON, exit codes; and no secret in any of it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::canary::Canary;
+use support::child::{Finished, run, run_with_input};
+use support::nigari::{Programs, Stack};
+
+use super::{file, nigari, program};
+
+/// A server alone; no tofu is needed.
+fn server(directory: &tempfile::TempDir) -> Stack {
+    let programs = Programs { nigari: program(), tofu: PathBuf::from("/nonexistent/tofu") };
+    Stack::server_only(programs, directory.path()).unwrap()
+}
+
+fn ok(stack: &Stack, arguments: &[&str]) -> Finished {
+    stack.run(arguments).unwrap().succeeded().unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+}
+
+fn refused(stack: &Stack, arguments: &[&str], code: i32, words: &str) {
+    let said = stack.run(arguments).unwrap();
+    assert_eq!(said.code, Some(code), "{arguments:?}: {}", said.all());
+    assert!(said.err.contains(words), "{arguments:?}: {}", said.err);
+    assert!(said.out.is_empty(), "{arguments:?}: data on stdout: {}", said.out);
+}
+
+#[test]
+fn workspaces_are_made_listed_shown_changed_and_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    ok(&stack, &["workspace", "create", "net", "--description", "the network"]);
+    let list = ok(&stack, &["workspace", "list"]).out;
+    assert!(list.starts_with("NAME ") && list.contains("net ") && list.contains("the network"), "{list}");
+    assert_eq!(stack.json(&["workspace", "list", "--json"]).unwrap()[0]["name"], "net");
+    ok(&stack, &["workspace", "update", "net", "--rename", "network", "--auto-apply", "true"]);
+    let shown = stack.json(&["workspace", "show", "network", "--json"]).unwrap();
+    assert_eq!((shown["auto_apply"].as_bool(), shown["description"].as_str()), (Some(true), Some("the network")));
+    refused(&stack, &["workspace", "show", "net"], 1, "error: ");
+    refused(&stack, &["workspace", "create", "no/name"], 1, "hint: ");
+    refused(&stack, &["workspace", "delete", "network"], 2, "`--yes`");
+    ok(&stack, &["workspace", "delete", "network", "--yes"]);
+    assert_eq!(stack.json(&["workspace", "list", "--json"]).unwrap(), Value::Array(vec![]));
+}
+
+#[test]
+fn a_registry_integration_takes_its_secret_and_never_shows_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let (first, second) = (Canary::hard("robot"), Canary::hard("robot"));
+    let add = ["registry", "add", "hub", "--url", "https://Registry.localhost:1/team/", "--username", "robot"];
+    let from_stdin = [&add[..], &["--secret-stdin", "--no-export"]].concat();
+    let added = stack.run_with_input(&from_stdin, &first.password).unwrap().succeeded().unwrap();
+    assert!(added.out.contains("https://registry.localhost:1/team"), "{}", added.out);
+    assert!(added.err.contains("nigari registry update hub --export"), "{}", added.err);
+    refused(&stack, &[&add[..], &["--export", "--secret-file", "/nonexistent"]].concat(), 78, "hint: ");
+    ok(&stack, &["registry", "update", "hub", "--export"]);
+    assert!(ok(&stack, &["registry", "list"]).out.contains("registry.localhost:1/team"));
+    assert_eq!(stack.json(&["registry", "show", "hub", "--json"]).unwrap()["export_credentials"], true);
+    refused(&stack, &["registry", "update", "hub", "--url", "https://other.localhost:1"], 1, "hint: ");
+    let secret = file(&directory.path().join("secret"), &second.password, 0o600);
+    ok(&stack, &["registry", "update", "hub", "--url", "https://other.localhost:1", "--secret-file", &secret]);
+    std::fs::remove_file(&secret).unwrap();
+    let test = stack.run(&["registry", "test", "hub"]).unwrap();
+    assert_eq!(test.code, Some(69), "{}", test.all());
+    assert!(test.out.starts_with("unreachable: ") && test.err.contains("hint: "), "{}", test.all());
+    let canaries = [first, second];
+    let mut search = stack.search(&canaries);
+    for arguments in [&["registry", "show", "hub"][..], &["registry", "list", "--json"], &["audit", "list", "--json"]] {
+        search.bytes(&arguments.join(" "), ok(&stack, arguments).all().as_bytes());
+    }
+    search.verdict().unwrap();
+    ok(&stack, &["registry", "remove", "hub"]);
+    assert_eq!(stack.json(&["registry", "list", "--json"]).unwrap(), Value::Array(vec![]));
+}
+
+#[test]
+fn sensitive_variables_are_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    ok(&stack, &["workspace", "create", "net"]);
+    ok(&stack, &["variable", "set", "region", "north", "-w", "net"]);
+    let secret = Canary::new("x");
+    let sensitive = ["variable", "set", "API_KEY", "-w", "net", "--kind", "env", "--sensitive", "--value-stdin"];
+    stack.run_with_input(&sensitive, &secret.password).unwrap().succeeded().unwrap();
+    let list = ok(&stack, &["variable", "list", "-w", "net"]).out;
+    assert!(list.contains("north") && list.contains("API_KEY") && !list.contains(&secret.password), "{list}");
+    refused(&stack, &["variable", "set", "LD_PRELOAD", "x", "-w", "net", "--kind", "env"], 1, "hint: ");
+    ok(&stack, &["variable", "unset", "API_KEY", "-w", "net", "--kind", "env"]);
+    let left = stack.json(&["variable", "list", "-w", "net", "--json"]).unwrap();
+    assert_eq!((left.as_array().unwrap().len(), left[0]["value"].as_str()), (1, Some("north")));
+    stack.search(&[secret]).verdict().unwrap();
+}
+
+#[test]
+fn a_token_works_until_it_is_revoked() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let path = directory.path().join("ci.token");
+    let path = path.to_str().unwrap();
+    let made = stack.json(&["token", "create", "ci", "--expires-in", "1h", "--out", path, "--json"]).unwrap();
+    let id = made["id"].as_str().unwrap();
+    let with = |arguments: &[&str]| stack.run(&[arguments, &["--token-file", path]].concat()).unwrap();
+    assert!(with(&["whoami"]).succeeded().unwrap().out.contains("ci"));
+    assert!(ok(&stack, &["token", "list"]).out.contains(id));
+    ok(&stack, &["token", "revoke", id]);
+    let refused = with(&["run", "list"]);
+    assert_eq!(refused.code, Some(77), "{}", refused.all());
+    assert!(refused.err.contains("hint: "), "{}", refused.err);
+    let join = ok(&stack, &["token", "create", "hosts", "--kind", "join", "--uses", "2"]);
+    assert!(join.out.starts_with("ngr_join_") && join.out.lines().count() == 1, "{}", join.out);
+    assert_eq!(stack.json(&["token", "list", "--kind", "join", "--json"]).unwrap().as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn login_stores_a_token_that_only_its_owner_reads() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let home = tempfile::tempdir().unwrap();
+    let wrong = nigari(home.path(), &["login", "--server", stack.url(), "--token-stdin"]);
+    let said = run_with_input(wrong, b"ngr_user_nothing\n").unwrap();
+    assert_eq!(said.code, Some(77), "{}", said.all());
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "a token was stored that does not work");
+    let token = std::fs::read(stack.token_file()).unwrap();
+    let login = nigari(home.path(), &["login", "--server", stack.url(), "--token-stdin"]);
+    run_with_input(login, &token).unwrap().succeeded().unwrap();
+    for name in ["token", "context.json"] {
+        let metadata = std::fs::metadata(home.path().join(".config/nigari").join(name)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    let whoami = run(nigari(home.path(), &["whoami", "--json"])).unwrap().succeeded().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&whoami.out).unwrap()["role"], "admin");
+    let doctor = run(nigari(home.path(), &["doctor"])).unwrap();
+    assert!(doctor.out.contains("ok    token"), "{}", doctor.out);
+}
+
+#[test]
+fn a_state_is_pushed_only_over_its_own_past() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    ok(&stack, &["workspace", "create", "net"]);
+    let state = |serial: u32, lineage: &str| {
+        let text = format!(
+            r#"{{"version":4,"terraform_version":"1.12.6","serial":{serial},"lineage":"{lineage}","outputs":{{}},"resources":[],"check_results":null}}"#
+        );
+        file(&directory.path().join("x.tfstate"), &text, 0o600)
+    };
+    refused(&stack, &["state", "pull", "-w", "net"], 1, "hint: ");
+    ok(&stack, &["state", "push", &state(3, "a"), "-w", "net"]);
+    for path in [state(3, "a"), state(2, "a"), state(4, "b")] {
+        refused(&stack, &["state", "push", &path, "-w", "net"], 1, "`--force`");
+    }
+    refused(&stack, &["state", "push", "/nonexistent", "-w", "net"], 1, "cannot read");
+    ok(&stack, &["state", "push", &state(4, "a"), "-w", "net"]);
+    ok(&stack, &["state", "push", &state(1, "b"), "-w", "net", "--force"]);
+    let pulled: Value = serde_json::from_str(&ok(&stack, &["state", "pull", "-w", "net"]).out).unwrap();
+    assert_eq!((pulled["serial"].as_u64(), pulled["lineage"].as_str()), (Some(1), Some("b")));
+    assert_eq!(stack.json(&["state", "list", "-w", "net", "--json"]).unwrap().as_array().unwrap().len(), 3);
+    assert!(stack.json(&["workspace", "show", "net", "--json"]).unwrap().get("state_lock").is_none());
+    refused(&stack, &["state", "unlock", "nobodys", "-w", "net"], 1, "error: ");
+    refused(&stack, &["workspace", "delete", "net", "--yes"], 1, "hint: ");
+    ok(&stack, &["workspace", "delete", "net", "--yes", "--force"]);
+}
+
+#[test]
+fn what_there_is_not_is_said_on_stderr() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    for noun in ["workspace", "registry", "run", "agent"] {
+        let said = ok(&stack, &[noun, "list"]);
+        assert!(said.out.is_empty() && said.err.contains("nothing there"), "{noun}: {}", said.all());
+        assert_eq!(stack.json(&[noun, "list", "--json"]).unwrap(), Value::Array(vec![]), "{noun}");
+    }
+    refused(&stack, &["agent", "drain", "nobody"], 1, "error: ");
+    refused(&stack, &["run", "show", "run-01a1fd86582072059141fd60117b5c25"], 1, "error: ");
+    let audit = stack.json(&["audit", "list", "--limit", "1", "--json"]).unwrap();
+    assert_eq!(audit[0]["action"], "token:create");
+}
+
+#[test]
+fn a_second_server_on_the_same_port_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let home = tempfile::tempdir().unwrap();
+    let listen = stack.url().trim_start_matches("http://").trim_end_matches('/');
+    let state = home.path().join("state").display().to_string();
+    let said = super::typed(home.path(), &["server", "start", "--listen", listen, "--state-dir", &state]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert!(said.err.contains("hint: is another server running there?"), "{}", said.err);
+}
+
+#[test]
+fn the_server_leaves_no_core() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut stack = server(&directory);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", stack.server().unwrap().pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+}
+
+#[test]
+fn the_server_ends_with_0_when_it_is_asked_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut stack = server(&directory);
+    let server = stack.server().unwrap();
+    server.signal(rustix::process::Signal::TERM).unwrap();
+    assert_eq!(server.wait(Duration::from_secs(10)).unwrap().code(), Some(0));
+    refused(&stack, &["run", "list"], 69, "hint: is the server running");
+}
