@@ -161,6 +161,7 @@ impl Server {
         let Self { state, listener, alone } = self;
         let ended = state.shutdown.clone();
         let tasks = tokio::spawn(write_down_presence(state.clone()));
+        tasks::begin(&state).await;
         let own_tasks = tokio::spawn(tasks::run(state.clone()));
         let router = api::router(state.clone());
         tokio::select! {
