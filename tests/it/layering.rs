@@ -212,10 +212,7 @@ fn secrets_are_exposed_and_serialised_only_where_listed() {
             }
         }
         for token in &source.product {
-            let word = match &token.kind {
-                Kind::Word(text) | Kind::Text(text) => text,
-                _ => continue,
-            };
+            let (Kind::Word(word) | Kind::Text(word)) = &token.kind else { continue };
             if word.contains("serialize_exposed") && !is_listed(&source, MAY_SERIALIZE) {
                 findings.add(&source, token.line, "serialises a secret");
             }

@@ -69,7 +69,11 @@ fn a_directory_becomes_an_applied_run() {
     let said = world.ends(&["apply", "net", "--auto-approve"], 1);
     assert!(said.err.contains("hint: `--create` makes it"), "{}", said.err);
     let said = world.ends(&["apply", "net", "--auto-approve", "--create", "-m", "first"], 0);
-    assert!(said.out.contains("Apply complete! Resources: 1 added") && said.out.contains("o = \"hello\""), "{}", said.out);
+    assert!(
+        said.out.contains("Apply complete! Resources: 1 added") && said.out.contains("o = \"hello\""),
+        "{}",
+        said.out
+    );
     assert!(!said.all().contains('\u{1b}'), "colours in a pipe");
     let (id, state) = world.newest();
     assert_eq!(state, "applied");
@@ -142,7 +146,7 @@ fn a_detached_run_goes_on_and_can_be_canceled() {
 fn wait_for_state(world: &World, wanted: &str) {
     let begun = Instant::now();
     while world.newest().1 != wanted {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}, not {wanted}", world.newest());
+        assert!(begun.elapsed() < Duration::from_mins(1), "{:?}, not {wanted}", world.newest());
         std::thread::sleep(Duration::from_millis(50));
     }
 }
