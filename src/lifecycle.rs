@@ -5,6 +5,7 @@
 
 use std::io;
 
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,17 @@ impl Shutdown {
         });
         Ok(())
     }
+}
+
+/// Makes this process' memory its own: no other process of the same user may read it, and it leaves no core. For
+/// services, which hold keys and tokens; children that are executed anew do not inherit the first.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn harden() -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(())
 }
 
 /// Tells systemd that the service does its work from now on, and how it is.

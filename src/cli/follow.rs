@@ -248,7 +248,7 @@ fn begun_by(state: RunState) -> Option<Phase> {
 
 fn waiting_words(state: RunState) -> Option<&'static str> {
     match state {
-        RunState::Pending => Some("waits for another run of its workspace"),
+        RunState::Pending => Some("waits for another run of its workspace (`nigari run list` shows it)"),
         RunState::Queued => Some("waits for an agent"),
         RunState::ApplyQueued => Some("approved; waits for an agent"),
         RunState::Planning => Some("planning"),

@@ -6,6 +6,7 @@
 use tokio::runtime::{Builder, Runtime as Tokio};
 
 use super::error::CommandError;
+use crate::lifecycle;
 
 /// A runtime, for one future.
 #[derive(Debug)]
@@ -16,8 +17,9 @@ pub(super) fn for_command() -> Result<Runtime, CommandError> {
     build(Builder::new_current_thread().max_blocking_threads(8))
 }
 
-/// For server and agent.
+/// For server and agent; before any of their threads, the process is made unreadable for others.
 pub(super) fn for_service() -> Result<Runtime, CommandError> {
+    lifecycle::harden().map_err(|source| CommandError::io("cannot protect this process", source))?;
     build(Builder::new_multi_thread().worker_threads(2).max_blocking_threads(64))
 }
 

@@ -77,11 +77,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
     match verb {
         Verb::Pull { workspace, out } => pull(&workspace, out.as_deref(), session).await,
         Verb::Push(arguments) => push(arguments, session).await,
-        Verb::Unlock { lock, workspace } => {
-            client.unlock_state(&workspace, &StateLock { id: lock, ..StateLock::default() }).await?;
-            screen.note(format_args!("the state of `{workspace}` is unlocked"));
-            Ok(())
-        }
+        Verb::Unlock { lock, workspace } => unlock(lock, &workspace, session).await,
         Verb::List { workspace } => {
             let heading = &["SERIAL", "WRITTEN", "BY", "BYTES", "LINEAGE", "ID"];
             screen.list(&client.state_versions(&workspace).await?, heading, |version| {
@@ -97,6 +93,19 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
             })
         }
     }
+}
+
+async fn unlock(lock: String, workspace: &str, session: &Session) -> Result<(), CommandError> {
+    // A lock that is not there cannot be told from one that was just taken away, by the server's answer alone.
+    if session.client.workspace(workspace).await?.state_lock.is_none() {
+        return Err(CommandError::refused(
+            format!("the state of `{workspace}` is not locked"),
+            "`nigari workspace show` tells the lock, if there is one",
+        ));
+    }
+    session.client.unlock_state(workspace, &StateLock { id: lock, ..StateLock::default() }).await?;
+    session.screen.note(format_args!("the state of `{workspace}` is unlocked"));
+    Ok(())
 }
 
 async fn pull(workspace: &str, out: Option<&Path>, session: &Session) -> Result<(), CommandError> {

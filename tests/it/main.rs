@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails; clippy knows only `#[test]` functions as tests"
 )]
 
+mod agent;
 mod cli;
 mod client;
 mod configuration;

@@ -193,6 +193,15 @@ fn a_second_server_on_the_same_port_says_so() {
 }
 
 #[test]
+fn the_server_leaves_no_core() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut stack = server(&directory);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", stack.server().unwrap().pid())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+}
+
+#[test]
 fn the_server_ends_with_0_when_it_is_asked_to() {
     let directory = tempfile::tempdir().unwrap();
     let mut stack = server(&directory);
