@@ -110,8 +110,13 @@ impl Stage<'_> {
         self.show.output(&main);
         let said = self.nigari(&APPLY, None)?;
         self.refuse(said.code != Some(1), &format!("exit code {:?} instead of 1", said.code))?;
-        self.refuse(!said.all().contains("hint:"), "there is no hint")?;
-        self.show.checked("exit code 1, tofu's own error, and a hint that names what to switch on");
+        self.refuse(!said.all().contains("Failed to download module"), "tofu's own error is missing")?;
+        let hint = format!("nigari registry update {INTEGRATION} --export");
+        self.refuse(
+            !said.all().lines().any(|line| line.contains("hint:") && line.contains(&hint)),
+            "there is no hint",
+        )?;
+        self.show.checked("exit code 1, tofu's own error, and a hint that says what to switch on");
         Ok(())
     }
 
@@ -195,9 +200,11 @@ impl Stage<'_> {
         let bytes = search.verdict()?;
         self.show.say(&format!(
             "  searched: {bytes} bytes in {} files (database, logs, run directories, what is left in memory-backed\n  \
-             directories), and environment and arguments of {} processes, as text, base64, URL and 20 other forms.",
+             directories), and environment and arguments of {} processes; for {} forms of both passwords: as they\n  \
+             are, base64 at every shift, URL, JSON, quoted, hexadecimal, …",
             search.files(),
-            watched.processes
+            watched.processes,
+            search.forms(),
         ));
         self.show.checked("neither password was found anywhere");
 

@@ -9,7 +9,7 @@ mod audit;
 mod colour;
 mod doctor;
 mod error;
-/// Exit codes.
+// Exit codes.
 pub mod exit;
 mod follow;
 mod login;

@@ -14,7 +14,7 @@ mod people;
 mod token;
 mod upload;
 
-/// Trying again.
+// Trying again.
 pub mod retry;
 
 pub use address::{InvalidServer, ServerAddress};

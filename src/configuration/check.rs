@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use super::walk::{FileError, Sink, walk};
 use super::{ArchiveError, Facts, Limits};
 
-/// Walks over the `.tar.gz` in `archive` and refuses everything that [`super::unpack`] would refuse.
+/// Walks over the `.tar.gz` in `archive` and refuses everything that [`super::unpack()`] would refuse.
 pub fn check(archive: impl Read, limits: &Limits) -> Result<Facts, ArchiveError> {
     check_for(archive, limits, "").map(|(facts, _)| facts)
 }

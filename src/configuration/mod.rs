@@ -1,6 +1,6 @@
 //! The uploaded directory: pack, check, unpack.
 //!
-//! Rule: an archive is hostile until [`unpack`] is through with it. The same walk serves the server's check at upload
+//! Rule: an archive is hostile until [`unpack()`] is through with it. The same walk serves the server's check at upload
 //! and the agent's extraction, so that both refuse the same things. All functions are synchronous: call them from
 //! a blocking thread.
 

@@ -382,3 +382,53 @@ fn a_full_disk_is_told_apart() {
     let error = ArchiveError::from_write("a", std::io::Error::from_raw_os_error(28));
     assert!(matches!(error, ArchiveError::NoSpace(_)) && error.hint().is_some());
 }
+
+/// A tar with every kind of entry that is allowed, to be damaged.
+fn varied() -> Vec<u8> {
+    let long = format!("{}.tf", "f".repeat(120));
+    Tar::default()
+        .directory("./")
+        .directory("modules/")
+        .pax(&[("path", "modules/long.tf"), ("mtime", "1.5")])
+        .file("cut", b"locals {}")
+        .entry(&header("././@LongLink", b'L', long.len() as u64 + 1), format!("{long}\0").as_bytes())
+        .file("cut", &[b'x'; 600])
+        .file("main.tf", b"")
+        .0
+}
+
+/// Makes the checksum of the header at `block` right again, so that damage gets past it.
+fn mend(tar: &mut [u8], block: usize) {
+    let header = &mut tar[block * 512..][..512];
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_archive_is_read_alike_by_both_walks_and_stays_inside(
+        damage in proptest::collection::vec((0..8_usize, 0..512_usize, proptest::num::u8::ANY), 1..6),
+    ) {
+        let mut tar = varied();
+        for (block, offset, byte) in &damage {
+            tar[block * 512 + offset] = *byte;
+        }
+        for (block, _, _) in &damage {
+            mend(&mut tar, *block);
+        }
+        tar.resize(tar.len() + 1024, 0);
+        let archive = gzip(&tar);
+        let directory = tempfile::tempdir().unwrap();
+        let into = directory.path().join("into");
+        std::fs::create_dir(&into).unwrap();
+        let unpacked = unpack(&archive[..], &into, &Limits::default()).map_err(|error| error.to_string());
+        let checked = check(&archive[..], &Limits::default()).map_err(|error| error.to_string());
+        proptest::prop_assert_eq!(unpacked, checked);
+        proptest::prop_assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        for entry in ignore::WalkBuilder::new(&into).standard_filters(false).build() {
+            let kind = entry.unwrap().file_type().unwrap();
+            proptest::prop_assert!(kind.is_file() || kind.is_dir());
+        }
+    }
+}

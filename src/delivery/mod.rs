@@ -4,7 +4,7 @@
 //! and to wipe, variables that name them, and a [`Pending`] receipt without any secret.
 
 mod ca_bundle;
-/// tofu's CLI configuration as files.
+// tofu's CLI configuration as files.
 pub mod cli_config;
 mod docker_config;
 mod file;

@@ -3,19 +3,19 @@
 //! Rule: types here only carry. Requests refuse unknown fields (`deny_unknown_fields`), answers tolerate them, so that
 //! an older reader survives a newer server. Times are microseconds since the Unix epoch, UTC.
 
-/// What agents and the server say.
+// What agents and the server say.
 pub mod agent;
-/// What people and the server say.
+// What people and the server say.
 pub mod api;
-/// Typed identifiers.
+// Typed identifiers.
 pub mod id;
-/// Limits that both sides check.
+// Limits that both sides check.
 pub mod limits;
-/// Names that no one may set in a run's environment.
+// Names that no one may set in a run's environment.
 pub mod names;
-/// Addresses of registries and their normal form.
+// Addresses of registries and their normal form.
 pub mod registry_address;
-/// Runs: kind, phase, step, state.
+// Runs: kind, phase, step, state.
 pub mod run;
 
 /// The version of the agent protocol that this build speaks; negotiated by `/agent/session`.

@@ -8,17 +8,17 @@ mod authorization;
 mod exchange;
 mod resolve;
 
-/// What a registry asks for: `WWW-Authenticate`.
+// What a registry asks for: `WWW-Authenticate`.
 pub mod challenge;
-/// Whether an address and its credential work.
+// Whether an address and its credential work.
 pub mod connection_test;
-/// Manifests, and which of them are module packages.
+// Manifests, and which of them are module packages.
 pub mod manifest;
-/// Which token services may be shown a credential.
+// Which token services may be shown a credential.
 pub mod realm;
-/// What a token is asked for.
+// What a token is asked for.
 pub mod scope;
-/// Tokens of a token service.
+// Tokens of a token service.
 pub mod token;
 
 pub use authorization::Authorization;

@@ -2,27 +2,27 @@
 //!
 //! `api` → `policy` → `queue` → `store` · `vault` · `audit` · `wake` · `tasks`.
 
-/// HTTP.
+// HTTP.
 pub mod api;
-/// Who did what to which resource.
+// Who did what to which resource.
 pub mod audit;
-/// The very first start: default pool, first tokens.
+// The very first start: default pool, first tokens.
 mod first_start;
-/// Connections: accept, serve, end.
+// Connections: accept, serve, end.
 mod listen;
-/// Who may do what.
+// Who may do what.
 pub mod policy;
-/// Who was heard of, when.
+// Who was heard of, when.
 pub mod presence;
-/// Which state of a run may follow which: pure.
+// Which state of a run may follow which: pure.
 pub mod queue;
-/// Everything in SQL.
+// Everything in SQL.
 pub mod store;
-/// What the server does by itself.
+// What the server does by itself.
 pub mod tasks;
-/// Encryption at rest.
+// Encryption at rest.
 pub mod vault;
-/// Long polls.
+// Long polls.
 pub mod wake;
 
 use std::io;

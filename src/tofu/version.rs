@@ -120,8 +120,7 @@ impl Version {
                     `-ldflags \"-X github.com/opentofu/opentofu/version.dev=no\"` or install the release"
                 .to_owned();
         }
-        "install OpenTofu 1.12.6 or newer, or 1.11.14; or use the delivery `broker`, with which tofu holds no credential"
-            .to_owned()
+        "install OpenTofu 1.12.6 or newer, or 1.11.14".to_owned()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one integration target: everything here runs the built program or the library against real parts.
 
+mod agent;
 mod cli;
 mod client;
 mod configuration;

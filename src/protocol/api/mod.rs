@@ -6,7 +6,7 @@
 //! | `GET PATCH DELETE registry-integrations/{id or name}` | [`RegistryIntegrationChange`] → the integration |
 //! | `POST registry-integrations/{id or name}/test` | [`ConnectionTestRequest`] → [`ConnectionTest`] |
 //! | `GET POST workspaces` | [`List`] of [`Workspace`]; [`NewWorkspace`] → 201 |
-//! | `GET PATCH DELETE workspaces/{id or name}` | [`WorkspaceChange`] |
+//! | `GET PATCH DELETE workspaces/{id or name}` | [`WorkspaceChange`] → the workspace; one with a state goes only with `?force=true` |
 //! | `GET workspaces/{w}/variables` | [`List`] of [`Variable`] |
 //! | `PUT DELETE workspaces/{w}/variables/{kind}/{name}` | [`VariableValue`] → 204 |
 //! | `POST workspaces/{w}/configurations?working_directory=…` | a `.tar.gz` → 201 [`Configuration`] |

@@ -3,10 +3,11 @@
 //! Rule: plain bytes are in memory only, a few chunks at a time. What fits into [`BATCH`] chunks is written in the
 //! transaction that refers to it (one commit); more is written in batches, and a broken upload is swept later.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest::{Context as Hasher, SHA256};
 use axum::body::{Body, Bytes};
 use futures_util::{Stream, StreamExt, stream};
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::{ApiError, Code, ServerState};
@@ -21,7 +22,7 @@ const BATCH: usize = 16;
 /// Chunks that are read together.
 const READ_AHEAD: i64 = 4;
 /// How long a client may be silent in the middle of a body.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// What a blob's ciphertext is bound to.
 pub(super) fn context(protected: Protected, blob: BlobId) -> Context {

@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::archive::Checking;
@@ -41,13 +41,12 @@ async fn upload(
     actor: UserActor,
     Path(workspace): Path<String>,
     Query(query): Query<UploadQuery>,
-    headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<Configuration>), ApiError> {
     let permit = actor.role.seal(Protected::Configuration)?;
     let workspace = workspace_of(&mut *state.store.read().await?, &workspace).await?;
     let working_directory = normalise(&query.working_directory)?;
-    let said = headers::digest(&headers)?;
+    let said = headers::digest(request.headers())?;
     let mut writer = BlobWriter::new(&state, &permit, Protected::Configuration)?;
     let checking = Checking::begin(&working_directory);
     let mut pieces = Pieces::of(request.into_body(), CONFIGURATION_BYTES);

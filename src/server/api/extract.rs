@@ -74,11 +74,14 @@ impl<T: DeserializeOwned + Send + 'static> FromRequestParts<ServerState> for Pat
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &ServerState) -> Result<Self, ApiError> {
+        let nothing = || ApiError::new(Code::NotFound, "the path names nothing; hint: check the ids and words in it");
+        // Nothing is called so, and PostgreSQL refuses to look for a NUL.
+        if parts.uri.path().contains("%00") {
+            return Err(nothing());
+        }
         match parts.extract::<axum::extract::Path<T>>().await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
-            Err(rejection) if rejection.status() == StatusCode::BAD_REQUEST => {
-                Err(ApiError::new(Code::NotFound, "the path names nothing; hint: check the ids and words in it"))
-            }
+            Err(rejection) if rejection.status() == StatusCode::BAD_REQUEST => Err(nothing()),
             Err(_) => Err(ApiError::Fault("a route's places do not fit its handler")),
         }
     }

@@ -15,8 +15,13 @@ impl FromRequestParts<ServerState> for Epoch {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &ServerState) -> Result<Self, ApiError> {
-        number(&parts.headers, EPOCH_HEADER).map(Self)
+        epoch(&parts.headers).map(Self)
     }
+}
+
+/// The epoch, where a handler has the headers anyway.
+pub(super) fn epoch(headers: &HeaderMap) -> Result<i64, ApiError> {
+    number(headers, EPOCH_HEADER)
 }
 
 /// The offset that a body starts at.

@@ -73,6 +73,9 @@ pub(super) fn check_ca(ca_pem: Option<&str>) -> Result<(), ApiError> {
     if ca_pem.len() > CA_BYTES {
         return Err(ApiError::invalid("ca_pem", format!("it is too long; hint: at most {CA_BYTES} bytes")));
     }
+    if ca_pem.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(ApiError::invalid("ca_pem", "it contains a control character; hint: PEM is plain text"));
+    }
     tls::check_ca_pem(ca_pem).map(drop).map_err(|error| ApiError::invalid("ca_pem", error))
 }
 

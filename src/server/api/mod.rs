@@ -44,8 +44,6 @@ pub use routes::{Audience, Route, Routes};
 pub use state::{Parts, ServerState};
 
 use axum::Router;
-use axum::middleware::from_fn;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::protocol::API;
 
@@ -71,11 +69,5 @@ pub fn routes() -> Routes {
 
 /// The server's service.
 pub fn router(state: ServerState) -> Router {
-    routes()
-        .into_router()
-        .fallback(request::unknown_route)
-        .method_not_allowed_fallback(request::method_not_allowed)
-        .layer(CatchPanicLayer::custom(request::panicked))
-        .layer(from_fn(request::surround))
-        .with_state(state)
+    request::framed(routes().into_router()).with_state(state)
 }

@@ -121,6 +121,7 @@ impl ApiError {
         match self {
             Self::Refused(refusal) => refusal.code,
             Self::Store(error) if error.is_unavailable() => Code::Unavailable,
+            Self::Store(error) if error.is_nul() => Code::Invalid,
             Self::Store(_) | Self::Vault(_) | Self::Fault(_) => Code::Internal,
         }
     }
@@ -149,6 +150,9 @@ impl IntoResponse for ApiError {
         let code = self.code();
         let (detail, hint) = match self {
             Self::Refused(refusal) => (Some(refusal.detail), refusal.hint),
+            Self::Store(error) if error.is_nul() => {
+                (Some("a text contains a NUL".to_owned()), Some("leave it out".to_owned()))
+            }
             error => {
                 tracing::error!(error = %chain(&error), "a request failed");
                 let hint = (code == Code::Unavailable).then(|| "try again in a few seconds".to_owned());

@@ -7,16 +7,16 @@ use crate::protocol::run::{Phase, Step};
 
 /// Whether `next` may be reported when `last` was the last report of this claim.
 pub(super) fn may_follow(last: Option<(Phase, Step)>, phase: Phase, next: Step) -> bool {
-    match (last, phase, next) {
-        (None, Phase::Plan, Step::Fetch)
-        | (Some((Phase::Plan, Step::Fetch)), Phase::Plan, Step::Init)
-        | (Some((Phase::Plan, Step::Init)), Phase::Plan, Step::Plan)
-        | (Some((Phase::Plan, Step::Plan)), Phase::Plan, Step::Show)
-        | (None | Some((Phase::Plan, Step::Plan | Step::Show)), Phase::Apply, Step::Init)
-        | (Some((Phase::Plan, Step::Plan | Step::Show)), Phase::Apply, Step::Apply)
-        | (Some((Phase::Apply, Step::Init)), Phase::Apply, Step::Apply) => true,
+    let Some(last) = last else {
         // A configuration without anything to fetch may begin with `init`.
-        (None, Phase::Plan, Step::Init) => true,
+        return matches!((phase, next), (Phase::Plan, Step::Fetch) | (_, Step::Init));
+    };
+    match (phase, last) {
+        (Phase::Plan, (Phase::Plan, Step::Fetch)) => next == Step::Init,
+        (Phase::Plan, (Phase::Plan, Step::Init)) => next == Step::Plan,
+        (Phase::Plan, (Phase::Plan, Step::Plan)) => next == Step::Show,
+        (Phase::Apply, (Phase::Plan, Step::Plan | Step::Show)) => matches!(next, Step::Init | Step::Apply),
+        (Phase::Apply, (Phase::Apply, Step::Init)) => next == Step::Apply,
         _ => false,
     }
 }

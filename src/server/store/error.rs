@@ -77,6 +77,12 @@ impl StoreError {
         matches!(self, Self::Statement { source: sqlx::Error::Database(error), .. } if error.is_foreign_key_violation())
     }
 
+    /// Whether a text was refused that contains a NUL, which PostgreSQL cannot keep (`character_not_in_repertoire`).
+    pub fn is_nul(&self) -> bool {
+        let Self::Statement { source: sqlx::Error::Database(error), .. } = self else { return false };
+        error.code().is_some_and(|code| code == "22021")
+    }
+
     /// Whether trying again later may work: no connection was free, or the database is away.
     pub fn is_unavailable(&self) -> bool {
         let Self::Statement { source, .. } = self else { return false };

@@ -3,7 +3,7 @@
 //! root key → HKDF-SHA-256 → key-encryption key (and, by other labels, the key of token digests) → one random data key
 //! per secret or blob → AES-256-GCM-SIV. A nonce that repeats by accident is no disaster with SIV.
 //!
-//! Rule: nothing is sealed or opened without a [`Permit`](super::policy::Permit), and everything is bound to its
+//! Rule: nothing is sealed or opened without a [`Permit`], and everything is bound to its
 //! [`Context`]: moved to another record, version, field or registry, it does not open.
 
 pub mod blob;

@@ -5,7 +5,7 @@
 //! after `init` the backend that tofu really chose is compared with the expected one.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::language::{self, LanguageError, StateBlock};
+use super::record;
 
 /// The override file's name. Uploads may not contain it in any spelling.
 pub const OVERRIDE_NAME: &str = "nigari_override.tofu.json";
@@ -153,15 +154,7 @@ pub fn write_override(directory: &Path) -> Result<(), BackendError> {
 /// `data_directory` is `.terraform`, or what `TF_DATA_DIR` says.
 pub fn check_chosen(data_directory: &Path, expected: &Backend) -> Result<(), BackendError> {
     let path = data_directory.join("terraform.tfstate");
-    let chosen = match std::fs::read(&path) {
-        Ok(bytes) => {
-            // The parser's own text is left out: it may quote a value.
-            let record = serde_json::from_slice::<Record>(&bytes);
-            record.map(|record| record.backend).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    };
+    let chosen = record::read(&path).and_then(|bytes| bytes.as_deref().map_or(Ok(None), parse_record));
     let chosen = chosen.map_err(|source| BackendError::Chosen { path, source })?;
     let (expected, fits) = match expected {
         Backend::Ours => ("an `http` without arguments", chosen.as_ref().is_some_and(Chosen::is_ours)),
@@ -191,6 +184,12 @@ fn taken_name(directory: &Path) -> Result<Option<PathBuf>, LanguageError> {
         }
     }
     Ok(None)
+}
+
+/// The parser's own text is left out of the error: it may quote a value.
+fn parse_record(bytes: &[u8]) -> std::io::Result<Option<Chosen>> {
+    let record: Record = serde_json::from_slice(bytes).map_err(|_| std::io::Error::from(ErrorKind::InvalidData))?;
+    Ok(record.backend)
 }
 
 #[derive(Deserialize)]

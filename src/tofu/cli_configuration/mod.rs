@@ -10,7 +10,7 @@ mod json;
 mod lexer;
 mod merge;
 mod native;
-/// What tofu says about its CLI configuration on stderr.
+// What tofu says about its CLI configuration on stderr.
 pub mod problems;
 mod quoted;
 mod source_file;

@@ -49,7 +49,10 @@ pub fn find(output: &str, known: Known<'_>) -> Option<String> {
             "the CLI configuration that the agent was given is broken; its operator has to mend it".to_owned(),
         );
     }
-    access(&output, known).or_else(|| connection(&output)).or_else(|| missing(&output)).or_else(|| usage(&output))
+    access(&output, known)
+        .or_else(|| connection(&output, known))
+        .or_else(|| missing(&output))
+        .or_else(|| usage(&output))
 }
 
 /// What the registry answered when it was asked for access.
@@ -70,9 +73,7 @@ fn access(output: &Output, known: Known<'_>) -> Option<String> {
                 .to_owned(),
         );
     }
-    let repository = output.repository(&host);
-    let withheld = known.withheld.iter().filter(|withheld| withheld.covers(&host, repository.as_deref()));
-    if let Some(withheld) = withheld.max_by_key(|withheld| withheld.path.len()) {
+    if let Some(withheld) = withheld(output, known, &host) {
         return Some(withheld.sentence());
     }
     let delivered = known.delivered.iter().any(|delivered| same_host(delivered, &host));
@@ -99,6 +100,13 @@ fn access(output: &Output, known: Known<'_>) -> Option<String> {
     })
 }
 
+/// The narrowest integration that would have had a credential for the module.
+fn withheld<'a>(output: &Output, known: Known<'a>, host: &str) -> Option<&'a Withheld> {
+    let repository = output.repository(host);
+    let covering = known.withheld.iter().filter(|withheld| withheld.covers(host, repository.as_deref()));
+    covering.max_by_key(|withheld| withheld.path.len())
+}
+
 /// ORAS puts the answer behind the request; for a HEAD there is no text, only the status.
 fn refusal(output: &Output) -> Option<Refusal> {
     if output.has("basic credential not found") || output.has("missing username or password for basic auth") {
@@ -115,9 +123,14 @@ fn refusal(output: &Output) -> Option<Refusal> {
     }
 }
 
-fn connection(output: &Output) -> Option<String> {
+fn connection(output: &Output, known: Known<'_>) -> Option<String> {
     let host = output.connection_host()?;
-    let hint = if output.has("x509: certificate signed by unknown authority") {
+    let is_untrusted = output.has("x509: certificate signed by unknown authority");
+    // The private authority of a registry comes with its credential.
+    if let Some(withheld) = withheld(output, known, &host).filter(|_| is_untrusted) {
+        return Some(withheld.sentence());
+    }
+    let hint = if is_untrusted {
         format!("{host} has a certificate of a private authority: give its CA certificate to the registry integration")
     } else if output.has("x509: certificate is valid for") || output.has("x509: certificate is not valid for") {
         format!("the certificate of {host} has another name on it: write the source with a name that it has")

@@ -134,3 +134,18 @@ fn a_host_that_is_none_is_never_repeated() {
     let text = framed(NO_CREDENTIAL).replace("h.example:5000", "h`rm -rf`x");
     assert_eq!(find(&text, Known::default()), None);
 }
+
+#[test]
+fn an_untrusted_certificate_of_a_withheld_integration_is_the_integrations_matter() {
+    let withheld = [Withheld {
+        integration: "demo".to_owned(),
+        registry_host: "h.example:5000".to_owned(),
+        path: String::new(),
+        reason: WithheldReason::ExportOff,
+    }];
+    let known = Known { delivered: &[], withheld: &withheld };
+    let cause = "Get \"https://h.example:5000/v2/\": tls: failed to verify certificate: x509: certificate signed by\n│ \
+                 unknown authority";
+    let hint = find(&framed(cause), known).unwrap();
+    assert!(hint.contains("demo") && hint.contains("export"), "{hint}");
+}

@@ -3,15 +3,21 @@
 //! Rule: files are read, never evaluated and never written. What this parser cannot read is an error, not an
 //! absence: a backend that was not noticed would be replaced.
 
-/// Which files tofu reads.
+// Which files tofu reads.
 pub mod files;
 
 mod json;
 mod native;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+
+/// Largest file in native syntax that is parsed, in bytes: parsing takes up to a hundred times as much memory.
+const NATIVE_MAX: u64 = 1 << 20;
+/// Largest file in JSON, which is what programs write.
+const JSON_MAX: u64 = 8 << 20;
 
 /// Why a configuration file was not understood.
 #[derive(Debug, Error)]
@@ -34,6 +40,14 @@ pub enum LanguageError {
         #[source]
         source: std::io::Error,
     },
+    /// The file is larger than any that a person wrote.
+    #[error("{} is larger than {limit} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit for its syntax.
+        limit: u64,
+    },
     /// The file cannot be parsed.
     #[error("{} cannot be parsed: line {line}: {message}", path.display())]
     Parse {
@@ -54,6 +68,9 @@ impl LanguageError {
                 "run `tofu validate` on the file; nigari must know the configuration's backend before it starts tofu"
                     .to_owned(),
             ),
+            Self::TooLarge { .. } => {
+                Some("split the file, or bring large values in by variables or `jsondecode(file(…))`".to_owned())
+            }
             Self::Read { .. } | Self::List { .. } => None,
         }
     }
@@ -102,8 +119,14 @@ pub enum Source {
 
 /// Reads one file, in the syntax that its name says.
 pub fn read(path: &Path) -> Result<Facts, LanguageError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| LanguageError::Read { path: path.to_path_buf(), source })?;
+    let failed = |source| LanguageError::Read { path: path.to_path_buf(), source };
+    let limit = if files::is_json(path) { JSON_MAX } else { NATIVE_MAX };
+    let mut text = String::new();
+    // One byte more, so that a file that is too large is told from one that just fits.
+    std::fs::File::open(path).and_then(|file| file.take(limit + 1).read_to_string(&mut text)).map_err(failed)?;
+    if text.len() as u64 > limit {
+        return Err(LanguageError::TooLarge { path: path.to_path_buf(), limit });
+    }
     let facts = if files::is_json(path) { json::facts(&text) } else { native::facts(&text) };
     facts.map_err(|Broken { line, message }| LanguageError::Parse { path: path.to_path_buf(), line, message })
 }

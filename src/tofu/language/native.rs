@@ -1,13 +1,27 @@
 //! HCL 2 in its native syntax, read by `hcl-edit`.
 //!
-//! Rule: only blocks at the top and inside of `terraform` are looked at; nothing is evaluated.
+//! Rules: only blocks at the top and inside of `terraform` are looked at; nothing is evaluated. The parser descends up
+//! to 64 levels and takes more stack for it than a thread has by default (template directives, `"%{if "%{if …`): a
+//! hostile file would end this process. So it gets a thread with a stack of its own.
 
 use hcl_edit::expr::Expression;
 use hcl_edit::structure::{Block, Body};
 
 use super::{Broken, Facts, ModuleCall, Source, StateBlock};
 
+/// Address space, not memory: only what is used becomes real.
+const STACK: usize = 128 << 20;
+
 pub(super) fn facts(text: &str) -> Result<Facts, Broken> {
+    let gave_up = || Broken { line: 1, message: "the parser gave up".to_owned() };
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().name("hcl".to_owned()).stack_size(STACK);
+        let running = parser.spawn_scoped(scope, || parse(text)).map_err(|_| gave_up())?;
+        running.join().unwrap_or_else(|_| Err(gave_up()))
+    })
+}
+
+fn parse(text: &str) -> Result<Facts, Broken> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let body = hcl_edit::parser::parse_body(text)
         .map_err(|error| Broken { line: error.location().line(), message: error.message().to_owned() })?;

@@ -1,6 +1,6 @@
 //! Both syntaxes, by what they say.
 
-use super::{Facts, ModuleCall, Source, StateBlock, json, native};
+use super::{Facts, LanguageError, ModuleCall, Source, StateBlock, json, native, read};
 
 fn native_facts(text: &str) -> Facts {
     native::facts(text).map_err(|broken| format!("{}: {}", broken.line, broken.message)).unwrap()
@@ -125,6 +125,25 @@ fn what_cannot_be_parsed_is_an_error_with_its_line() {
     for text in ["", "{", r#"{"terraform":"x"}"#, r#"{"terraform":{"backend":["http"]}}"#, r"{} {}", "{'a':1}"] {
         assert!(json::facts(text).is_err(), "{text:?}");
     }
+    for hostile in ["\"%{if ", "\"%{for x in ", "(", "[for a in ", "\"${", "b {\n"] {
+        assert!(native::facts(&format!("a = {}", hostile.repeat(100))).is_err(), "{hostile}");
+    }
     let deep = "[".repeat(100_000);
     assert!(json::facts(&deep).is_err() && native::facts(&format!("a = {deep}")).is_err());
+}
+
+#[test]
+fn a_file_beyond_the_limit_of_its_syntax_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, size: usize| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, " ".repeat(size) + if name.ends_with("json") { "{}" } else { "#" }).unwrap();
+        read(&path)
+    };
+    write("a.tf", (1 << 20) - 1).unwrap();
+    write("a.tf.json", (8 << 20) - 2).unwrap();
+    for (name, size) in [("b.tf", 1 << 20), ("b.tofu.json", (8 << 20) - 1)] {
+        let error = write(name, size).unwrap_err();
+        assert!(matches!(error, LanguageError::TooLarge { .. }) && error.hint().is_some(), "{error}");
+    }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::ModulesError;
 use super::address::shown;
+use crate::tofu::record;
 
 /// A module that tofu has fetched or found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +48,7 @@ pub fn fetched(
 ) -> Result<Vec<FetchedModule>, ModulesError> {
     let path = data_directory.join("modules/modules.json");
     let failed = |source| ModulesError::Record { path: path.clone(), source };
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
+    let Some(bytes) = record::read(&path).map_err(failed)? else { return Ok(Vec::new()) };
     let record: Record =
         serde_json::from_slice(&bytes).map_err(|_| failed(std::io::Error::from(std::io::ErrorKind::InvalidData)))?;
     let root = root.canonicalize().map_err(failed)?;

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use nigari::configuration::{Limits, PackRequest, check, pack, unpack};
+use nigari::configuration::{ArchiveError, Limits, PackRequest, check, pack, unpack};
 use support::child::{command, run};
 
 fn configuration() -> tempfile::TempDir {
@@ -79,4 +79,43 @@ fn links_of_gnu_tar_are_refused_with_a_way_out() {
         let error = check(&std::fs::read(&file).unwrap()[..], &Limits::default()).unwrap_err();
         assert!(error.to_string().contains(kind) && error.hint().unwrap().contains("tar use `-h`"), "{error}");
     }
+}
+
+/// A file system of 64 KiB, unmounted when dropped.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    /// `None` after having said that it cannot be mounted here.
+    fn mount() -> Option<Self> {
+        if !support::require::root() {
+            return None;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let mut mount = command("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(directory.path());
+        if run(mount).is_ok_and(|done| done.code == Some(0)) {
+            return Some(Self(directory));
+        }
+        support::require::missing("the right to mount a tmpfs");
+        None
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let mut unmount = command("umount");
+        unmount.arg(self.0.path());
+        let _ = run(unmount);
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_apart_from_other_failures() {
+    let Some(small) = Small::mount() else { return };
+    let source = configuration();
+    let request = PackRequest { directory: source.path().to_path_buf(), root: None, limits: Limits::default() };
+    let mut archive = Vec::new();
+    pack(&request, &mut archive).unwrap();
+    let error = unpack(&archive[..], small.0.path(), &Limits::default()).unwrap_err();
+    assert!(matches!(error, ArchiveError::NoSpace(_)), "{error}");
 }

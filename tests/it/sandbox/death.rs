@@ -1,7 +1,7 @@
 //! Somebody is killed: agent, launcher, or both in turn.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::time::{Duration, Instant};
 
 use nigari::process::tree;
@@ -151,6 +151,7 @@ fn without_root_everything_works_and_nobody_of_the_same_user_can_look_into_the_l
     if !agent_process::can_start_as_nobody() {
         return println!("skipped: needs root, setpriv, and a checkout that other users can read");
     }
+    fs::set_permissions(place.memory.path(), fs::Permissions::from_mode(0o700)).unwrap();
     for directory in [place.run.path(), place.memory.path()] {
         chown(directory, Some(agent_process::NOBODY), Some(agent_process::NOBODY)).unwrap();
     }

@@ -1,5 +1,7 @@
 //! The sandbox with real processes: what a step gets, how it ends, and what is left when somebody dies.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 mod agent_process;
 mod death;
 mod ending;

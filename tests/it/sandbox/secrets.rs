@@ -100,10 +100,6 @@ async fn a_secret_root_that_others_could_use_is_refused() {
         launch.secret_directory = Some(directory);
         launch
     };
-    fn root_of(place: &Place) -> SecretRoot {
-        fs::set_permissions(place.memory.path().join(own_name()), fs::Permissions::from_mode(0o700)).unwrap();
-        place.secret_root()
-    }
     let with_open_root = launch(root.path().to_owned());
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o750)).unwrap();
     assert!(SecretRoot::choose(&[place.memory.path().to_owned()], false).is_err());
@@ -115,8 +111,11 @@ async fn a_secret_root_that_others_could_use_is_refused() {
     assert!(matches!(refusal(run(launch(place.path("nowhere"))).await), Refusal::SecretRoot { .. }));
 }
 
-fn own_name() -> String {
-    format!("nigari-{}", rustix::process::geteuid().as_raw())
+/// The place's secret root, closed to others again.
+fn root_of(place: &Place) -> SecretRoot {
+    let name = format!("nigari-{}", rustix::process::geteuid().as_raw());
+    fs::set_permissions(place.memory.path().join(name), fs::Permissions::from_mode(0o700)).unwrap();
+    place.secret_root()
 }
 
 #[tokio::test]

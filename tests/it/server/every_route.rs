@@ -9,9 +9,13 @@ use super::house::House;
 
 /// A path with something in its places.
 fn filled(path: &str) -> String {
+    filled_with(path, "x")
+}
+
+fn filled_with(path: &str, place: &str) -> String {
     let mut filled = String::new();
     for part in path.split_inclusive('/') {
-        filled.push_str(if part.starts_with('{') { "x" } else { part.trim_end_matches('/') });
+        filled.push_str(if part.starts_with('{') { place } else { part.trim_end_matches('/') });
         if part.ends_with('/') {
             filled.push('/');
         }
@@ -86,4 +90,69 @@ fn forged(token: &str) -> String {
     let mut crc = flate2::Crc::new();
     crc.update(checked.as_bytes());
     format!("{checked}{:08x}", crc.sum())
+}
+
+/// What may stand in a path's place.
+const PLACES: &[&str] = &["x", "%00", "..%2f..%2fetc", "%F0%9F%94%91", "'%20OR%20'1'='1", "plan", "fetch"];
+
+/// Bodies that no route expects, with their media types.
+fn nonsense() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("application/json", b"{\"nonsense\":1}".to_vec()),
+        ("application/json", b"{\"name\":".to_vec()),
+        ("application/json", b"{\"name\":\"\\u0000\",\"message\":\"\\u0000\",\"run_root\":\"\\u0000\"}".to_vec()),
+        ("application/json", b"[[[[[[[[[[".repeat(1000)),
+        ("application/json", Vec::new()),
+        ("application/octet-stream", vec![0xff; 100]),
+        ("application/json", vec![b' '; 2 * 1024 * 1024]),
+    ]
+}
+
+const SHORT: std::time::Duration = std::time::Duration::from_millis(5);
+
+#[tokio::test]
+async fn no_route_stumbles_over_nonsense_on_sqlite() {
+    stumble(&House::start_with(|settings| settings.hold = SHORT).await).await;
+}
+
+#[tokio::test]
+async fn no_route_stumbles_over_nonsense_on_postgresql() {
+    let Some(database) = support::postgres::Database::new() else { return };
+    let url = Some(database.url().into());
+    let house = House::start_with(|settings| (settings.hold, settings.database_url) = (SHORT, url)).await;
+    stumble(&house).await;
+}
+
+async fn stumble(house: &House) {
+    let ids = places_of_things(house).await;
+    let tokens = tokens(house).await;
+    for route in routes().list().iter().filter(|route| route.audience != Audience::Anybody) {
+        let (_, token, _) = tokens.iter().find(|(kind, ..)| route.audience.kinds().contains(kind)).unwrap();
+        for place in PLACES.iter().map(ToString::to_string).chain(ids.iter().cloned()) {
+            let path = filled_with(&route.path, &place);
+            let bodies =
+                if route.method == Method::GET || route.method == Method::DELETE { vec![] } else { nonsense() };
+            for (media_type, body) in bodies {
+                let request = house.request_to(route.method.clone(), &path, token);
+                let answer = House::read(request.header("content-type", media_type).body(body)).await;
+                assert!(answer.status.as_u16() < 500, "{route:?} {place} {answer:?}");
+                assert!(!answer.status.is_success() || answer.text.is_empty(), "{route:?} {place} {answer:?}");
+            }
+            if route.method == Method::GET {
+                for query in ["", "?x=1", "?workspace=%00&state=%00&after=%00&limit=%00"] {
+                    let answer = House::read(house.request_to(Method::GET, &format!("{path}{query}"), token)).await;
+                    assert!(answer.status.as_u16() < 500, "{route:?} {place} {query} {answer:?}");
+                }
+            }
+        }
+    }
+    house.get("/whoami").await.expect(200);
+}
+
+/// Ids and names of things that exist.
+async fn places_of_things(house: &House) -> Vec<String> {
+    let workspace = house.post("/workspaces", json!({"name": "w"})).await.expect(201).field("id");
+    let new = json!({"name": "i", "url": "https://127.0.0.1:9", "username": "u", "secret": "s"});
+    let integration = house.post("/registry-integrations", new).await.expect(201).field("id");
+    vec![workspace, integration, nigari::protocol::id::RunId::generate().to_string()]
 }

@@ -143,6 +143,11 @@ impl House {
         self.client.request(method, format!("{}{API}{path}", self.origin)).bearer_auth(&self.admin)
     }
 
+    /// The same with the whole path, and another token.
+    pub(crate) fn request_to(&self, method: Method, path: &str, token: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}/{}", self.origin, path.trim_start_matches('/'))).bearer_auth(token)
+    }
+
     /// `GET` as the administrator.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &self.admin, None).await

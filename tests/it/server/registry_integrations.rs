@@ -74,6 +74,7 @@ async fn what_cannot_be_a_registry_is_refused_with_a_hint() {
         (json!({"ca_pem": rcgen::KeyPair::generate().unwrap().serialize_pem()}), "ca_pem"),
         (json!({"ca_pem": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}), "ca_pem"),
         (json!({"ca_pem": "-".repeat(65 * 1024)}), "ca_pem"),
+        (json!({"ca_pem": format!("\u{0}\n{}", ca())}), "ca_pem"),
     ] {
         let answer = house.post("/registry-integrations", body(&changes)).await.expect_problem(422, "invalid");
         assert!(answer.field("detail").contains(&format!("`{field}`")), "{changes}: {answer:?}");

@@ -50,8 +50,7 @@ async fn a_variable_is_set_again_and_removed() {
 async fn names_and_values_that_no_run_may_have_are_refused() {
     let house = House::start().await;
     house.post("/workspaces", json!({"name": "w"})).await.expect(201);
-    for name in ["PATH", "LD_PRELOAD", "TF_CLI_ARGS", "TF_CLI_CONFIG_FILE", "https_proxy", "a-b", "1a", "a%00b", "a=b"]
-    {
+    for name in ["PATH", "LD_PRELOAD", "TF_CLI_ARGS", "TF_CLI_CONFIG_FILE", "https_proxy", "a-b", "1a", "a=b"] {
         let path = format!("/workspaces/w/variables/env/{name}");
         let answer = house.put(&path, json!({"value": "x"})).await.expect_problem(422, "invalid");
         assert!(answer.json()["hint"].is_string(), "{answer:?}");

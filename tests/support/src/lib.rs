@@ -3,55 +3,55 @@
 //! Rule: nothing in here knows nigari's code. It starts nigari as a program, like everybody else, so that a test
 //! cannot pass by way of the inside. Few dependencies, none with C code, so that the quickstart speaks within seconds.
 
-/// What went wrong, in a sentence.
+// What went wrong, in a sentence.
 pub mod failure;
 
-/// Programs in the background: started with a log file, stopped by process id when dropped.
+// Programs in the background: started with a log file, stopped by process id when dropped.
 pub mod child;
 
-/// What an interrupted quickstart or test has left in temporary directories.
+// What an interrupted quickstart or test has left in temporary directories.
 pub mod leftovers;
 
-/// A private certificate authority and the certificates that it signs.
+// A private certificate authority and the certificates that it signs.
 pub mod certificate;
 
-/// A very small HTTP/1.1 client over a Unix socket or plain loopback.
+// A very small HTTP/1.1 client over a Unix socket or plain loopback.
 pub mod http;
 
-/// The real programs, found on `PATH` or built by Go.
+// The real programs, found on `PATH` or built by Go.
 pub mod tools;
 
-/// nigari, tofu and registry, built side by side with progress.
+// nigari, tofu and registry, built side by side with progress.
 pub mod builds;
 
-/// OpenTofu module packages: a zip written by hand, an OCI manifest around it.
+// OpenTofu module packages: a zip written by hand, an OCI manifest around it.
 pub mod module;
 
-/// A real private OCI registry on loopback.
+// A real private OCI registry on loopback.
 pub mod registry;
 
-/// A real PostgreSQL, one database per test.
+// A real PostgreSQL, one database per test.
 pub mod postgres;
 
-/// Passwords that can be recognised, and every form in which they could leak.
+// Passwords that can be recognised, and every form in which they could leak.
 pub mod canary;
 
-/// The search for canaries in files, directories, processes and bytes.
+// The search for canaries in files, directories, processes and bytes.
 pub mod search;
 
-/// Looks at every process below this one while something runs.
+// Looks at every process below this one while something runs.
 pub mod watch;
 
-/// What a test needs, and what happens when it is not there.
+// What a test needs, and what happens when it is not there.
 pub mod require;
 
-/// How often a loop goes round.
+// How often a loop goes round.
 pub mod loops;
 
-/// nigari itself: server and agent as processes, and any command with its output.
+// nigari itself: server and agent as processes, and any command with its output.
 pub mod nigari;
 
-/// What the quickstart says: headed steps, typed commands, progress.
+// What the quickstart says: headed steps, typed commands, progress.
 pub mod show;
 
 pub use failure::{Failure, Outcome};

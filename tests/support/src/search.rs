@@ -98,6 +98,11 @@ impl Search {
         }
     }
 
+    /// How many forms are looked for.
+    pub fn forms(&self) -> usize {
+        self.needles.len()
+    }
+
     /// How many bytes were searched.
     pub fn searched(&self) -> u64 {
         self.searched

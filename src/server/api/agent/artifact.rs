@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::held::{alive, lease, lease_without_time};
@@ -23,10 +23,9 @@ pub(super) async fn put(
     actor: SessionActor,
     Path(run): Path<RunId>,
     Epoch(epoch): Epoch,
-    headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<StatusCode, ApiError> {
-    let digest = headers::digest(&headers)?.ok_or_else(|| {
+    let digest = headers::digest(request.headers())?.ok_or_else(|| {
         ApiError::new(Code::Malformed, format!("the header `{DIGEST_HEADER}` is missing; hint: the body's SHA-256"))
     })?;
     let record = alive(&mut *state.store.read().await?, &actor, run, epoch).await?;

@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::held::{held, lease_without_time};
@@ -37,10 +37,9 @@ pub(super) async fn append(
     actor: SessionActor,
     Path((run, phase)): Path<(RunId, Phase)>,
     Epoch(epoch): Epoch,
-    headers: HeaderMap,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
-    let offset = headers::offset(&headers)?;
+    let offset = headers::offset(request.headers())?;
     let body = read_body(request, LOG_PATCH_BYTES).await?;
     let mut transaction = state.store.begin_write().await?;
     let record = held(&mut transaction, &actor, run, epoch).await?;

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::held::{held, known, lease_without_time, stale};
 use crate::protocol::api::StateLock;
 use crate::protocol::id::RunId;
-use crate::server::api::headers::Epoch;
+use crate::server::api::headers::{self, Epoch};
 use crate::server::api::state_version::{self, Author, Incoming};
 use crate::server::api::{ApiError, Code, Json, Path, Query, ServerState, SessionActor};
 use crate::server::policy::Protected;
@@ -45,10 +45,10 @@ pub(super) async fn write(
     State(state): State<ServerState>,
     actor: SessionActor,
     Path(run): Path<RunId>,
-    Epoch(epoch): Epoch,
     Query(query): Query<WriteQuery>,
     request: Request<Body>,
 ) -> Result<StatusCode, ApiError> {
+    let epoch = headers::epoch(request.headers())?;
     let record = may_write(&mut *state.store.read().await?, &actor, (run, epoch), &query.lock).await?;
     let permit = lease_without_time(&record, epoch).seal(Protected::State)?;
     let incoming = Incoming::read(&state, &permit, request).await?;
@@ -73,6 +73,9 @@ async fn may_write(
         return Err(stale(epoch));
     }
     if !steps::apply_started(&mut *connection, run, epoch).await? {
+        if !record.is_held_by(actor.agent, epoch) {
+            return Err(stale(epoch));
+        }
         let text = "the state is written by a reported apply alone; hint: report the step `apply` first";
         return Err(ApiError::new(Code::Conflict, text));
     }
@@ -115,5 +118,11 @@ pub(super) async fn unlock(
         return Err(stale(epoch));
     }
     let own = HeldLock { lock, run: Some((run, epoch)) };
+    if !record.is_held_by(actor.agent, epoch) {
+        let holder = state_lock::holder(&mut transaction, record.workspace).await?;
+        if holder.and_then(|held| held.run) != own.run {
+            return Err(stale(epoch));
+        }
+    }
     state_version::unlock(&state, transaction, record.workspace, &own).await
 }

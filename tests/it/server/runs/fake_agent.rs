@@ -105,16 +105,16 @@ impl<'a> FakeAgent<'a> {
     pub(super) async fn finish(&self, held: &Held, report: &Value) -> Answer {
         self.post(held, "finish", report).await
     }
+}
 
-    /// The report of a plan with changes.
-    pub(super) fn planned(&self, held: &Held, artifact: &[u8]) -> Value {
-        let directory = format!("/run/nigari/{}", held.run);
-        let mut report = report("planned");
-        report["artifact_digest"] = json!(digest(artifact));
-        report["run_directory"] = json!(directory);
-        report["plan"] = json!({"add": 1, "change": 2, "destroy": 3, "import": 0, "outputs": 1});
-        report
-    }
+/// The report of a plan with changes that waits for approval.
+pub(super) fn planned_report(held: &Held, artifact: &[u8]) -> Value {
+    let directory = format!("/run/nigari/{}", held.run);
+    let mut report = report("planned");
+    report["artifact_digest"] = json!(digest(artifact));
+    report["run_directory"] = json!(directory);
+    report["plan"] = json!({"add": 1, "change": 2, "destroy": 3, "import": 0, "outputs": 1});
+    report
 }
 
 impl Held {

@@ -8,15 +8,17 @@ mod decisions;
 mod fake_agent;
 mod finishes;
 mod logs;
+mod replicas;
 mod restart;
 mod stale;
 mod state;
 mod steps;
+mod sweep;
 mod whole;
 
 use std::time::Duration;
 
-use fake_agent::{FakeAgent, Held};
+use fake_agent::{FakeAgent, Held, planned_report};
 use nigari::server::tasks;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -76,16 +78,16 @@ async fn claimed<'a>(house: &'a House, more: &Value) -> (FakeAgent<'a>, Held) {
 }
 
 /// The same, planned: it waits for approval.
-async fn planned<'a>(house: &'a House) -> (FakeAgent<'a>, Held) {
+async fn planned(house: &House) -> (FakeAgent<'_>, Held) {
     let (agent, held) = claimed(house, &json!({})).await;
     agent.plan(&held).await;
     agent.upload_artifact(&held, b"the plan").await.expect(204);
-    agent.finish(&held, &agent.planned(&held, b"the plan")).await.expect(200);
+    agent.finish(&held, &planned_report(&held, b"the plan")).await.expect(200);
     (agent, held)
 }
 
 /// The same, approved and claimed again, its apply started.
-async fn applying<'a>(house: &'a House) -> (FakeAgent<'a>, Held) {
+async fn applying(house: &House) -> (FakeAgent<'_>, Held) {
     let (agent, held) = planned(house).await;
     house.post(&format!("/runs/{}/approve", held.run), json!({})).await.expect(200);
     let held = agent.claim().await;

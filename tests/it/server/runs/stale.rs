@@ -40,16 +40,27 @@ async fn expect_all(agent: &FakeAgent<'_>, held: &Held, status: u16, code: &str)
 #[test]
 fn every_route_of_a_run_is_in_the_list() {
     let all = routes();
-    let of_runs = all.list().iter().filter(|route| {
-        route.audience == Audience::Session && route.path.starts_with("/api/v1/agent/runs/{run}/")
-    });
+    let of_runs = all
+        .list()
+        .iter()
+        .filter(|route| route.audience == Audience::Session && route.path.starts_with("/api/v1/agent/runs/{run}/"));
     let mut known: Vec<String> = of_runs
         .map(|route| format!("{} {}", route.method, route.path.trim_start_matches("/api/v1/agent/runs/{run}/")))
         .collect();
     known.sort();
     let mut tried = vec![
-        "POST renew", "GET configuration", "POST steps/{step}", "POST credentials", "PATCH log/{phase}", "PUT artifact",
-        "GET artifact", "GET state", "POST state", "POST state/lock", "POST state/unlock", "POST finish",
+        "POST renew",
+        "GET configuration",
+        "POST steps/{step}",
+        "POST credentials",
+        "PATCH log/{phase}",
+        "PUT artifact",
+        "GET artifact",
+        "GET state",
+        "POST state",
+        "POST state/lock",
+        "POST state/unlock",
+        "POST finish",
     ];
     tried.sort_unstable();
     assert_eq!(known, tried, "a new route needs a request above");
@@ -117,10 +128,8 @@ async fn a_run_of_another_pool_does_not_exist_for_an_agent() {
     let house = House::start().await;
     let (_, held) = claimed(&house, &json!({})).await;
     prepare(&house, "other").await;
-    let pool = nigari::protocol::api::AgentPool {
-        id: nigari::protocol::id::PoolId::generate(),
-        name: "elsewhere".to_owned(),
-    };
+    let pool =
+        nigari::protocol::api::AgentPool { id: nigari::protocol::id::PoolId::generate(), name: "elsewhere".to_owned() };
     let mut transaction = house.state.store.begin_write().await.unwrap();
     nigari::server::store::agents::insert_pool(&mut transaction, &pool, 1).await.unwrap();
     transaction.commit().await.unwrap();

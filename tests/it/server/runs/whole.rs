@@ -65,7 +65,8 @@ async fn a_run_is_planned_approved_and_applied_by_another_agent(house: &House) {
     assert_eq!(receipts["items"][1]["agent"], second.id);
     assert_eq!(receipts["items"][1]["wiped"], true);
     let events = house.get(&format!("/runs/{run}/events")).await.expect(200).json();
-    let states: Vec<_> = events["items"].as_array().unwrap().iter().filter_map(|event| event["state"].as_str()).collect();
+    let states: Vec<_> =
+        events["items"].as_array().unwrap().iter().filter_map(|event| event["state"].as_str()).collect();
     assert_eq!(states, ["queued", "planning", "awaiting_approval", "apply_queued", "applying", "applied"]);
     let workspace = house.get("/workspaces/net").await.expect(200).json();
     assert_eq!((&workspace["state_serial"], &workspace["active_run"]), (&json!(1), &json!(null)));
@@ -107,7 +108,8 @@ async fn runs_of_a_workspace_follow_each_other(house: &House) {
     let plan_only = make(house, "net", &configuration, &json!({"kind": "plan"})).await;
     assert_eq!(state_of(house, &second).await, "pending");
     assert_eq!(agent.claim().await.run, plan_only, "a plan-only run waits for nobody");
-    let waiting = agent.ask(&ClaimId::generate().to_string(), 30);
+    let claim = ClaimId::generate().to_string();
+    let waiting = agent.ask(&claim, 30);
     let end = async {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         agent.step(&held, "fetch").await.expect(204);

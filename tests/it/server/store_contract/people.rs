@@ -118,7 +118,7 @@ async fn an_integration_comes_back_as_it_went(store: &Store) {
     let mut transaction = store.begin_write().await.unwrap();
     registry_integrations::insert(&mut transaction, &row).await.unwrap();
     transaction.commit().await.unwrap();
-    let by_name = registry_integrations::find(&mut *store.read().await.unwrap(), "n").await.unwrap().unwrap();
+    let by_name = registry_integrations::find(&mut store.read().await.unwrap(), "n").await.unwrap().unwrap();
     assert_eq!(format!("{by_name:?}"), format!("{row:?}"));
     row.ca_pem = Some("pem".to_owned());
     row.address = "ghcr.io".parse().unwrap();
@@ -128,12 +128,12 @@ async fn an_integration_comes_back_as_it_went(store: &Store) {
     registry_integrations::update(&mut transaction, &row).await.unwrap();
     transaction.commit().await.unwrap();
     let id = row.id.to_string();
-    let by_id = registry_integrations::find(&mut *store.read().await.unwrap(), &id).await.unwrap().unwrap();
+    let by_id = registry_integrations::find(&mut store.read().await.unwrap(), &id).await.unwrap().unwrap();
     assert_eq!(format!("{by_id:?}"), format!("{row:?}"));
     let mut transaction = store.begin_write().await.unwrap();
     registry_integrations::delete(&mut transaction, row.id).await.unwrap();
     transaction.commit().await.unwrap();
-    assert!(registry_integrations::list(&mut *store.read().await.unwrap()).await.unwrap().is_empty());
+    assert!(registry_integrations::list(&mut store.read().await.unwrap()).await.unwrap().is_empty());
 }
 
 async fn an_integration_is_unique_by_host_and_path_and_by_name(store: &Store) {
@@ -150,7 +150,7 @@ async fn an_integration_is_unique_by_host_and_path_and_by_name(store: &Store) {
             Err(error) => assert!(!free && error.is_duplicate(), "{name} {url}: {error:?}"),
         }
     }
-    let kept = registry_integrations::list(&mut *store.read().await.unwrap()).await.unwrap();
+    let kept = registry_integrations::list(&mut store.read().await.unwrap()).await.unwrap();
     assert_eq!(kept.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["a", "c"]);
 }
 

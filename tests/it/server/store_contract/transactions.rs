@@ -11,7 +11,7 @@ super::on_both! {
 }
 
 async fn value(store: &Store, name: &str) -> Option<Vec<u8>> {
-    facts::get(&mut *store.read().await.unwrap(), name).await.unwrap()
+    facts::get(&mut store.read().await.unwrap(), name).await.unwrap()
 }
 
 async fn what_is_committed_stays(store: &Store) {

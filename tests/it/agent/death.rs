@@ -1,0 +1,59 @@
+//! The agent dies by SIGKILL, in each step: no secret stays, nothing is lost, nothing is done twice.
+
+use std::time::Duration;
+
+use super::{Scene, Silence, found, wait_until};
+
+/// Configurations that wait in this step for ever, or long enough.
+fn waiting_in(step: &str, silence: &Silence) -> String {
+    let url = silence.url();
+    match step {
+        "fetch" => format!("module \"m\" {{\n  source = \"{url}/m.zip\"\n}}\n"),
+        "init" => format!("terraform {{\n  backend \"http\" {{\n    address = \"{url}\"\n  }}\n}}\n"),
+        "plan" => format!(
+            "data \"terraform_remote_state\" \"r\" {{\n  backend = \"http\"\n  config = {{ address = \"{url}\" }}\n}}\n"
+        ),
+        _ => panic!("{step}"),
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_before_the_apply_leaves_nothing_and_the_run_is_planned_again() {
+    for step in ["fetch", "init", "plan"] {
+        let Some(mut scene) = Scene::with(&["--lease", "5s"], &[]) else { return };
+        let silence = Silence::new();
+        let run = scene.begin(&scene.configuration(&waiting_in(step, &silence)), &["--auto-approve"]);
+        scene.wait_for_step(&run, step);
+        std::thread::sleep(Duration::from_millis(300));
+        scene.stack.agent().unwrap().kill().unwrap();
+        if step == "fetch" {
+            // By its launcher, without any agent.
+            wait_until("the wipe", || scene.secrets().iter().all(|path| path.to_string_lossy().contains("run-")));
+        }
+        scene.stack.start_agent(&[]).unwrap();
+        let again = |run: &serde_json::Value| run["steps"].to_string().matches(&format!("\"{step}\"")).count() >= 2;
+        scene.wait(&run, "a second try", again);
+        scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
+        scene.wait(&run, "the end", |run| ["canceled", "errored"].contains(&found(run, "state").as_str()));
+        wait_until("the sweep", || scene.run_directories().is_empty() && scene.secrets().is_empty());
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_in_the_apply_rescues_its_state_at_the_next_start() {
+    let Some(mut scene) = Scene::start() else { return };
+    let main = "resource \"terraform_data\" \"made\" {}\nresource \"terraform_data\" \"slow\" {\n  \
+                depends_on = [terraform_data.made]\n  provisioner \"local-exec\" {\n    command = \"sleep 3\"\n  }\n}\n";
+    let run = scene.begin(&scene.configuration(main), &["--auto-approve"]);
+    scene.wait_for_step(&run, "apply");
+    std::thread::sleep(Duration::from_secs(1));
+    scene.stack.agent().unwrap().kill().unwrap();
+    scene.stack.start_agent(&[]).unwrap();
+    scene.wait(&run, "the end", |run| ["errored", "applied"].contains(&found(run, "state").as_str()));
+    let state = scene.stack.run(&["state", "pull", "-w", "demo"]).unwrap().succeeded().unwrap();
+    assert!(state.out.contains("\"made\""), "{}", state.all());
+    assert_eq!(scene.run(&run)["steps"].to_string().matches("\"step\":\"apply\"").count(), 1);
+    wait_until("the sweep", || scene.run_directories().is_empty() && scene.secrets().is_empty());
+    // The lock is free again.
+    scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
+}

@@ -1,0 +1,37 @@
+//! Approval across claims: what was approved is what is applied, without any registry.
+
+use super::{Scene, Shelf, found};
+
+#[test]
+fn an_approved_plan_is_applied_by_another_agent_without_the_registry() {
+    let (Some(mut shelf), Some(mut scene)) = (Shelf::start(), Scene::start()) else { return };
+    shelf.store(&scene, "--export", &shelf.canary.password);
+    let run = scene.begin(&scene.configuration(&shelf.main()), &[]);
+    scene.wait_for_state(&run, "awaiting_approval");
+    assert!(scene.run_directories().is_empty() && scene.secrets().is_empty());
+    shelf.registry.stop().unwrap();
+    scene.stack.agent().unwrap().stop().unwrap();
+    std::fs::remove_dir_all(scene.stack.directory().join("agent")).unwrap();
+    scene.stack.start_agent(&["--name", "another"]).unwrap();
+    scene.stack.run(&["run", "approve", &run]).unwrap().succeeded().unwrap();
+    let shown = scene.wait_for_state(&run, "applied");
+    assert_eq!(found(&shown, "agent_name"), "another");
+    assert!(scene.log(&run).contains("hello, you"));
+}
+
+#[test]
+fn an_agent_that_cannot_have_the_path_gives_the_claim_back() {
+    let Some(mut scene) = Scene::start() else { return };
+    let run = scene.begin(&scene.configuration("resource \"terraform_data\" \"a\" {}\n"), &[]);
+    scene.wait_for_state(&run, "awaiting_approval");
+    scene.stack.agent().unwrap().stop().unwrap();
+    let other = scene.stack.directory().join("other-runs").display().to_string();
+    scene.stack.start_agent(&["--run-root", &other]).unwrap();
+    scene.stack.run(&["run", "approve", &run]).unwrap().succeeded().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let shown = scene.run(&run);
+    assert!(!shown["steps"].to_string().contains("\"apply\",\"step\":\"init\""), "{shown:#}");
+    scene.stack.agent().unwrap().stop().unwrap();
+    scene.stack.start_agent(&[]).unwrap();
+    scene.wait_for_state(&run, "applied");
+}

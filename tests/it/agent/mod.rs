@@ -1,0 +1,194 @@
+//! The agent as a process, with the real server, the real tofu and a real registry.
+
+mod death;
+mod elsewhere;
+mod fetch;
+mod orders;
+mod state;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::canary::Canary;
+use support::child::Finished;
+use support::module::Package;
+use support::nigari::{Programs, Stack};
+use support::registry::Registry;
+use support::require;
+use tempfile::TempDir;
+
+/// How long anything may take that happens by itself, on a machine that does other things too.
+const SOON: Duration = Duration::from_secs(60);
+
+const USER: &str = "reader";
+const REPOSITORY: &str = "team/greeting";
+
+/// A server and an agent.
+struct Scene {
+    stack: Stack,
+    place: TempDir,
+}
+
+impl Scene {
+    /// `None`, said aloud, when there is no tofu.
+    fn start() -> Option<Self> {
+        Self::with(&[], &[])
+    }
+
+    /// With more arguments for server and agent.
+    fn with(server: &[&str], agent: &[&str]) -> Option<Self> {
+        let programs = Programs { nigari: env!("CARGO_BIN_EXE_nigari").into(), tofu: require::tofu()? };
+        let place = tempfile::tempdir().unwrap();
+        let mut stack = Stack::server_only(programs, &place.path().join("nigari")).unwrap();
+        if !server.is_empty() {
+            stack.server().unwrap().stop().unwrap();
+            stack.start_server(server).unwrap();
+        }
+        stack.start_agent(agent).unwrap();
+        Some(Self { stack, place })
+    }
+
+    /// A directory with this `main.tf`.
+    fn configuration(&self, main: &str) -> PathBuf {
+        let directory = self.place.path().join(format!("configuration-{}", support::child::random_hex(4)));
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("main.tf"), main).unwrap();
+        directory
+    }
+
+    /// Applies without asking, and waits for the end.
+    fn apply(&self, directory: &Path) -> Finished {
+        let directory = directory.display().to_string();
+        self.stack.run(&["apply", &directory, "-w", "demo", "--create", "--auto-approve"]).unwrap()
+    }
+
+    /// Makes a run and gives its id.
+    fn begin(&self, directory: &Path, more: &[&str]) -> String {
+        let directory = directory.display().to_string();
+        let arguments = [&["apply", &directory, "-w", "demo", "--create", "--detach"], more].concat();
+        let said = self.stack.run(&arguments).unwrap().succeeded().unwrap().all();
+        let start = said.find("run-").unwrap();
+        said[start..start + 36].to_owned()
+    }
+
+    fn run(&self, id: &str) -> Value {
+        self.stack.json(&["run", "show", id, "--json"]).unwrap()
+    }
+
+    /// Waits until `is_so` of the run.
+    fn wait(&mut self, id: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let run = self.run(id);
+            if is_so(&run) {
+                return run;
+            }
+            let log = self.stack.agent().map(|agent| agent.log()).unwrap_or_default();
+            assert!(begun.elapsed() < SOON, "{what} did not come about: {run:#}\n{log}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn wait_for_state(&mut self, id: &str, state: &str) -> Value {
+        self.wait(id, state, |run| found(run, "state") == state)
+    }
+
+    fn wait_for_step(&mut self, id: &str, step: &str) {
+        self.wait(id, step, |run| run["steps"].to_string().contains(&format!("\"{step}\"")));
+    }
+
+    fn log(&self, id: &str) -> String {
+        self.stack.run(&["run", "logs", id]).unwrap().out
+    }
+
+    /// What is below the secret root, at any depth of two.
+    fn secrets(&self) -> Vec<PathBuf> {
+        let root = self.stack.secret_root().unwrap();
+        let below =
+            |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let tops: Vec<PathBuf> = below(root);
+        tops.iter().flat_map(|top: &PathBuf| -> Vec<PathBuf> { below(top) }).collect()
+    }
+
+    /// Names of the run directories.
+    fn run_directories(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.stack.run_root()).unwrap().flatten().map(|entry| entry.path()).collect()
+    }
+}
+
+/// A member of a run, wherever `run show --json` has it.
+fn found(run: &Value, name: &str) -> String {
+    let value = if run["run"][name].is_null() { &run[name] } else { &run["run"][name] };
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Waits until `is_so`.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < SOON, "{what} did not come about");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A registry with one module, and a canary as its password.
+struct Shelf {
+    registry: Registry,
+    canary: Canary,
+    _place: TempDir,
+}
+
+impl Shelf {
+    fn start() -> Option<Self> {
+        let program = require::registry()?;
+        let place = tempfile::tempdir().unwrap();
+        let canary = Canary::new(USER);
+        let registry = Registry::start(&program, &place.path().join("registry"), USER, &canary.password).unwrap();
+        registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
+        Some(Self { registry, canary, _place: place })
+    }
+
+    fn main(&self) -> String {
+        format!(
+            "module \"greeting\" {{\n  source = \"oci://{}/{REPOSITORY}?tag=1.0.0\"\n  name = \"you\"\n}}\n\
+             output \"text\" {{\n  value = module.greeting.text\n}}\n",
+            self.registry.host()
+        )
+    }
+
+    /// Stores the integration.
+    fn store(&self, scene: &Scene, export: &str, password: &str) {
+        let (url, ca) = (format!("https://{}", self.registry.host()), self.registry.ca_file().display().to_string());
+        let arguments = [
+            "registry",
+            "add",
+            "demo",
+            "--url",
+            &url,
+            "--username",
+            USER,
+            "--secret-stdin",
+            "--registry-ca-file",
+            &ca,
+            export,
+        ];
+        scene.stack.run_with_input(&arguments, password).unwrap().succeeded().unwrap();
+    }
+}
+
+/// An address that takes connections and never answers: whoever asks there waits.
+struct Silence(TcpListener);
+
+impl Silence {
+    fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
+    }
+}

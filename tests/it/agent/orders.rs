@@ -1,0 +1,67 @@
+//! Cancel, kill, drain.
+
+use std::time::{Duration, Instant};
+
+use support::child::Signal;
+
+use super::{Scene, Silence, wait_until};
+
+const SLOW: &str = "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" {\n    command = \"sleep 3\"\n  }\n}\n\
+                    resource \"terraform_data\" \"b\" {\n  depends_on = [terraform_data.a]\n}\n";
+
+#[test]
+fn a_canceled_fetch_ends_at_once_and_leaves_nothing() {
+    let Some(mut scene) = Scene::start() else { return };
+    let silence = Silence::new();
+    let run = scene
+        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
+    scene.wait_for_step(&run, "fetch");
+    wait_until("the delivery", || !scene.secrets().is_empty());
+    let begun = Instant::now();
+    scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
+    scene.wait_for_state(&run, "canceled");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    wait_until("the wipe", || scene.secrets().is_empty() && scene.run_directories().is_empty());
+}
+
+#[test]
+fn a_canceled_apply_ends_in_order_and_its_state_is_kept() {
+    let Some(mut scene) = Scene::start() else { return };
+    let run = scene.begin(&scene.configuration(SLOW), &["--auto-approve"]);
+    scene.wait_for_step(&run, "apply");
+    std::thread::sleep(Duration::from_secs(1));
+    scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
+    scene.wait_for_state(&run, "canceled");
+    assert!(scene.log(&run).contains("Interrupt received"), "{}", scene.log(&run));
+    // The lock is free and the state readable: another run goes through.
+    let said = scene.apply(&scene.configuration(SLOW)).succeeded().unwrap();
+    assert!(said.all().contains("Apply complete") || said.all().contains("No changes"), "{}", said.all());
+}
+
+#[test]
+fn a_drained_agent_finishes_what_runs_and_ends_with_0() {
+    let Some(mut scene) = Scene::start() else { return };
+    let run = scene.begin(&scene.configuration(SLOW), &["--auto-approve"]);
+    scene.wait_for_step(&run, "apply");
+    let agent = scene.stack.agent().unwrap();
+    agent.signal(Signal::TERM).unwrap();
+    assert_eq!(agent.wait(Duration::from_secs(60)).unwrap().code(), Some(0), "{}", agent.log());
+    scene.wait_for_state(&run, "applied");
+}
+
+#[test]
+fn a_second_signal_interrupts_what_runs() {
+    let Some(mut scene) = Scene::start() else { return };
+    let silence = Silence::new();
+    let run = scene
+        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
+    scene.wait_for_step(&run, "fetch");
+    let agent = scene.stack.agent().unwrap();
+    agent.signal(Signal::TERM).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(agent.ended().unwrap().is_none(), "{}", agent.log());
+    agent.signal(Signal::TERM).unwrap();
+    assert_eq!(agent.wait(Duration::from_secs(60)).unwrap().code(), Some(0), "{}", agent.log());
+    assert!(scene.secrets().is_empty());
+    scene.wait_for_state(&run, "errored");
+}

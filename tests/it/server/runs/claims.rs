@@ -1,0 +1,131 @@
+//! Claims over HTTP: repeated, given back, kept, drained; what an agent is told meanwhile.
+
+use nigari::protocol::id::ClaimId;
+use reqwest::Method;
+use serde_json::json;
+
+use super::fake_agent::{FakeAgent, Held};
+use super::{House, applying, claimed, expire_leases, make, prepare, state_of};
+
+fn claim() -> String {
+    ClaimId::generate().to_string()
+}
+
+async fn watch(agent: &FakeAgent<'_>, after: i64) -> serde_json::Value {
+    House::read(agent.request(Method::GET, &format!("/watch?after={after}"))).await.expect(200).json()
+}
+
+async fn release(agent: &FakeAgent<'_>, claim: &str) -> super::Answer {
+    House::read(agent.request(Method::POST, &format!("/claims/{claim}/release"))).await
+}
+
+#[tokio::test]
+async fn a_repeated_claim_gets_the_same_answer() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    let again = Held::of(&agent.ask(&held.claim, 0).await.expect(200));
+    assert_eq!(again.all, held.all);
+    let thief = FakeAgent::join(&house).await;
+    thief.ask(&held.claim, 0).await.expect_problem(409, "stale_epoch");
+    agent.ask(&claim(), 0).await.expect(204);
+}
+
+#[tokio::test]
+async fn the_claim_carries_the_runs_variables_as_they_were() {
+    let house = House::start().await;
+    let configuration = prepare(&house, "net").await;
+    let put = async |value: &str| {
+        let body = json!({"value": value, "sensitive": true});
+        house.put("/workspaces/net/variables/env/AWS_REGION", body).await.expect(204);
+    };
+    put("eu-1").await;
+    make(&house, "net", &configuration, &json!({})).await;
+    put("us-2").await;
+    let held = FakeAgent::join(&house).await.claim().await;
+    let expected = json!([{"kind": "env", "name": "AWS_REGION", "value": "eu-1", "sensitive": true}]);
+    assert_eq!(held.all["variables"], expected);
+}
+
+#[tokio::test]
+async fn a_claim_is_given_back_before_its_first_step_alone() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    let thief = FakeAgent::join(&house).await;
+    release(&thief, &held.claim).await.expect_problem(404, "not_found");
+    release(&agent, &held.claim).await.expect(204);
+    release(&agent, &held.claim).await.expect(204);
+    assert_eq!(state_of(&house, &held.run).await, "queued");
+    let again = agent.claim().await;
+    assert_eq!(again.epoch, 2);
+    agent.step(&again, "fetch").await.expect(204);
+    release(&agent, &again.claim).await.expect_problem(409, "conflict");
+    release(&agent, "nonsense").await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_renewed_lease_is_not_over() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    for _ in 0..3 {
+        house.clock.advance(std::time::Duration::from_secs(50));
+        let renewed = agent.post(&held, "renew", &json!({})).await.expect(200).json();
+        assert_eq!(renewed, json!({"lease_seconds": 60, "cancel": false, "kill": false}));
+        nigari::server::tasks::lapse_overdue(&house.state).await.unwrap();
+    }
+    assert_eq!(state_of(&house, &held.run).await, "planning");
+}
+
+#[tokio::test]
+async fn a_lost_apply_is_back_when_its_agent_renews() {
+    let house = House::start().await;
+    let (agent, held) = applying(&house).await;
+    expire_leases(&house).await;
+    assert_eq!(state_of(&house, &held.run).await, "lost");
+    agent.post(&held, "renew", &json!({})).await.expect(200);
+    assert_eq!(state_of(&house, &held.run).await, "applying");
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_the_agent_that_watches() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    let nothing = watch(&agent, -1).await;
+    assert_eq!(nothing, json!({"next": 0, "cancel": [], "kill": [], "drain": false}));
+    let cancel = format!("/runs/{}/cancel", held.run);
+    let (told, ()) = tokio::join!(watch(&agent, 0), async {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        house.post(&cancel, json!({})).await.expect(200);
+    });
+    assert_eq!(told["cancel"], json!([held.run]));
+    let renewed = agent.post(&held, "renew", &json!({})).await.expect(200).json();
+    assert_eq!((&renewed["cancel"], &renewed["kill"]), (&json!(true), &json!(false)));
+    house.post(&cancel, json!({"kill": true})).await.expect(200);
+    let told = watch(&agent, told["next"].as_i64().unwrap()).await;
+    assert_eq!((&told["kill"], &told["cancel"]), (&json!([held.run]), &json!([])));
+    let renewed = agent.post(&held, "renew", &json!({})).await.expect(200).json();
+    assert_eq!(renewed["kill"], true);
+}
+
+#[tokio::test]
+async fn a_drained_agent_gets_nothing() {
+    let house = House::start().await;
+    let configuration = prepare(&house, "net").await;
+    let agent = FakeAgent::join(&house).await;
+    house.send(Method::POST, &format!("/agents/{}/drain", agent.id), &house.admin, None).await;
+    make(&house, "net", &configuration, &json!({})).await;
+    agent.ask(&claim(), 0).await.expect(204);
+    assert_eq!(watch(&agent, 0).await["drain"], true);
+    FakeAgent::join(&house).await.claim().await;
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.ask("nonsense", 0).await.expect_problem(422, "invalid");
+    let unknown = json!({"claim": claim(), "hold_seconds": 0, "pool": "x"});
+    House::read(agent.request(Method::POST, "/claims").json(&unknown)).await.expect_problem(422, "invalid");
+    House::read(agent.request(Method::GET, "/watch?since=1")).await.expect_problem(400, "malformed");
+    let configuration = agent.get(&held, "configuration").await.expect(200);
+    assert_eq!(configuration.headers["nigari-digest"], held.all["configuration_digest"].as_str().unwrap());
+}

@@ -1,0 +1,123 @@
+//! Credentials: in the step `fetch` alone, once per claim, audited first.
+
+use nigari::protocol::id::RequestId;
+use serde_json::{Value, json};
+
+use super::fake_agent::FakeAgent;
+use super::{House, claimed, expire_leases};
+
+async fn integration(house: &House, name: &str, url: &str, export: bool) {
+    let body = json!({
+        "name": name, "url": url, "username": "robot", "secret": format!("hunter-{name}"),
+        "export_credentials": export,
+    });
+    house.post("/registry-integrations", body).await.expect(201);
+}
+
+async fn releases(house: &House) -> Vec<Value> {
+    let audit = house.get("/audit?limit=500").await.expect(200).json();
+    let items = audit["items"].as_array().unwrap().clone();
+    items.into_iter().filter(|record| record["action"] == "registry_integration:release").collect()
+}
+
+fn request() -> String {
+    RequestId::generate().to_string()
+}
+
+#[tokio::test]
+async fn exported_credentials_are_released_and_the_others_named() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    integration(&house, "off", "https://registry.example.com:5000", false).await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.step(&held, "fetch").await.expect(204);
+    let answer = agent.credentials(&held, &request()).await.expect(200).json();
+    let credential = &answer["credentials"][0];
+    assert_eq!(credential["address"], "ghcr.io/acme");
+    assert_eq!((&credential["username"], &credential["secret"]), (&json!("robot"), &json!("hunter-acme")));
+    assert_eq!(answer["credentials"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        answer["withheld"],
+        json!([{"name": "off", "address": "registry.example.com:5000", "reason": "export_off"}])
+    );
+    let releases = releases(&house).await;
+    assert_eq!(releases.len(), 1);
+    assert_eq!(releases[0]["actor"], format!("agent:{}", agent.id));
+    assert_eq!(releases[0]["particulars"]["released"][0]["address"], "ghcr.io/acme");
+    assert!(!releases[0].to_string().contains("hunter"), "{releases:?}");
+}
+
+#[tokio::test]
+async fn they_are_released_in_the_step_fetch_alone() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.credentials(&held, &request()).await.expect_problem(409, "conflict");
+    agent.step(&held, "fetch").await.expect(204);
+    let first = request();
+    agent.credentials(&held, &first).await.expect(200);
+    for step in ["init", "plan", "show"] {
+        agent.step(&held, step).await.expect(204);
+        agent.credentials(&held, &first).await.expect_problem(409, "conflict");
+    }
+    assert_eq!(releases(&house).await.len(), 1, "a refusal releases nothing");
+}
+
+#[tokio::test]
+async fn a_repeat_of_the_request_gets_the_same_and_another_request_nothing() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.step(&held, "fetch").await.expect(204);
+    let first = request();
+    let answer = agent.credentials(&held, &first).await.expect(200);
+    assert_eq!(agent.credentials(&held, &first).await.expect(200).text, answer.text);
+    agent.credentials(&held, &request()).await.expect_problem(409, "conflict");
+    assert_eq!(releases(&house).await.len(), 2, "each release has its record");
+}
+
+#[tokio::test]
+async fn a_new_claim_is_released_its_own() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.step(&held, "fetch").await.expect(204);
+    let first = request();
+    agent.credentials(&held, &first).await.expect(200);
+    expire_leases(&house).await;
+    let second = FakeAgent::join(&house).await;
+    let again = second.claim().await;
+    second.step(&again, "fetch").await.expect(204);
+    second.credentials(&again, &request()).await.expect(200);
+    agent.credentials(&held, &first).await.expect_problem(409, "stale_epoch");
+}
+
+#[tokio::test]
+async fn a_claim_whose_time_is_over_gets_none_even_before_anybody_noticed() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.step(&held, "fetch").await.expect(204);
+    house.clock.advance(std::time::Duration::from_secs(76));
+    // Unless the server has just taken the leap for an absence and spared the lease.
+    let answer = agent.credentials(&held, &request()).await;
+    let deadline = house.state.clock.now();
+    assert!(answer.status == 409 || spared(&house, &held.run, deadline).await, "{answer:?}");
+}
+
+async fn spared(house: &House, run: &str, now: i64) -> bool {
+    let mut connection = house.state.store.read().await.unwrap();
+    let record = nigari::server::store::runs::load(&mut connection, run.parse().unwrap()).await.unwrap().unwrap();
+    record.lease_deadline.unwrap() > now
+}
+
+#[tokio::test]
+async fn a_canceled_run_gets_none() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.step(&held, "fetch").await.expect(204);
+    house.post(&format!("/runs/{}/cancel", held.run), json!({})).await.expect(200);
+    agent.credentials(&held, &request()).await.expect_problem(409, "conflict");
+    assert!(releases(&house).await.is_empty());
+}
