@@ -370,10 +370,31 @@ fn tell_end(run: &Run, screen: Screen) -> Result<(), CommandError> {
     let summary = run.plan.as_ref().map(|summary| format!(" (plan: {})", plan(summary))).unwrap_or_default();
     screen.note(format_args!("\n{} is {state}{summary}", run.id));
     if let Some(failure) = &run.failure {
-        screen.note(failed(failure));
+        screen.note(briefly(&failed(failure)));
     }
     if let Some(next) = what_next(run) {
         screen.note(next);
     }
     Ok(())
+}
+
+/// A failure without the middle of tofu's own words, which stand in the log above; all of it is in `run show`.
+fn briefly(failure: &str) -> String {
+    let mut lines = failure.lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.rfind(|line| line.starts_with("hint: ")) {
+        Some(hint) => format!("{first}\n{hint}"),
+        None => first.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::briefly;
+
+    #[test]
+    fn of_a_failure_its_beginning_and_its_hint_are_told() {
+        assert_eq!(briefly("in the step fetch: Error: a\n b\n c\nhint: do"), "in the step fetch: Error: a\nhint: do");
+        assert_eq!(briefly("no space"), "no space");
+    }
 }
