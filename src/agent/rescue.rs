@@ -70,12 +70,25 @@ async fn write(store: &impl StateStore, who: &str, state: Bytes) -> Result<(), S
             Err(error) => return Err(told(error)),
         }
     }
+    let state = if store.read().await.map_err(told)?.is_none() { with_lineage(state) } else { state };
     let (id, json) = held;
     store.write(Some(&id), state).await.map_err(told)?;
     store.unlock(json).await.map_err(told)
 }
 
-/// Copies it into the state directory, 0600. `None` when there is nothing. Blocks.
+/// A state that tofu never wrote has no lineage yet (seen with 1.12.6); the first one may have any.
+fn with_lineage(state: Bytes) -> Bytes {
+    const NONE: &[u8] = b"\"lineage\": \"\"";
+    // It stands before everything that a configuration's author can name.
+    let head = state.get(..state.len().min(256)).unwrap_or_default();
+    let Some(at) = head.windows(NONE.len()).position(|window| window == NONE) else { return state };
+    let mut named = state.get(..at).unwrap_or_default().to_vec();
+    named.extend_from_slice(format!("\"lineage\": \"{}\"", uuid::Uuid::new_v4()).as_bytes());
+    named.extend_from_slice(state.get(at + NONE.len()..).unwrap_or_default());
+    named.into()
+}
+
+/// Moves it into the state directory, 0600. `None` when there is nothing. Blocks.
 pub(crate) fn keep_aside(host: &Host, run_directory: &Path) -> io::Result<Option<PathBuf>> {
     let mut kept = None;
     for path in find(run_directory) {
@@ -84,6 +97,7 @@ pub(crate) fn keep_aside(host: &Host, run_directory: &Path) -> io::Result<Option
         let run = run_directory.file_name().unwrap_or_default().to_string_lossy();
         let target = aside.join(format!("{run}-{}.tfstate", host.clock.now()));
         copy_private(&path, &target)?;
+        fs::remove_file(&path)?;
         tracing::error!(path = %target.display(), "a state that tofu could not write was kept aside");
         kept = Some(target);
     }
@@ -119,4 +133,19 @@ fn find(run_directory: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_lineage;
+
+    #[test]
+    fn a_state_without_a_lineage_gets_one_and_one_with_keeps_it() {
+        let none = b"{\n  \"version\": 4,\n  \"serial\": 1,\n  \"lineage\": \"\",\n  \"outputs\": {}\n}";
+        let named: serde_json::Value = serde_json::from_slice(&with_lineage(none.to_vec().into())).unwrap();
+        assert_eq!(named["lineage"].as_str().unwrap().len(), 36);
+        assert!(named["outputs"].is_object());
+        let some = b"{\"lineage\": \"x\"}".to_vec();
+        assert_eq!(with_lineage(some.clone().into()), some);
+    }
 }

@@ -8,25 +8,19 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::colour::Stripper;
 use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::prompt;
+use super::run_log::{Log, patiently, write_log};
 use super::run_show::{failed, plan, what_next};
 use super::screen::Screen;
 use super::session::Session;
-use crate::client::{Client, ClientError};
-use crate::clock::BootInstant;
 use crate::protocol::api::{self, Run, RunEvent, RunEventKind};
 use crate::protocol::id::RunId;
 use crate::protocol::run::{Phase, RunState};
 
 /// How long the server may hold a request.
 const HOLD: Duration = Duration::from_secs(20);
-/// How long a server may be away before the following ends.
-const PATIENCE: Duration = Duration::from_mins(5);
-/// Between two tries while it is away.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// What happens when the plan waits for approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +49,6 @@ pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session
 pub(super) async fn apply_to_the_end(run: RunId, session: &Session) -> Result<ExitStatus, CommandError> {
     let shown = Some(Phase::Plan);
     Follower { session, run, after: 0, state: None, reached: shown, shown }.follow(Approval::Leave).await
-}
-
-/// Writes a phase's log as far as it is.
-pub(super) async fn write_log(run: RunId, phase: Phase, session: &Session) -> Result<(), CommandError> {
-    Log::new(session, run, phase).finish().await.map(|_| ())
 }
 
 struct Follower<'a> {
@@ -264,91 +253,6 @@ async fn events(session: &Session, run: RunId, after: i64) -> Result<Vec<RunEven
     Ok(list.await?.items)
 }
 
-/// Repeats `call` while the server is away, at most [`PATIENCE`].
-async fn patiently<T>(
-    client: &Client,
-    screen: Screen,
-    call: impl AsyncFn(&Client) -> Result<T, ClientError>,
-) -> Result<T, CommandError> {
-    let end = BootInstant::now().after(PATIENCE);
-    let mut told = false;
-    loop {
-        match call(client).await {
-            Err(error) if error.is_retryable() && !end.remaining().is_zero() => {
-                if !told {
-                    screen.note(format_args!("{error}; trying again, the run goes on"));
-                    told = true;
-                }
-                tokio::time::sleep(error.retry_after().unwrap_or(PAUSE)).await;
-            }
-            other => return Ok(other?),
-        }
-    }
-}
-
-/// A phase's log, on its way to stdout.
-struct Log {
-    client: Client,
-    screen: Screen,
-    run: RunId,
-    phase: Phase,
-    offset: u64,
-    complete: bool,
-    stripper: Stripper,
-}
-
-impl Log {
-    fn new(session: &Session, run: RunId, phase: Phase) -> Self {
-        let (client, screen) = (session.client.clone(), session.screen);
-        Self { client, screen, run, phase, offset: 0, complete: false, stripper: Stripper::default() }
-    }
-
-    /// Writes what is there, or what comes within `wait`. Not cancel safe: keep the future until it is done.
-    async fn read(mut self, wait: Option<Duration>) -> Result<Self, CommandError> {
-        let (run, phase, offset) = (self.run, self.phase, self.offset);
-        let client = self.client.clone();
-        let part = patiently(&client, self.screen, async |client| client.run_log(run, phase, offset, wait).await);
-        let mut part = part.await?;
-        loop {
-            match part.bytes.chunk().await {
-                Ok(Some(chunk)) => {
-                    self.offset += chunk.len() as u64;
-                    self.write(&chunk)?;
-                }
-                Ok(None) => {
-                    self.offset = part.next_offset;
-                    self.complete = part.complete;
-                    return Ok(self);
-                }
-                // The next read goes on behind what was written.
-                Err(error) if error.is_retryable() => return Ok(self),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    /// Writes what is there now, and then does not wait for more.
-    async fn finish(mut self) -> Result<Self, CommandError> {
-        while !self.complete {
-            let before = self.offset;
-            self = self.read(None).await?;
-            if self.offset == before {
-                break;
-            }
-        }
-        Ok(self)
-    }
-
-    fn write(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
-        if self.screen.colour {
-            self.screen.log(chunk)
-        } else {
-            let text = self.stripper.strip(chunk);
-            self.screen.log(&text)
-        }
-    }
-}
-
 fn detached(run: RunId, screen: Screen) -> ExitStatus {
     screen.note(format_args!(
         "\nThe run goes on without you.\n  follow it again:  nigari run logs --follow {run}\n  end it:           \
@@ -370,10 +274,31 @@ fn tell_end(run: &Run, screen: Screen) -> Result<(), CommandError> {
     let summary = run.plan.as_ref().map(|summary| format!(" (plan: {})", plan(summary))).unwrap_or_default();
     screen.note(format_args!("\n{} is {state}{summary}", run.id));
     if let Some(failure) = &run.failure {
-        screen.note(failed(failure));
+        screen.note(briefly(&failed(failure)));
     }
     if let Some(next) = what_next(run) {
         screen.note(next);
     }
     Ok(())
+}
+
+/// A failure without the middle of tofu's own words, which stand in the log above; all of it is in `run show`.
+fn briefly(failure: &str) -> String {
+    let mut lines = failure.lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.rfind(|line| line.starts_with("hint: ")) {
+        Some(hint) => format!("{first}\n{hint}"),
+        None => first.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::briefly;
+
+    #[test]
+    fn of_a_failure_its_beginning_and_its_hint_are_told() {
+        assert_eq!(briefly("in the step fetch: Error: a\n b\n c\nhint: do"), "in the step fetch: Error: a\nhint: do");
+        assert_eq!(briefly("no space"), "no space");
+    }
 }

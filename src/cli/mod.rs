@@ -17,6 +17,7 @@ mod private_file;
 mod prompt;
 mod registry;
 mod run;
+mod run_log;
 mod run_show;
 mod runtime;
 mod screen;

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::follow::{self, Approval as Approving};
-use super::run_show;
 use super::screen::time;
 use super::session::Session;
+use super::{run_log, run_show};
 use crate::client::RunFilter;
 use crate::protocol::api::{Approval, Cancellation, Resolution, ResolvedAs, Run};
 use crate::protocol::id::RunId;
@@ -111,7 +111,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
                 None => Phase::ALL,
             };
             for phase in phases {
-                follow::write_log(run, *phase, session).await?;
+                run_log::write_log(run, *phase, session).await?;
             }
         }
         Verb::Approve { run, digest, follow } => {

@@ -104,7 +104,9 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
 pub(super) fn failed(failure: &Failure) -> String {
     let step = failure.step.map(|step| format!("in the step {step}: ")).unwrap_or_default();
     let hint = failure.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-    format!("{step}{}{hint}", failure.message.trim_end())
+    // Some errors carry their hint in the message.
+    let message = failure.message.trim_end().replace("; hint: ", "\nhint: ");
+    format!("{step}{message}{hint}")
 }
 
 fn indented(text: &str) -> String {

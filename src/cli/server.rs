@@ -94,7 +94,10 @@ fn failed(error: &ServerError) -> CommandError {
         | ServerError::HalfTls
         | ServerError::StateDirectory { .. } => ExitStatus::Settings,
         ServerError::Store(_) => ExitStatus::Unavailable,
-        ServerError::Vault(_) | ServerError::FirstToken { .. } | ServerError::Listen { .. } => ExitStatus::Failed,
+        ServerError::Vault(_)
+        | ServerError::FirstToken { .. }
+        | ServerError::Listen { .. }
+        | ServerError::NotAlone(_) => ExitStatus::Failed,
     };
     CommandError::service(error, status)
 }

@@ -186,6 +186,10 @@ fn a_link_that_is_already_there_is_not_followed() {
     assert!(directory.directory("a/b").is_err());
     assert!(directory.file("a", false, &mut &b"x"[..]).is_err());
     assert!(directory.file("../b", false, &mut &b"x"[..]).is_err());
+    std::fs::create_dir(into.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", into.path().join("inner")).unwrap();
+    assert!(directory.file("inner/b", false, &mut &b"x"[..]).is_err(), "not even one that stays inside");
+    assert!(directory.directory("inner/b").is_err());
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
 }
 

@@ -2,6 +2,8 @@
 //!
 //! `api` → `policy` → `queue` → `store` · `vault` · `audit` · `wake` · `tasks`.
 
+// One server per SQLite database.
+mod alone;
 // HTTP.
 pub mod api;
 // Who did what to which resource.
@@ -55,6 +57,9 @@ pub enum ServerError {
         #[source]
         source: io::Error,
     },
+    /// Another server uses the same SQLite database.
+    #[error("another server runs with the state directory {0}; hint: stop it, or give this one another directory")]
+    NotAlone(PathBuf),
     /// The root key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -107,6 +112,7 @@ pub enum ServerError {
 pub struct Server {
     state: ServerState,
     listener: listen::Listener,
+    alone: Option<alone::Alone>,
 }
 
 impl Server {
@@ -126,12 +132,15 @@ impl Server {
         // Before anything is made: a server that may not listen should leave nothing behind.
         let listener = listen::Listener::bind(&settings).await?;
         first_start::make_state_directory(&settings.state_directory)?;
+        // Replicas on PostgreSQL may share a directory with the same key.
+        let sqlite = settings.database_url.is_none();
+        let alone = sqlite.then(|| alone::lock(&settings.state_directory)).transpose()?;
         let (store, vault) = open(&settings).await?;
         first_start::make_first_things(&store, &vault, &clock, &settings.state_directory).await?;
         let shutdown = CancellationToken::new();
         let (presence, wake) = (Presence::default(), Wake::new());
         let state = ServerState::new(Parts { store, vault, clock, settings, presence, wake, shutdown });
-        Ok(Self { state, listener })
+        Ok(Self { state, listener, alone })
     }
 
     /// Where it listens.
@@ -149,9 +158,10 @@ impl Server {
     /// # Errors
     /// None that end it early are known: failing connections are logged.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServerError> {
-        let Self { state, listener } = self;
+        let Self { state, listener, alone } = self;
         let ended = state.shutdown.clone();
         let tasks = tokio::spawn(write_down_presence(state.clone()));
+        tasks::begin(&state).await;
         let own_tasks = tokio::spawn(tasks::run(state.clone()));
         let router = api::router(state.clone());
         tokio::select! {
@@ -167,6 +177,7 @@ impl Server {
             tracing::warn!(%error, "who was heard of lately is not written down");
         }
         state.store.close().await;
+        drop(alone);
         Ok(())
     }
 }

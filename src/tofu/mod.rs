@@ -30,5 +30,5 @@ pub mod plan_json;
 // Files that tofu left in its data directory.
 mod record;
 
-/// `tofu version -json` and the gate.
+// `tofu version -json` and the gate.
 pub mod version;

@@ -1,5 +1,7 @@
 //! Series of measurements and how they are printed.
 
+#![expect(clippy::print_stdout, reason = "figures are what the program is for")]
+
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -94,6 +94,9 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("src/registry/", "authorisation towards the registry"),
     ("src/gateway/", "the run's nonce; with the broker, authorisation towards the registry"),
     ("src/delivery/docker_config.rs", "the Docker-style file"),
+    ("src/agent/identity.rs", "keeps the agent's identity, 0600"),
+    ("src/agent/operator.rs", "asks tofu whether the operator's CLI configuration, which may have tokens, is sound"),
+    ("src/agent/private.rs", "writes a file for a question to tofu, 0600, on tmpfs"),
     ("src/sandbox/environment.rs", "refuses NUL in a value"),
     ("src/sandbox/launcher/secret_directory.rs", "writes the delivery's files"),
     ("src/sandbox/launcher/start.rs", "hands the run's variables to the step"),
@@ -215,10 +218,7 @@ fn secrets_are_exposed_and_serialised_only_where_listed() {
             }
         }
         for token in &source.product {
-            let word = match &token.kind {
-                Kind::Word(text) | Kind::Text(text) => text,
-                _ => continue,
-            };
+            let (Kind::Word(word) | Kind::Text(word)) = &token.kind else { continue };
             if word.contains("serialize_exposed") && !is_listed(&source, MAY_SERIALIZE) {
                 findings.add(&source, token.line, "serialises a secret");
             }

@@ -13,7 +13,7 @@
 //! | `POST workspaces/{w}/runs` | [`NewRun`] → 201 [`Run`] |
 //! | `GET runs?workspace=&state=&limit=&before=` · `GET runs/{id}` | [`List`] of [`Run`] · [`Run`] |
 //! | `POST runs/{id}/approve discard cancel resolve` | [`Approval`], empty, [`Cancellation`], [`Resolution`] → [`Run`] |
-//! | `GET runs/{id}/logs/{phase}?offset=&wait=` | bytes, with the next offset and whether it is complete |
+//! | `GET runs/{id}/logs/{phase}?offset=&wait=` | bytes of the newest claim's log, with the next offset, whether it is complete, and its epoch |
 //! | `GET runs/{id}/events?after=&wait=` | [`List`] of [`RunEvent`]; long poll |
 //! | `GET runs/{id}/receipts` | [`List`] of [`RunReceipt`] |
 //! | `GET POST workspaces/{w}/state` · `GET workspaces/{w}/state/versions` | bytes · [`List`] of [`StateVersion`] |

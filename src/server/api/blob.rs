@@ -19,8 +19,8 @@ use crate::server::vault::{Context, DataKey, Sealed};
 
 /// Chunks that are written together.
 const BATCH: usize = 16;
-/// Chunks that are read together.
-const READ_AHEAD: i64 = 4;
+/// Plain bytes that are read together.
+const READ_AHEAD: u64 = 4 * CHUNK_BYTES as u64;
 /// How long a client may be silent in the middle of a body.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -197,7 +197,7 @@ impl BlobReader {
         let mut range = Zeroizing::new(Vec::new());
         while range.len() < most {
             let at = offset + range.len() as u64;
-            let pieces = self.read(at).await?;
+            let pieces = self.read(at, offset + most as u64).await?;
             if pieces.is_empty() {
                 break;
             }
@@ -217,7 +217,7 @@ impl BlobReader {
             if at >= reader.bytes() {
                 return Ok(None);
             }
-            let plain = reader.read(at).await?;
+            let plain = reader.read(at, at + READ_AHEAD).await?;
             if plain.is_empty() {
                 return Err(ApiError::Fault("a blob's chunk is missing"));
             }
@@ -226,10 +226,11 @@ impl BlobReader {
         })
     }
 
-    /// A few chunks, from `offset` on; empty at the end.
-    async fn read(&self, offset: u64) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    /// Some bytes from `offset` on, whole chunks up to `end`; empty at the end.
+    async fn read(&self, offset: u64, end: u64) -> Result<Zeroizing<Vec<u8>>, ApiError> {
         let mut at = i64::try_from(offset).unwrap_or(i64::MAX);
-        let chunks = blobs::chunks(&mut *self.state.store.read().await?, self.head.id, at, READ_AHEAD).await?;
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        let chunks = blobs::chunks(&mut *self.state.store.read().await?, self.head.id, at, end).await?;
         let mut plain = Zeroizing::new(Vec::new());
         for chunk in chunks {
             if chunk.start > at {

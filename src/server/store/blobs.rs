@@ -13,6 +13,8 @@ use crate::protocol::id::BlobId;
 
 /// Plain bytes of a chunk at most.
 pub const CHUNK_BYTES: usize = 256 * 1024;
+/// Chunks that one read gives at most: a log may consist of many small ones.
+pub const AT_ONCE: i64 = 256;
 
 /// One chunk.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ pub async fn head(connection: &mut AnyConnection, id: BlobId) -> Result<Option<B
         .transpose()
 }
 
-/// Up to `limit` chunks, beginning with the one that contains `offset`.
+/// The chunks with the plain bytes from `offset` to `end`, at most [`AT_ONCE`] of them.
 ///
 /// # Errors
 /// When the database fails.
@@ -107,13 +109,14 @@ pub async fn chunks(
     connection: &mut AnyConnection,
     id: BlobId,
     offset: i64,
-    limit: i64,
+    end: i64,
 ) -> Result<Vec<SealedChunk>, StoreError> {
     sql("SELECT number, start, bytes, sealed FROM blob_chunks WHERE blob_id = $1 AND start + bytes > $2 \
-         ORDER BY number LIMIT $3")
+         AND start < $3 ORDER BY number LIMIT $4")
     .bind(id.to_string())
     .bind(offset)
-    .bind(limit)
+    .bind(end)
+    .bind(AT_ONCE)
     .fetch_all(connection)
     .await
     .during("read chunks of a blob")?

@@ -2,6 +2,10 @@
 //!
 //! Rule: every failed statement says what it was for. No message shows a value that was bound.
 
+/// Codes of failures that pass: SQLite's busy; PostgreSQL's lock not available, idle in transaction for too long, and
+/// shutdown, crash and start of the database.
+const PASSING: &[&str] = &["5", "55P03", "25P03", "57P01", "57P02", "57P03"];
+
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -86,7 +90,11 @@ impl StoreError {
     /// Whether trying again later may work: no connection was free, or the database is away.
     pub fn is_unavailable(&self) -> bool {
         let Self::Statement { source, .. } = self else { return false };
-        matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_))
+        match source {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| PASSING.contains(&code.as_ref())),
+            _ => false,
+        }
     }
 }
 

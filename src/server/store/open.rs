@@ -20,7 +20,7 @@ use crate::secret::Secret;
 /// `3.51.3` fixed the loss of WAL frames when a checkpoint and a reset meet (<https://sqlite.org/wal.html>).
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// How long a request waits for its turn to write or for a free connection before it is told to try again.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(10);
 const READERS: u32 = 4;
 
 /// Where the data is.
@@ -93,7 +93,7 @@ fn sqlite_pool(connections: u32) -> AnyPoolOptions {
             Box::pin(async move {
                 connection
                     .execute(
-                        "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                        "PRAGMA busy_timeout = 8000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                          PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF",
                     )
                     .await
@@ -124,7 +124,15 @@ async fn open_postgres(url: &Secret) -> Result<Store, StoreError> {
     let url = postgres_url(url.expose())?;
     let options: AnyConnectOptions = url.as_str().parse().map_err(failed)?;
     let pool = |connections| {
-        AnyPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).test_before_acquire(true)
+        AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(true)
+            .after_connect(|connection, _| {
+                // A replica that froze in the middle of a transaction must not stop the others for ever.
+                let settings = "SET lock_timeout = '8s'; SET idle_in_transaction_session_timeout = '30s'";
+                Box::pin(async move { connection.execute(settings).await.map(drop) })
+            })
     };
     let writers = pool(4).connect_with(options.clone()).await.map_err(failed)?;
     let readers = pool(READERS * 2).connect_with(options).await.map_err(failed)?;

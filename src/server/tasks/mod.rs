@@ -27,9 +27,12 @@ pub async fn run(state: ServerState) {
     tokio::join!(watch_leases(&state), watch_blobs(&state), hints::pass_on(&state));
 }
 
-async fn watch_leases(state: &ServerState) {
-    // Nobody could renew while the server was down.
+/// Before the first request: nobody could renew while the server was down.
+pub async fn begin(state: &ServerState) {
     spare(state).await;
+}
+
+async fn watch_leases(state: &ServerState) {
     let mut last = state.clock.now();
     let mut every = interval(LEASES_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,5 +1,7 @@
 //! What a person types: words, settings, exit codes, and the whole vocabulary once against a real server and agent.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failure in a test ends the test")]
+
 mod answers;
 mod example_settings;
 mod refusals;

@@ -48,7 +48,7 @@ impl Terminal {
     pub(crate) fn wait_for(&self, words: &str) {
         let begun = Instant::now();
         while !self.seen().contains(words) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "no {words:?} in:\n{}", self.seen());
+            assert!(begun.elapsed() < Duration::from_mins(1), "no {words:?} in:\n{}", self.seen());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

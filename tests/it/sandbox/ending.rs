@@ -43,9 +43,10 @@ async fn a_tree_that_keeps_forking_is_dead_when_the_step_is_over() {
 #[tokio::test]
 async fn interrupt_reaches_the_process_and_not_what_it_started() {
     let place = Place::new();
+    // A shell starts what is in the background deaf to SIGINT; a provider's own handler would hear it.
     let provider = "trap 'echo hit > provider-hit' INT TERM; touch provider; while :; do sleep 0.05; done";
     let script = format!(
-        "sh -c \"{provider}\" & trap 'echo stopping; sleep 0.3; exit 3' INT; \
+        "env --default-signal=INT sh -c \"{provider}\" & trap 'echo stopping; sleep 0.3; exit 3' INT; \
          while [ ! -e provider ]; do sleep 0.01; done; echo ready; while :; do sleep 0.05; done"
     );
     let mut step = launcher().start(place.shell(&script)).await.unwrap();

@@ -154,10 +154,10 @@ async fn a_full_secret_root_is_refused_and_left_clean() {
     let mut directory = place.secret_root().directory(vec![file]);
     directory.root.clone_from(&mount);
     launch.secret_directory = Some(directory);
-    let refused = refusal(run(launch).await);
+    let result = run(launch).await;
     let left = fs::read_dir(&mount).unwrap().count();
     rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH).unwrap();
-    assert!(matches!(refused, Refusal::NoSpace { .. }), "{refused}");
+    assert!(matches!(refusal(result), Refusal::NoSpace { .. }));
     assert_eq!(left, 0);
 }
 

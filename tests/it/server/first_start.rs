@@ -47,6 +47,16 @@ async fn the_second_start_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_second_server_beside_the_first_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Server::bind(settings(directory.path())).await.unwrap();
+    let refused = Server::bind(settings(directory.path())).await.unwrap_err();
+    assert!(matches!(refused, ServerError::NotAlone(_)), "{refused:?}");
+    drop(first);
+    assert!(Server::bind(settings(directory.path())).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_missing_key_beside_a_database_is_never_made_anew() {
     let directory = started().await;
     let key = directory.path().join("root.key");

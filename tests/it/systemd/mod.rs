@@ -1,5 +1,7 @@
 //! The units: what systemd itself says of them, and that they fit the program.
 
+#![expect(clippy::unwrap_used, reason = "a failure in a test ends the test")]
+
 use std::path::{Path, PathBuf};
 
 use nigari::cli::exit::ExitStatus;

@@ -34,12 +34,14 @@ pub(super) async fn claim(
     let mut waiter = state.wake.waiter(Topic::Pool(actor.pool));
     loop {
         let attempt = attempt(&state, &actor, request.claim).await;
-        if !matches!(attempt, Ok(None)) {
-            // There may be more, or this agent failed to use the hint: the next one looks.
+        if !matches!(attempt, Ok(Attempt::Nothing)) {
+            // There may be more, or this agent cannot use the hint: the next one looks.
             waiter.pass_on();
         }
-        if let Some(claim) = attempt? {
-            return Ok(Json(claim).into_response());
+        match attempt? {
+            Attempt::Claim(claim) => return Ok(Json(claim).into_response()),
+            Attempt::Drained => return Ok(StatusCode::NO_CONTENT.into_response()),
+            Attempt::Nothing => {}
         }
         let left = end.remaining();
         if left.is_zero() || ended(&state, &mut waiter, left).await {
@@ -62,19 +64,26 @@ async fn hold_drained(state: &ServerState, actor: &SessionActor, end: BootInstan
     ended(state, &mut waiter, end.remaining()).await;
 }
 
-async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> Result<Option<Claim>, ApiError> {
+/// What one look leads to.
+enum Attempt {
+    Claim(Box<Claim>),
+    Nothing,
+    /// The drain came while the request was held.
+    Drained,
+}
+
+async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> Result<Attempt, ApiError> {
     let claimant =
         Claimant { agent: actor.agent, pool: actor.pool, claim, now: state.clock.now(), terms: state.lease_terms() };
     if !claims::worth_trying(&mut *state.store.read().await?, &claimant).await? {
-        return Ok(None);
+        return Ok(Attempt::Nothing);
     }
     let mut transaction = state.store.begin_write().await?;
-    // A drain that came while this request was held counts.
     if watch::is_draining(&mut transaction, actor.agent).await? {
-        return Ok(None);
+        return Ok(Attempt::Drained);
     }
     let (record, topics) = match claims::take(&mut transaction, &claimant).await? {
-        Taken::Nothing => return Ok(None),
+        Taken::Nothing => return Ok(Attempt::Nothing),
         Taken::Refused => {
             let text = "the claim's id was granted before and is not this agent's any more; hint: make a new one";
             return Err(ApiError::new(Code::StaleEpoch, text));
@@ -89,7 +98,7 @@ async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> R
     }
     let answer = answer(state, &mut transaction, &record, claim).await?;
     state.wake.commit(&state.store, transaction, &topics.unwrap_or_default()).await?;
-    Ok(Some(answer))
+    Ok(Attempt::Claim(Box::new(answer)))
 }
 
 /// The claim as the agent gets it. Made before the commit: a run that cannot be handed out is not taken.

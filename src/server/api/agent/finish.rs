@@ -16,9 +16,9 @@ use crate::server::api::headers::Epoch;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
 use crate::server::audit::{self, Particulars};
 use crate::server::queue::{Event, Topic};
-use crate::server::store::WriteTransaction;
 use crate::server::store::runs::finishes::{self, FinishRecord};
-use crate::server::store::runs::{RunRecord, claims, events, settle};
+use crate::server::store::runs::{RunRecord, claims, events, logs, settle};
+use crate::server::store::{WriteTransaction, blobs};
 
 /// A report with what identifies it.
 struct Report {
@@ -86,6 +86,7 @@ async fn take(
 ) -> Result<(NextAction, Vec<Topic>), ApiError> {
     let finish = &report.finish;
     check_artifact(finish, &record)?;
+    check_log(transaction, report).await?;
     let lease_lost = finish.failure.as_ref().is_some_and(|failure| failure.class == FailureClass::LeaseLost);
     note(&mut record, finish);
     let mut topics = if lease_lost && record.standing.is_claimed() && !record.standing.apply_started() {
@@ -103,6 +104,19 @@ async fn take(
     let particulars = Particulars::RunFinish { phase: report.phase, epoch: report.epoch, state: record.standing.state };
     audit::record(transaction, report.now, &actor.actor(), &record.id, &particulars).await?;
     Ok((next, topics))
+}
+
+/// A log that is not all there does not hold the run up, but whoever runs the server should know.
+async fn check_log(transaction: &mut WriteTransaction, report: &Report) -> Result<(), ApiError> {
+    let stored = match logs::of_claim(&mut *transaction, report.run, report.phase, report.epoch).await? {
+        Some(blob) => blobs::head(&mut *transaction, blob).await?.map_or(0, |head| head.bytes),
+        None => 0,
+    };
+    if u64::try_from(stored).unwrap_or(0) != report.finish.log_bytes {
+        let (run, phase, said) = (report.run, report.phase, report.finish.log_bytes);
+        tracing::warn!(%run, %phase, said, stored, "the log is not complete");
+    }
+    Ok(())
 }
 
 /// What the run remembers of the report.

@@ -104,7 +104,7 @@ async fn same(
     let mut at = i64::try_from(offset).unwrap_or(i64::MAX);
     let mut rest = bytes;
     while !rest.is_empty() {
-        let chunks = blobs::chunks(&mut *transaction, head.id, at, 1).await?;
+        let chunks = blobs::chunks(&mut *transaction, head.id, at, at + 1).await?;
         let Some(chunk) = chunks.first() else { return Ok(false) };
         let plain = key.open_chunk(u64::try_from(chunk.number).unwrap_or(0), &chunk.sealed)?;
         let stored = plain.get(usize::try_from(at - chunk.start).unwrap_or(0)..).unwrap_or_default();

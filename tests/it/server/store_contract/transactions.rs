@@ -8,6 +8,7 @@ super::on_both! {
     a_reader_sees_no_open_transaction,
     writers_take_turns,
     a_duplicate_is_told,
+    who_waits_too_long_for_a_turn_is_told_to_try_again,
 }
 
 async fn value(store: &Store, name: &str) -> Option<Vec<u8>> {
@@ -62,6 +63,16 @@ async fn writers_take_turns(store: &Store) {
         task.await.unwrap();
     }
     assert!(value(store, "20").await.is_some() && value(store, "21").await.is_none());
+}
+
+async fn who_waits_too_long_for_a_turn_is_told_to_try_again(store: &Store) {
+    let held = store.begin_write().await.unwrap();
+    let error = store.begin_write().await.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    drop(held);
+    let mut transaction = store.begin_write().await.unwrap();
+    facts::insert(&mut transaction, "a", b"x").await.unwrap();
+    transaction.commit().await.unwrap();
 }
 
 async fn a_duplicate_is_told(store: &Store) {

@@ -1,0 +1,111 @@
+//! A run's log on its way to stdout.
+//!
+//! Rule: it is read from where we stand, so a broken connection or a restarted server loses nothing and shows nothing
+//! twice.
+
+use std::time::Duration;
+
+use super::colour::Stripper;
+use super::error::CommandError;
+use super::screen::Screen;
+use super::session::Session;
+use crate::client::{Client, ClientError};
+use crate::clock::BootInstant;
+use crate::protocol::id::RunId;
+use crate::protocol::run::Phase;
+
+/// How long a server may be away before the following ends.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Between two tries while it is away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes a phase's log as far as it is.
+pub(super) async fn write_log(run: RunId, phase: Phase, session: &Session) -> Result<(), CommandError> {
+    Log::new(session, run, phase).finish().await.map(|_| ())
+}
+
+/// Repeats `call` while the server is away, at most [`PATIENCE`].
+pub(super) async fn patiently<T>(
+    client: &Client,
+    screen: Screen,
+    call: impl AsyncFn(&Client) -> Result<T, ClientError>,
+) -> Result<T, CommandError> {
+    let end = BootInstant::now().after(PATIENCE);
+    let mut told = false;
+    loop {
+        match call(client).await {
+            Err(error) if error.is_retryable() && !end.remaining().is_zero() => {
+                if !told {
+                    screen.note(format_args!("{error}; trying again, the run goes on"));
+                    told = true;
+                }
+                tokio::time::sleep(error.retry_after().unwrap_or(PAUSE)).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// A phase's log, on its way to stdout.
+pub(super) struct Log {
+    client: Client,
+    screen: Screen,
+    run: RunId,
+    pub(super) phase: Phase,
+    offset: u64,
+    pub(super) complete: bool,
+    stripper: Stripper,
+}
+
+impl Log {
+    /// Nothing of it has been read.
+    pub(super) fn new(session: &Session, run: RunId, phase: Phase) -> Self {
+        let (client, screen) = (session.client.clone(), session.screen);
+        Self { client, screen, run, phase, offset: 0, complete: false, stripper: Stripper::default() }
+    }
+
+    /// Writes what is there, or what comes within `wait`. Not cancel safe: keep the future until it is done.
+    pub(super) async fn read(mut self, wait: Option<Duration>) -> Result<Self, CommandError> {
+        let (run, phase, offset) = (self.run, self.phase, self.offset);
+        let client = self.client.clone();
+        let part = patiently(&client, self.screen, async |client| client.run_log(run, phase, offset, wait).await);
+        let mut part = part.await?;
+        loop {
+            match part.bytes.chunk().await {
+                Ok(Some(chunk)) => {
+                    self.offset += chunk.len() as u64;
+                    self.write(&chunk)?;
+                }
+                Ok(None) => {
+                    self.offset = part.next_offset;
+                    self.complete = part.complete;
+                    return Ok(self);
+                }
+                // The next read goes on behind what was written.
+                Err(error) if error.is_retryable() => return Ok(self),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Writes what is there now, and then does not wait for more.
+    pub(super) async fn finish(mut self) -> Result<Self, CommandError> {
+        while !self.complete {
+            let before = self.offset;
+            self = self.read(None).await?;
+            if self.offset == before {
+                break;
+            }
+        }
+        Ok(self)
+    }
+
+    fn write(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
+        if self.screen.colour {
+            self.screen.log(chunk)
+        } else {
+            let text = self.stripper.strip(chunk);
+            self.screen.log(&text)
+        }
+    }
+}
