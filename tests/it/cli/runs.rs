@@ -77,6 +77,8 @@ fn a_directory_becomes_an_applied_run() {
     assert!(!said.all().contains('\u{1b}'), "colours in a pipe");
     let (id, state) = world.newest();
     assert_eq!(state, "applied");
+    let stored = world.ends(&["run", "logs", &id], 0).out;
+    assert_eq!(said.out, stored, "what was followed is not what was stored");
     let shown = world.ends(&["run", "show", &id], 0).out;
     for words in ["message      first", "fetch", "apply", "receipt of plan", "wiped", "yes, verified by"] {
         assert!(shown.contains(words), "{words}:\n{shown}");
