@@ -12,9 +12,9 @@ use crate::cli::nigari;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The socket of a service manager.
-struct Manager(UnixDatagram);
+struct ServiceSocket(UnixDatagram);
 
-impl Manager {
+impl ServiceSocket {
     fn listen(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_read_timeout(Some(LIMIT)).unwrap();
@@ -40,16 +40,16 @@ impl Manager {
 fn the_server_tells_when_it_listens_lives_and_stops() {
     let home = tempfile::tempdir().unwrap();
     let socket = home.path().join("notify");
-    let manager = Manager::listen(&socket);
+    let socket_of_systemd = ServiceSocket::listen(&socket);
     let mut start = nigari(home.path(), &["server", "start", "--listen", "127.0.0.1:0"]);
     start.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "600000").env("NIGARI_LOG_FORMAT", "json");
     let mut server = Child::start("server", start, &home.path().join("log")).unwrap();
-    manager.wait_for("READY=1");
+    socket_of_systemd.wait_for("READY=1");
     let address = home.path().join(".local/state/nigari/server/address");
     assert!(address.is_file(), "READY came before the address");
-    manager.wait_for("WATCHDOG=1");
+    socket_of_systemd.wait_for("WATCHDOG=1");
     server.signal(Signal::TERM).unwrap();
-    manager.wait_for("STOPPING=1");
+    socket_of_systemd.wait_for("STOPPING=1");
     assert_eq!(server.wait(LIMIT).unwrap().code(), Some(0));
     let lines: Vec<serde_json::Value> = server
         .log()
