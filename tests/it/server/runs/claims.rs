@@ -55,11 +55,22 @@ async fn a_claim_is_given_back_before_its_first_step_alone() {
     release(&agent, &held.claim).await.expect(204);
     release(&agent, &held.claim).await.expect(204);
     assert_eq!(state_of(&house, &held.run).await, "queued");
-    let again = agent.claim().await;
-    assert_eq!(again.epoch, 2);
-    agent.step(&again, "fetch").await.expect(204);
-    release(&agent, &again.claim).await.expect_problem(409, "conflict");
+    agent.ask(&claim(), 0).await.expect(204);
+    let again = thief.claim().await;
+    assert_eq!(again.epoch, 2, "what one agent cannot do is offered to another first");
+    thief.step(&again, "fetch").await.expect(204);
+    release(&thief, &again.claim).await.expect_problem(409, "conflict");
     release(&agent, "nonsense").await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_was_given_back_is_offered_again_after_a_minute() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    release(&agent, &held.claim).await.expect(204);
+    agent.ask(&claim(), 0).await.expect(204);
+    house.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(agent.claim().await.run, held.run);
 }
 
 #[tokio::test]
