@@ -45,7 +45,7 @@ fn a_drained_agent_finishes_what_runs_and_ends_with_0() {
     scene.wait_for_step(&run, "apply");
     let agent = scene.stack.agent().unwrap();
     agent.signal(Signal::TERM).unwrap();
-    assert_eq!(agent.wait(Duration::from_secs(60)).unwrap().code(), Some(0), "{}", agent.log());
+    assert_eq!(agent.wait(Duration::from_mins(1)).unwrap().code(), Some(0), "{}", agent.log());
     scene.wait_for_state(&run, "applied");
 }
 
@@ -61,7 +61,7 @@ fn a_second_signal_interrupts_what_runs() {
     std::thread::sleep(Duration::from_millis(300));
     assert!(agent.ended().unwrap().is_none(), "{}", agent.log());
     agent.signal(Signal::TERM).unwrap();
-    assert_eq!(agent.wait(Duration::from_secs(60)).unwrap().code(), Some(0), "{}", agent.log());
+    assert_eq!(agent.wait(Duration::from_mins(1)).unwrap().code(), Some(0), "{}", agent.log());
     assert!(scene.secrets().is_empty());
     scene.wait_for_state(&run, "errored");
 }
