@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod configuration;
 mod dependencies;
+mod e2e;
 mod layering;
 mod registry;
 mod sandbox;

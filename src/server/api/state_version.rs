@@ -26,6 +26,9 @@ use crate::server::store::state::{self, StateRecord};
 /// Bytes of a lock's id.
 const LOCK_ID_BYTES: usize = 256;
 
+/// Bytes of each other member of a lock.
+const LOCK_WORD_BYTES: usize = 4096;
+
 /// What every state says of itself (format 4 of OpenTofu 1.6 and later).
 #[derive(Debug, Deserialize)]
 struct Heading {
@@ -171,6 +174,10 @@ pub(super) async fn lock(
 ) -> Result<Response, ApiError> {
     if wanted.lock.id.is_empty() || wanted.lock.id.len() > LOCK_ID_BYTES {
         return Err(ApiError::invalid("ID", "empty or longer than 256 bytes"));
+    }
+    let words = [&wanted.lock.operation, &wanted.lock.info, &wanted.lock.who, &wanted.lock.version, &wanted.lock.path];
+    if words.iter().any(|word| word.len() > LOCK_WORD_BYTES || word.contains('\0')) {
+        return Err(ApiError::new(Code::Invalid, "a member of the lock has more than 4096 bytes or contains NUL"));
     }
     match lock::take(&mut transaction, workspace, &wanted).await? {
         Ok(()) => {

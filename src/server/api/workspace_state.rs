@@ -8,13 +8,17 @@ use serde::Deserialize;
 
 use super::place::workspace_of;
 use super::state_version::{self, Author, Incoming};
-use super::{ApiError, Audience, Json, Path, Query, Routes, ServerState, UserActor};
+use super::{ApiError, Audience, Code, Json, Path, Query, Routes, ServerState, UserActor};
 use crate::protocol::api::{List, StateLock, StateVersion};
+use crate::protocol::id::WorkspaceId;
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{Permission, Protected};
-use crate::server::store::AnyConnection;
-use crate::server::store::state;
+use crate::server::store::runs::list;
 use crate::server::store::state::lock::{self as state_lock, HeldLock};
+use crate::server::store::{AnyConnection, state};
+
+/// What runs call the state that is kept here.
+const OWN_BACKEND: &str = "nigari";
 
 pub(super) fn routes() -> Routes {
     Routes::new(Audience::User)
@@ -41,8 +45,26 @@ async fn pull(
     Path(workspace): Path<String>,
 ) -> Result<Response, ApiError> {
     let permit = actor.role.open(Protected::State)?;
-    let workspace = workspace_of(&mut *server.store.read().await?, &workspace).await?;
+    let workspace = {
+        let mut connection = server.store.read().await?;
+        let workspace = workspace_of(&mut connection, &workspace).await?;
+        check_backend(&mut connection, workspace).await?;
+        workspace
+    };
     state_version::send_newest(&server, &permit, workspace).await
+}
+
+/// A state that a backend of the configuration's own keeps is not here; an older one of ours would mislead.
+async fn check_backend(connection: &mut AnyConnection, workspace: WorkspaceId) -> Result<(), ApiError> {
+    match list::newest_backend(connection, workspace).await? {
+        Some(backend) if backend != OWN_BACKEND => {
+            let text = format!(
+                "the configuration keeps its state in its own backend `{backend}`; hint: read it there, with `tofu state pull`"
+            );
+            Err(ApiError::new(Code::Conflict, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `?lock=ID` where the pusher holds the lock; `?force=true` where serial and lineage shall not matter.
@@ -69,11 +91,7 @@ async fn push(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn check_lock(
-    connection: &mut AnyConnection,
-    workspace: crate::protocol::id::WorkspaceId,
-    own: &str,
-) -> Result<(), ApiError> {
+async fn check_lock(connection: &mut AnyConnection, workspace: WorkspaceId, own: &str) -> Result<(), ApiError> {
     match state_lock::holder(connection, workspace).await? {
         Some(held) if held.lock.id != own => Err(state_version::locked(&held)),
         _ => Ok(()),

@@ -4,6 +4,7 @@ mod death;
 mod elsewhere;
 mod fetch;
 mod orders;
+mod start;
 mod state;
 
 use std::fs;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::canary::Canary;
-use support::child::Finished;
+use support::child::{Child, Finished};
 use support::module::Package;
 use support::nigari::{Programs, Stack};
 use support::registry::Registry;
@@ -50,6 +51,28 @@ impl Scene {
         }
         stack.start_agent(agent).unwrap();
         Some(Self { stack, place })
+    }
+
+    /// Another agent than the stack's own, with these settings in place of the usual ones.
+    fn other_agent(&self, settings: &[(&str, &str)]) -> Child {
+        let text = |path: PathBuf| path.display().to_string();
+        let directory = self.stack.directory();
+        let usual = [
+            ("--join-token-file", text(directory.join("server/join.token"))),
+            ("--state-dir", text(directory.join("agent"))),
+            ("--run-root", text(self.stack.run_root())),
+            ("--tofu", text(self.stack.programs().tofu.clone())),
+            ("--secret-root", text(self.stack.secret_root().unwrap().to_owned())),
+        ];
+        let mut command = self.stack.command(&["agent", "start"]);
+        let is_changed = |flag: &str| settings.iter().any(|(changed, _)| *changed == flag);
+        for (flag, value) in usual.iter().filter(|(flag, _)| !is_changed(flag)) {
+            command.args([flag, value.as_str()]);
+        }
+        for (flag, value) in settings {
+            command.args([flag, value]);
+        }
+        Child::start("other agent", command, &self.place.path().join("other.log")).unwrap()
     }
 
     /// A directory with this `main.tf`.

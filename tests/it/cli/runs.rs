@@ -77,6 +77,8 @@ fn a_directory_becomes_an_applied_run() {
     assert!(!said.all().contains('\u{1b}'), "colours in a pipe");
     let (id, state) = world.newest();
     assert_eq!(state, "applied");
+    let stored = world.ends(&["run", "logs", &id], 0).out;
+    assert_eq!(said.out, stored, "what was followed is not what was stored");
     let shown = world.ends(&["run", "show", &id], 0).out;
     for words in ["message      first", "fetch", "apply", "receipt of plan", "wiped", "yes, verified by"] {
         assert!(shown.contains(words), "{words}:\n{shown}");
@@ -236,6 +238,30 @@ fn a_secret_that_is_typed_is_not_shown() {
     assert_eq!(code, 0, "{seen}");
     assert!(!seen.contains(&secret.password), "{seen}");
     assert_eq!(world.stack.json(&["registry", "show", "hub", "--json"]).unwrap()["export_credentials"], false);
+}
+
+#[test]
+fn an_interrupt_while_a_secret_is_typed_gives_the_echo_back() {
+    let Some(world) = World::new() else { return };
+    let add = ["registry", "add", "hub", "--url", "https://hub.localhost:1", "--username", "robot", "--export"];
+    let add = at(&world, &add);
+    // A shell that goes on shows whether the terminal is as it was.
+    let words: Vec<String> = std::iter::once(add.get_program())
+        .chain(add.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let mut shell = support::child::command("/bin/sh");
+    shell.args(["-c", &format!("{}; stty -a", words.join(" "))]);
+    shell.envs(add.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", "/usr/bin:/bin");
+    let Some(mut terminal) = Terminal::start(&shell) else { return };
+    terminal.wait_for("Password or token of robot: ");
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.press("half\u{3}");
+    let (_, seen) = terminal.end();
+    assert!(seen.contains("interrupted") && !seen.contains("half"), "{seen}");
+    for mode in [" echo ", " icanon ", "isig "] {
+        assert!(seen.contains(mode), "{mode}: {seen}");
+    }
 }
 
 /// A command for a terminal: `script` starts it where the test says.

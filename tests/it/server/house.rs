@@ -93,6 +93,7 @@ impl House {
 
     /// A fresh server with other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        nigari::tls::install_provider();
         let directory = tempfile::tempdir().unwrap();
         let mut settings = settings(directory.path());
         change(&mut settings);

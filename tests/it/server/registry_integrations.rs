@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use support::canary::Canary;
+use support::registry::Registry;
 use support::search::Search;
 
 use super::house::House;
@@ -224,4 +225,37 @@ async fn a_row_changed_behind_our_back_does_not_open() {
     transaction.commit().await.unwrap();
     let answer = house.post("/registry-integrations/team/test", json!({})).await.expect_problem(500, "internal");
     assert!(!answer.text.contains("hunter22"));
+}
+
+#[tokio::test]
+async fn a_test_against_a_real_registry_uses_the_stored_secret_and_ca() {
+    let Some(program) = support::require::registry() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let canary = Canary::hard("alice");
+    let registry = Registry::start(&program, directory.path(), &canary.user, &canary.password).unwrap();
+    let house = House::start().await;
+    let ca_pem = std::fs::read_to_string(registry.ca_file()).unwrap();
+    let new = json!({
+        "name": "real", "url": format!("https://{}", registry.host()), "username": canary.user,
+        "secret": canary.password, "ca_pem": ca_pem,
+    });
+    house.post("/registry-integrations", new).await.expect(201);
+    let mut said = Vec::new();
+    for (change, verdict) in [
+        (json!({}), "ok"),
+        (json!({"secret": "wrong"}), "denied"),
+        (json!({"secret": canary.password, "ca_pem": ""}), "tls"),
+        (json!({"secret": canary.password, "ca_pem": ca_pem}), "ok"),
+    ] {
+        house.patch("/registry-integrations/real", change).await.expect(200);
+        let answer = house.post("/registry-integrations/real/test", json!({})).await.expect(200);
+        assert_eq!(answer.field("verdict"), verdict, "{answer:?}");
+        said.push(answer.text);
+    }
+    said.push(house.get("/registry-integrations/real").await.text);
+    said.push(house.get("/audit").await.text);
+    let mut search = Search::new(&[canary]);
+    search.bytes("answers", said.join("\n").as_bytes());
+    search.directory(house.directory.path());
+    search.verdict().unwrap();
 }

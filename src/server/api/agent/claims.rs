@@ -147,8 +147,10 @@ pub(super) async fn release(
         Err(error) if error.code() == Code::StaleEpoch => return Ok(StatusCode::NO_CONTENT),
         Err(error) => return Err(error),
     };
-    let topics = settle::happen(&mut transaction, &mut record, Event::Release, state.clock.now()).await?;
+    let now = state.clock.now();
+    let topics = settle::happen(&mut transaction, &mut record, Event::Release, now).await?;
     let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
+    claims::note_release(&mut transaction, claim, now).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,9 +3,10 @@
 use axum::extract::State;
 
 use super::shown;
-use crate::protocol::api::{Approval, Cancellation, Resolution, Run};
+use crate::protocol::agent::{Failure, FailureClass};
+use crate::protocol::api::{Approval, Cancellation, Resolution, ResolvedAs, Run, RunEventKind};
 use crate::protocol::id::RunId;
-use crate::protocol::run::RunState;
+use crate::protocol::run::{RunState, Step};
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor};
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::Permission;
@@ -57,7 +58,7 @@ pub(super) async fn cancel(
     actor.allow(Permission::RunCancel)?;
     let (mut transaction, record) = begin(&state, run).await?;
     let wish = if cancellation.kill { Wish::Kill } else { Wish::Cancel };
-    let asked = crate::protocol::api::RunEventKind::CancelRequested { by: actor.name.clone(), kill: cancellation.kill };
+    let asked = RunEventKind::CancelRequested { by: actor.name.clone(), kill: cancellation.kill };
     let news = record.standing.after(Event::Cancel(wish)).is_ok_and(|after| after != record.standing);
     if news {
         runs::events::add(&mut transaction, run, &asked, state.clock.now()).await?;
@@ -74,11 +75,23 @@ pub(super) async fn resolve(
     Json(resolution): Json<Resolution>,
 ) -> Result<Json<Run>, ApiError> {
     actor.allow(Permission::RunResolve)?;
-    let (mut transaction, record) = begin(&state, run).await?;
+    let (mut transaction, mut record) = begin(&state, run).await?;
     let event = Event::Resolve(resolution.resolved_as);
+    if resolution.resolved_as == ResolvedAs::NotApplied {
+        record.failure = Some(not_applied());
+    }
     let state_after = record.standing.after(event).map_err(|refusal| refused(&refusal))?.state;
     lock::release_of_run(&mut transaction, record.workspace, run).await?;
     decide(&state, &actor, transaction, record, (event, Particulars::RunResolve { state: state_after })).await
+}
+
+fn not_applied() -> Failure {
+    Failure {
+        class: FailureClass::LeaseLost,
+        step: Some(Step::Apply),
+        message: "the agent was not heard of again during the apply; a person found that it was not applied".to_owned(),
+        hint: Some("make a new run".to_owned()),
+    }
 }
 
 async fn begin(state: &ServerState, run: RunId) -> Result<(WriteTransaction, RunRecord), ApiError> {

@@ -13,6 +13,9 @@ use crate::server::store::row::Columns;
 use crate::server::store::transaction::sql;
 use crate::server::store::{During, StoreError, WriteTransaction};
 
+/// Microseconds for which an agent is not offered again what it has given back: it could not do it, another may.
+const SHUNNED: i64 = 60_000_000;
+
 /// Who asks for a phase, and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Claimant {
@@ -58,8 +61,11 @@ pub struct Grant {
 /// When the database fails.
 pub async fn worth_trying(connection: &mut AnyConnection, claimant: &Claimant) -> Result<bool, StoreError> {
     sql("SELECT 1 AS one FROM runs r JOIN workspaces w ON w.id = r.workspace_id WHERE w.pool_id = $1 \
-         AND r.state IN ('queued', 'apply_queued') UNION ALL SELECT 1 AS one FROM claims WHERE id = $2 LIMIT 1")
+         AND r.state IN ('queued', 'apply_queued') AND NOT EXISTS (SELECT 1 FROM claims c WHERE c.run_id = r.id \
+         AND c.agent_id = $2 AND c.released_at > $3) UNION ALL SELECT 1 AS one FROM claims WHERE id = $4 LIMIT 1")
     .bind(claimant.pool.to_string())
+    .bind(claimant.agent.to_string())
+    .bind(claimant.now - SHUNNED)
     .bind(claimant.claim.to_string())
     .fetch_optional(connection)
     .await
@@ -76,10 +82,12 @@ pub async fn take(tx: &mut WriteTransaction, claimant: &Claimant) -> Result<Take
         return repeated(tx, claimant, grant).await;
     }
     let row = sql(row::select!(
-        "WHERE w.pool_id = $1 AND r.state IN ('queued', 'apply_queued') \
-         ORDER BY CASE r.state WHEN 'apply_queued' THEN 0 ELSE 1 END, r.sequence LIMIT 1"
+        "WHERE w.pool_id = $1 AND r.state IN ('queued', 'apply_queued') AND NOT EXISTS (SELECT 1 FROM claims c \
+         WHERE c.run_id = r.id AND c.agent_id = $2 AND c.released_at > $3) ORDER BY CASE r.state WHEN 'apply_queued' THEN 0 ELSE 1 END, r.sequence LIMIT 1"
     ))
     .bind(claimant.pool.to_string())
+    .bind(claimant.agent.to_string())
+    .bind(claimant.now - SHUNNED)
     .fetch_optional(&mut **tx)
     .await
     .during("find a phase to claim")?;
@@ -252,4 +260,18 @@ pub async fn phase(connection: &mut AnyConnection, run: RunId, epoch: i64) -> Re
         .during("read a claim's phase")?
         .map(|row| row.parsed("phase"))
         .transpose()
+}
+
+/// Writes down that a claim was given back.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note_release(tx: &mut WriteTransaction, claim: ClaimId, now: Timestamp) -> Result<(), StoreError> {
+    sql("UPDATE claims SET released_at = $1 WHERE id = $2")
+        .bind(now)
+        .bind(claim.to_string())
+        .execute(&mut **tx)
+        .await
+        .during("write down that a claim was given back")
+        .map(drop)
 }

@@ -5,6 +5,7 @@ use sqlx::AnyConnection;
 use super::{RunRecord, row};
 use crate::protocol::id::WorkspaceId;
 use crate::protocol::run::RunState;
+use crate::server::store::row::Columns;
 use crate::server::store::transaction::sql;
 use crate::server::store::{During, StoreError};
 
@@ -41,4 +42,21 @@ pub async fn page(connection: &mut AnyConnection, filter: &Filter) -> Result<Vec
     .iter()
     .map(RunRecord::read)
     .collect()
+}
+
+/// Which backend kept the state in the workspace's newest run that said so.
+///
+/// # Errors
+/// When the database fails.
+pub async fn newest_backend(
+    connection: &mut AnyConnection,
+    workspace: WorkspaceId,
+) -> Result<Option<String>, StoreError> {
+    sql("SELECT backend FROM runs WHERE workspace_id = $1 AND backend IS NOT NULL ORDER BY sequence DESC LIMIT 1")
+        .bind(workspace.to_string())
+        .fetch_optional(connection)
+        .await
+        .during("read which backend keeps a state")?
+        .map(|row| row.value("backend"))
+        .transpose()
 }

@@ -122,6 +122,8 @@ async fn people_pull_and_push() {
     push("?lock=l&x=1", state(10, "b").to_string()).await.expect_problem(400, "malformed");
     house.get("/workspaces/nowhere/state").await.expect_problem(404, "not_found");
     house.post("/workspaces/net/state/lock", json!({"Who": "me"})).await.expect_problem(422, "invalid");
+    let long = json!({"ID": "x", "Info": "x".repeat(5000)});
+    house.post("/workspaces/net/state/lock", long).await.expect_problem(422, "invalid");
     let versions = house.get("/workspaces/net/state/versions").await.json();
     let serials: Vec<_> =
         versions["items"].as_array().unwrap().iter().map(|version| version["serial"].clone()).collect();
@@ -140,4 +142,16 @@ async fn a_plans_lock_keeps_other_runs_of_the_workspace_out() {
     assert_eq!(second.lock(&other, "l1").await.expect(423).json()["Who"], "fake");
     agent.finish(&held, &report("failed")).await.expect(200);
     second.lock(&other, "l2").await.expect(204);
+}
+
+#[tokio::test]
+async fn a_state_that_is_kept_elsewhere_is_not_pulled_here() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.plan(&held).await;
+    let mut elsewhere = report("no_changes");
+    elsewhere["backend"] = json!("s3");
+    agent.finish(&held, &elsewhere).await.expect(200);
+    let refused = house.get("/workspaces/net/state").await.expect_problem(409, "conflict");
+    assert!(refused.field("detail").contains("`s3`"), "{refused:?}");
 }

@@ -72,7 +72,7 @@ CREATE UNIQUE INDEX one_active_run ON runs (workspace_id)
     WHERE kind <> 'plan'
     AND state IN ('queued', 'planning', 'awaiting_approval', 'apply_queued', 'applying', 'lost');
 
--- Every claim that was ever granted: who had which epoch.
+-- Every claim that was ever granted: who had which epoch, and who gave it back when.
 CREATE TABLE claims (
     id TEXT NOT NULL PRIMARY KEY,
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
@@ -80,6 +80,7 @@ CREATE TABLE claims (
     phase TEXT NOT NULL,
     agent_id TEXT NOT NULL,
     claimed_at BIGINT NOT NULL,
+    released_at BIGINT,
     UNIQUE (run_id, epoch)
 );
 

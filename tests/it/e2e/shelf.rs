@@ -1,0 +1,83 @@
+//! A registry with modules, and how a person stores its integration.
+
+use std::path::PathBuf;
+
+use support::child::Finished;
+use support::module::Package;
+use support::registry::Registry;
+use support::require;
+use tempfile::TempDir;
+
+use super::with_modules;
+use super::world::{USER, World};
+
+/// What every registry has in it.
+pub(super) const REPOSITORY: &str = "team/greeting";
+
+/// A registry whose user is [`USER`].
+pub(super) struct Shelf {
+    pub(super) registry: Registry,
+    pub(super) password: String,
+    directory: TempDir,
+}
+
+impl Shelf {
+    /// With Basic authentication.
+    pub(super) fn start(password: &str) -> Option<Self> {
+        let program = require::registry()?;
+        Self::fill(password, |directory| Registry::start(&program, directory, USER, password).unwrap())
+    }
+
+    /// With bearer tokens from a signer.
+    pub(super) fn start_with_tokens(password: &str) -> Option<Self> {
+        let (program, signer) = (require::registry()?, require::token_signer()?);
+        let start = |directory: &std::path::Path| {
+            Registry::start_with_tokens([&program, &signer], directory, USER, password).unwrap()
+        };
+        Self::fill(password, start)
+    }
+
+    fn fill(password: &str, start: impl FnOnce(&std::path::Path) -> Registry) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let registry = start(directory.path());
+        registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
+        Some(Self { registry, password: password.to_owned(), directory })
+    }
+
+    pub(super) fn host(&self) -> String {
+        self.registry.host()
+    }
+
+    /// `oci://…` of a repository in it.
+    pub(super) fn source(&self, repository: &str) -> String {
+        format!("oci://{}/{repository}?tag=1.0.0", self.host())
+    }
+
+    /// A configuration with the one module.
+    pub(super) fn main(&self) -> String {
+        with_modules(&[("greeting", self.source(REPOSITORY))])
+    }
+
+    /// Everything that it wrote.
+    pub(super) fn log(&self) -> String {
+        support::child::read_text(&self.directory.path().join("registry.log"))
+    }
+
+    /// A file of it.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Types `registry add`.
+    pub(super) fn add(&self, world: &World, name: &str, more: &[&str]) -> Finished {
+        let (url, ca) = (format!("https://{}", self.host()), self.registry.ca_file().display().to_string());
+        let words = ["registry", "add", name, "--url", &url, "--username", USER, "--secret-stdin"];
+        let arguments = [&words[..], &["--registry-ca-file", &ca], more].concat();
+        world.types_with(&arguments, &self.password)
+    }
+
+    /// Stores the integration `demo`, exported.
+    pub(super) fn store(&self, world: &World) {
+        self.add(world, "demo", &["--export"]).succeeded().unwrap();
+    }
+}
