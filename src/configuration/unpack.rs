@@ -58,8 +58,8 @@ fn downward(name: &str) -> Result<&str, Errno> {
 
 impl Sink for Directory {
     fn directory(&mut self, path: &str) -> Result<(), ArchiveError> {
-        let opened = self.parent(path).and_then(|(parent, name)| rustix::fs::mkdirat(parent, name, Mode::RWXU));
-        opened.map_err(|error| ArchiveError::from_write(path, error.into()))
+        let made = self.parent(path).and_then(|(parent, name)| rustix::fs::mkdirat(parent, name, Mode::RWXU));
+        made.map_err(|error| ArchiveError::from_write(path, error.into()))
     }
 
     fn file(&mut self, path: &str, executable: bool, content: &mut dyn Read) -> Result<u64, FileError> {
