@@ -24,11 +24,14 @@ fn an_agent_that_is_killed_before_the_apply_leaves_nothing_and_the_run_is_planne
         let silence = Silence::new();
         let run = scene.begin(&scene.configuration(&waiting_in(step, &silence)), &["--auto-approve"]);
         scene.wait_for_step(&run, step);
+        if step == "fetch" {
+            wait_until("the delivery", || scene.has_delivery());
+        }
         std::thread::sleep(Duration::from_millis(300));
         scene.stack.agent().unwrap().kill().unwrap();
         if step == "fetch" {
             // By its launcher, without any agent.
-            wait_until("the wipe", || scene.secrets().iter().all(|path| path.to_string_lossy().contains("run-")));
+            wait_until("the wipe", || !scene.has_delivery());
         }
         scene.stack.start_agent(&[]).unwrap();
         let again = |run: &serde_json::Value| run["steps"].to_string().matches(&format!("\"{step}\"")).count() >= 2;
