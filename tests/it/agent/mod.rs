@@ -121,7 +121,7 @@ impl Scene {
     }
 
     fn wait_for_step(&mut self, id: &str, step: &str) {
-        self.wait(id, step, |run| run["steps"].to_string().contains(&format!("\"{step}\"")));
+        self.wait(id, step, |run| run["steps"].to_string().contains(&format!("\"step\":\"{step}\"")));
     }
 
     fn log(&self, id: &str) -> String {

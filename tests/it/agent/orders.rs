@@ -78,7 +78,7 @@ fn a_step_ends_with_its_lease_though_the_server_is_out_of_reach() {
     wait_until("the wipe", || !scene.has_delivery());
     scene.stack.server().unwrap().signal(Signal::CONT).unwrap();
     // Nothing is lost: it is planned again.
-    let again = |run: &serde_json::Value| run["steps"].to_string().matches("\"fetch\"").count() >= 2;
+    let again = |run: &serde_json::Value| run["steps"].to_string().matches("\"step\":\"fetch\"").count() >= 2;
     scene.wait(&run, "a second try", again);
     scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
     scene.wait_for_state(&run, "canceled");
