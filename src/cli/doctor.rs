@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::fmt::rfc2822;
 use serde::Serialize;
 
 use super::error::CommandError;
@@ -14,7 +15,9 @@ use super::exit::ExitStatus;
 use super::screen::Screen;
 use super::session::{Session, client};
 use crate::client::{ClientError, TokenSource};
+use crate::clock::Clock;
 use crate::process::{CommandLine, capture};
+use crate::protocol::Timestamp;
 use crate::sandbox::SecretRoot;
 use crate::settings::AgentSettings;
 use crate::settings::agent_layer::AgentLayer;
@@ -27,6 +30,9 @@ use crate::tofu::{arguments as words, find};
 const LIMIT: Duration = Duration::from_secs(30);
 /// Bytes of its output that are looked at.
 const OUTPUT_BYTES: u64 = 256 * 1024;
+
+/// How far clocks may be apart without a word.
+const CLOCKS_APART: Duration = Duration::from_secs(30);
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -171,12 +177,17 @@ async fn server(flags: &ContextLayer) -> Vec<Finding> {
     if let Err(message) = ready {
         return vec![Finding::fail("server", &message, None)];
     }
-    let reached = Finding::ok("server", format!("{} is ready", context.server));
+    let mut findings = vec![Finding::ok("server", format!("{} is ready", context.server))];
+    if let Ok(client) = &anonymous
+        && let Ok(Some(date)) = client.server_date().await
+    {
+        findings.extend(clock(&date, Clock::new().now()));
+    }
     let whoami = async {
         let session = Session::open(flags, Screen::new(false)).map_err(|error| (error.to_string(), error.hint()))?;
         session.client.whoami().await.map_err(|error| (told(&error), None))
     };
-    let token = match whoami.await {
+    findings.push(match whoami.await {
         Ok(whoami) if whoami.server_version == env!("CARGO_PKG_VERSION") => {
             Finding::ok("token", format!("`{}`, role {}", whoami.name, whoami.role))
         }
@@ -185,8 +196,21 @@ async fn server(flags: &ContextLayer) -> Vec<Finding> {
             Finding::bad(Verdict::Warn, "token", &message, Some("use the same version on both sides".to_owned()))
         }
         Err((message, hint)) => Finding::fail("token", &message, hint),
-    };
-    vec![reached, token]
+    });
+    findings
+}
+
+/// Compares the server's `Date` with our wall clock (microseconds). What cannot be read says nothing.
+fn clock(date: &str, now: Timestamp) -> Option<Finding> {
+    let there = rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?.as_second();
+    let apart = there.abs_diff(now / 1_000_000);
+    Some(if apart <= CLOCKS_APART.as_secs() {
+        Finding::ok("clock", "this host and the server agree".to_owned())
+    } else {
+        let message = format!("this host and the server are {apart} s apart");
+        let hint = "set the clocks by NTP: certificates, expiries and records depend on them";
+        Finding::bad(Verdict::Warn, "clock", &message, Some(hint.to_owned()))
+    })
 }
 
 fn told(error: &ClientError) -> String {
@@ -210,4 +234,19 @@ fn tell(findings: &[Finding], screen: Screen) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Verdict, clock};
+
+    #[test]
+    fn clocks_that_are_apart_are_told() {
+        let date = "Sat, 21 Nov 2026 10:20:30 GMT";
+        let there = 1_795_256_430;
+        for (ours, verdict) in [(there, Verdict::Ok), (there + 30, Verdict::Ok), (there - 31, Verdict::Warn)] {
+            assert_eq!(clock(date, ours * 1_000_000).unwrap().verdict, verdict, "{ours}");
+        }
+        assert!(clock("yesterday", 0).is_none());
+    }
 }

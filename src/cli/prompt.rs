@@ -6,12 +6,19 @@
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
 
 use super::error::CommandError;
 use crate::protocol::limits::SECRET_BYTES;
 use crate::secret::Secret;
 use crate::settings::secret_file::without_line_end;
+
+const INTERRUPT: u8 = 0x03;
+const END_OF_INPUT: u8 = 0x04;
+const BACKSPACE: u8 = 0x08;
+const ERASE_LINE: u8 = 0x15;
+const DELETE: u8 = 0x7f;
 
 /// Whether there is a person to ask.
 pub(super) fn is_possible() -> bool {
@@ -43,11 +50,31 @@ pub(super) fn ask_secret(question: &str) -> Result<Secret, CommandError> {
     show(question);
     let answer = {
         let _quiet = Quiet::begin();
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer).map(|_| without_line_end(answer))
+        read_keys(&mut io::stdin().lock())
     };
     show("\n");
     answer.map_err(|source| CommandError::io("cannot read the secret", source))
+}
+
+/// Reads keys to the end of the line. The terminal hands over each key as it is, Ctrl-C too: were it a signal, the
+/// terminal would stay without echo.
+fn read_keys(keys: &mut impl Read) -> io::Result<Secret> {
+    let mut line = Zeroizing::new(Vec::with_capacity(SECRET_BYTES));
+    let mut key = [0];
+    while keys.read(&mut key)? == 1 {
+        match key[0] {
+            b'\n' | b'\r' | END_OF_INPUT => break,
+            INTERRUPT => return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted")),
+            ERASE_LINE => line.clear(),
+            BACKSPACE | DELETE => {
+                // A character of several bytes goes as one.
+                while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+            }
+            byte if line.len() < SECRET_BYTES => line.push(byte),
+            _ => return Err(io::Error::other(format!("it has more than {SECRET_BYTES} bytes"))),
+        }
+    }
+    std::str::from_utf8(&line).map(Secret::from).map_err(io::Error::other)
 }
 
 /// Reads a secret from standard input to its end; one line end does not belong to it.
@@ -75,7 +102,9 @@ impl Quiet {
         let stdin = io::stdin();
         let Ok(before) = tcgetattr(stdin.as_fd()) else { return Self(None) };
         let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+        quiet.special_codes[SpecialCodeIndex::VMIN] = 1;
+        quiet.special_codes[SpecialCodeIndex::VTIME] = 0;
         let _ = tcsetattr(stdin.as_fd(), OptionalActions::Flush, &quiet);
         Self(Some(before))
     }
@@ -86,5 +115,28 @@ impl Drop for Quiet {
         if let Some(before) = &self.0 {
             let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Flush, before);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_keys;
+
+    #[test]
+    fn keys_become_a_secret() {
+        let typed = |keys: &str| read_keys(&mut keys.as_bytes()).map(|secret| secret.expose().to_owned()).ok();
+        for (keys, secret) in [
+            ("geheim\n", "geheim"),
+            ("a b\r", "a b"),
+            ("wrong\u{15}right\n", "right"),
+            ("aä\u{7f}b\n", "ab"),
+            ("\u{7f}x\n", "x"),
+            ("x\u{4}", "x"),
+            ("pä\"ss", "pä\"ss"),
+        ] {
+            assert_eq!(typed(keys).as_deref(), Some(secret), "{keys:?}");
+        }
+        assert_eq!(typed("half\u{3}"), None, "Ctrl-C is no secret");
+        assert_eq!(typed(&"x".repeat(17 * 1024)), None);
     }
 }

@@ -77,6 +77,13 @@ impl Client {
         self.plain_call(Method::GET, "/", &["healthz"], "ask for health".to_owned()).done().await
     }
 
+    /// What time it is at the server, by the `Date` of an answer (RFC 9110, to the second), if it or a proxy says so.
+    pub async fn server_date(&self) -> Result<Option<String>, ClientError> {
+        let answer = self.plain_call(Method::GET, "/", &["healthz"], "ask for the time".to_owned()).send().await?;
+        let date = answer.response.headers().get(reqwest::header::DATE);
+        Ok(date.and_then(|date| date.to_str().ok()).map(str::to_owned))
+    }
+
     /// Whether the server can work: database and key are there.
     pub async fn readyz(&self) -> Result<(), ClientError> {
         self.plain_call(Method::GET, "/", &["readyz"], "ask whether it is ready".to_owned()).done().await

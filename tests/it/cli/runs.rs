@@ -240,6 +240,30 @@ fn a_secret_that_is_typed_is_not_shown() {
     assert_eq!(world.stack.json(&["registry", "show", "hub", "--json"]).unwrap()["export_credentials"], false);
 }
 
+#[test]
+fn an_interrupt_while_a_secret_is_typed_gives_the_echo_back() {
+    let Some(world) = World::new() else { return };
+    let add = ["registry", "add", "hub", "--url", "https://hub.localhost:1", "--username", "robot", "--export"];
+    let add = at(&world, &add);
+    // A shell that goes on shows whether the terminal is as it was.
+    let words: Vec<String> = std::iter::once(add.get_program())
+        .chain(add.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let mut shell = support::child::command("/bin/sh");
+    shell.args(["-c", &format!("{}; stty -a", words.join(" "))]);
+    shell.envs(add.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("PATH", "/usr/bin:/bin");
+    let Some(mut terminal) = Terminal::start(&shell) else { return };
+    terminal.wait_for("Password or token of robot: ");
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.press("half\u{3}");
+    let (_, seen) = terminal.end();
+    assert!(seen.contains("interrupted") && !seen.contains("half"), "{seen}");
+    for mode in [" echo ", " icanon ", "isig "] {
+        assert!(seen.contains(mode), "{mode}: {seen}");
+    }
+}
+
 /// A command for a terminal: `script` starts it where the test says.
 fn at(world: &World, arguments: &[&str]) -> Command {
     let net = world.directory.path().join("net").display().to_string();

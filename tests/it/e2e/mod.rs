@@ -4,6 +4,7 @@
 //! environment and argument list of every process below is searched for the passwords, whatever the test was about.
 
 mod approval;
+mod cancel;
 mod meddler;
 mod recorder;
 mod shelf;

@@ -167,25 +167,26 @@ impl World {
         records.into_iter().filter(|record| record["action"].as_str().unwrap().contains(word)).collect()
     }
 
-    /// One more agent beside the first, with directories of its own but the same run root.
+    /// One more agent beside the first, with directories of its own but the same run root unless `more` has another.
     pub(super) fn another_agent(&self, name: &str, more: &[&str]) -> Child {
-        let text = |path: PathBuf| path.display().to_string();
-        let (join, state) = (text(self.stack.directory().join("server/join.token")), text(self.path(name)));
-        let (runs, tofu) = (text(self.stack.run_root()), text(self.stack.programs().tofu.clone()));
-        let secrets = text(self.stack.secret_root().unwrap().join(name));
-        fs::create_dir(&secrets).unwrap();
-        fs::create_dir(&state).unwrap();
-        let flags: [&[&str]; 2] = [
-            &["agent", "start", "--name", name, "--join-token-file", &join, "--state-dir", &state],
-            &["--run-root", &runs, "--secret-root", &secrets, "--tofu", &tofu],
-        ];
-        let command = self.stack.command(&[flags.concat().as_slice(), more].concat());
-        Child::start(name, command, &self.stack.directory().join(format!("{name}.log"))).unwrap()
+        let (state, secrets) = (self.path(name), self.stack.secret_root().unwrap().join(name));
+        [&state, &secrets].map(|directory| fs::create_dir(directory).unwrap());
+        let mut agent = self.stack.command(&["agent", "start", "--name", name]);
+        agent.arg("--join-token-file").arg(self.stack.directory().join("server/join.token"));
+        agent.arg("--state-dir").arg(state).arg("--secret-root").arg(secrets);
+        agent.arg("--tofu").arg(&self.stack.programs().tofu).args(more);
+        if !more.contains(&"--run-root") {
+            agent.arg("--run-root").arg(self.stack.run_root());
+        }
+        Child::start(name, agent, &self.stack.directory().join(format!("{name}.log"))).unwrap()
     }
 
-    /// What is below the secret root besides the directory of this user.
+    /// What agents have in memory now.
     pub(super) fn secrets(&self) -> Vec<PathBuf> {
-        below(self.stack.secret_root().unwrap()).iter().flat_map(|top| below(top)).collect()
+        let root = self.stack.secret_root().unwrap();
+        let (own, others): (Vec<PathBuf>, Vec<PathBuf>) = below(root).into_iter().partition(|path| is_agents(path));
+        let others = others.iter().flat_map(|path| below(path)).filter(|path| is_agents(path));
+        own.into_iter().chain(others).flat_map(|path| below(&path)).collect()
     }
 
     /// The run directories that are there.
@@ -217,6 +218,11 @@ impl Drop for World {
         search.absorb(watched.search);
         search.verdict().unwrap();
     }
+}
+
+/// `nigari-<uid>`, which an agent makes in its secret root.
+fn is_agents(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("nigari-"))
 }
 
 fn below(path: &Path) -> Vec<PathBuf> {

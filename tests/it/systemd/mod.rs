@@ -1,6 +1,8 @@
 //! The units: what systemd itself says of them, and that they fit the program.
 
-#![expect(clippy::unwrap_used, reason = "a failure in a test ends the test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failure in a test ends the test")]
+
+mod notification;
 
 use std::path::{Path, PathBuf};
 

@@ -31,6 +31,27 @@ async fn a_repeated_claim_gets_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_claim_or_report_whose_answer_is_lost_is_neither_lost_nor_done_twice() {
+    let house = House::start().await;
+    let configuration = prepare(&house, "net").await;
+    let agent = FakeAgent::join(&house).await;
+    for round in 0..support::loops::times(30) {
+        let run = make(&house, "net", &configuration, &json!({"kind": "plan"})).await;
+        // Broken off before, in the middle of, or after the transaction.
+        let patience = std::time::Duration::from_micros(u64::from(round) * 317 % 6000);
+        let claim = claim();
+        let _ = tokio::time::timeout(patience, agent.ask(&claim, 0)).await;
+        let held = Held::of(&agent.ask(&claim, 0).await.expect(200));
+        assert_eq!((held.run.as_str(), held.epoch), (run.as_str(), 1), "round {round}");
+        let report = super::fake_agent::report("failed");
+        let _ = tokio::time::timeout(patience, agent.finish(&held, &report)).await;
+        agent.finish(&held, &report).await.expect(200);
+        let receipts = house.get(&format!("/runs/{run}/receipts")).await.json();
+        assert_eq!(receipts["items"].as_array().unwrap().len(), 1, "round {round}");
+    }
+}
+
+#[tokio::test]
 async fn the_claim_carries_the_runs_variables_as_they_were() {
     let house = House::start().await;
     let configuration = prepare(&house, "net").await;
