@@ -26,7 +26,9 @@ fn an_agent_that_cannot_have_the_path_gives_the_claim_back() {
     scene.wait_for_state(&run, "awaiting_approval");
     scene.stack.agent().unwrap().stop().unwrap();
     let other = scene.stack.directory().join("other-runs").display().to_string();
-    let mut elsewhere = scene.other_agent(&[("--run-root", &other)]);
+    // An agent of its own: the server leaves one alone for a while with a run that it gave back.
+    let state = scene.stack.directory().join("other-agent").display().to_string();
+    let mut elsewhere = scene.other_agent(&[("--run-root", &other), ("--state-dir", &state)]);
     scene.stack.run(&["run", "approve", &run]).unwrap().succeeded().unwrap();
     elsewhere.wait_for_line("a claim is given back", super::SOON).unwrap();
     let shown = scene.run(&run);

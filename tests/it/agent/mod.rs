@@ -121,7 +121,7 @@ impl Scene {
     }
 
     fn wait_for_step(&mut self, id: &str, step: &str) {
-        self.wait(id, step, |run| run["steps"].to_string().contains(&format!("\"{step}\"")));
+        self.wait(id, step, |run| run["steps"].to_string().contains(&format!("\"step\":\"{step}\"")));
     }
 
     fn log(&self, id: &str) -> String {
@@ -135,6 +135,13 @@ impl Scene {
             |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         let tops: Vec<PathBuf> = below(root);
         tops.iter().flat_map(|top: &PathBuf| -> Vec<PathBuf> { below(top) }).collect()
+    }
+
+    /// Whether the secret directory of a step is there, besides what belongs to whole runs.
+    fn has_delivery(&self) -> bool {
+        let is_of_run =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"));
+        !self.secrets().iter().all(is_of_run)
     }
 
     /// Names of the run directories.
