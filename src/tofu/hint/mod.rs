@@ -66,6 +66,11 @@ pub fn find(output: &str, known: Known<'_>) -> Option<String> {
         .or_else(|| usage(&output))
 }
 
+/// The same for the steps without registries: what the configuration or its variables lack.
+pub fn find_after_fetch(output: &str) -> Option<String> {
+    usage(&Output::new(output))
+}
+
 /// The short name that people know.
 const DOCKER_IO: &str =
     "OpenTofu never sends credentials to `docker.io`: write the source as `oci://registry-1.docker.io/…`";
