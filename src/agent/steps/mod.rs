@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use apply::apply;
-pub(crate) use fetch::{Fetched, fetch};
+pub(crate) use fetch::{Fetched, Known, fetch};
 pub(crate) use init::{Initialized, backend_name, init};
 pub(crate) use plan::{Planned, plan};
 pub(crate) use show::show;

@@ -5,7 +5,10 @@
 
 mod approval;
 mod cancel;
+mod hints;
+mod integrations;
 mod meddler;
+mod passwords;
 mod recorder;
 mod shelf;
 mod world;
@@ -13,7 +16,7 @@ mod world;
 use std::fs;
 use std::path::Path;
 
-use world::{Setup, World};
+use world::World;
 
 /// A configuration that needs nothing.
 const PLAIN: &str =

@@ -170,7 +170,8 @@ impl World {
     /// One more agent beside the first, with directories of its own but the same run root unless `more` has another.
     pub(super) fn another_agent(&self, name: &str, more: &[&str]) -> Child {
         let (state, secrets) = (self.path(name), self.stack.secret_root().unwrap().join(name));
-        [&state, &secrets].map(|directory| fs::create_dir(directory).unwrap());
+        fs::create_dir(&state).unwrap();
+        fs::create_dir(&secrets).unwrap();
         let mut agent = self.stack.command(&["agent", "start", "--name", name]);
         agent.arg("--join-token-file").arg(self.stack.directory().join("server/join.token"));
         agent.arg("--state-dir").arg(state).arg("--secret-root").arg(secrets);
