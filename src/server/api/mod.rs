@@ -26,6 +26,7 @@ mod request;
 mod revision;
 pub mod routes;
 mod runs;
+mod sealed_report;
 mod snapshot;
 pub mod state;
 mod state_version;

@@ -19,6 +19,8 @@ pub enum Protected {
     Log,
     /// A version of a state.
     State,
+    /// What an agent reports of a phase's end: tofu's own words may hold anything.
+    Report,
 }
 
 impl Protected {
@@ -31,6 +33,7 @@ impl Protected {
         Self::Artifact,
         Self::Log,
         Self::State,
+        Self::Report,
     ];
 
     /// The word that goes into the ciphertext's context; never change one.
@@ -43,6 +46,7 @@ impl Protected {
             Self::Artifact => "artifact",
             Self::Log => "log",
             Self::State => "state",
+            Self::Report => "report",
         }
     }
 }

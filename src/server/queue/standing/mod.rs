@@ -52,9 +52,35 @@ impl std::str::FromStr for Wish {
 pub enum Ending {
     /// [`TRIES`] claims in a row ended without a word.
     Quarantine,
+    /// A person found that a lost apply was not applied.
+    NotApplied,
+}
+
+/// A text that is no [`Ending`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no ending of a run")]
+pub struct UnknownEnding;
+
+impl std::str::FromStr for Ending {
+    type Err = UnknownEnding;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEnding> {
+        Self::ALL.iter().copied().find(|ending| ending.word() == text).ok_or(UnknownEnding)
+    }
 }
 
 impl Ending {
+    /// Every ending.
+    pub const ALL: &'static [Self] = &[Self::Quarantine, Self::NotApplied];
+
+    /// The word for it in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::NotApplied => "not_applied",
+        }
+    }
+
     /// What people are told. `step` is the last that was reported.
     pub fn failure(self, step: Option<Step>) -> Failure {
         match self {
@@ -63,6 +89,13 @@ impl Ending {
                 step,
                 message: format!("{TRIES} agents in a row took this run and were not heard of again"),
                 hint: Some("look at the agents' own logs for what ended them, then make a new run".to_owned()),
+            },
+            Self::NotApplied => Failure {
+                class: FailureClass::LeaseLost,
+                step: Some(Step::Apply),
+                message: "the agent was not heard of again during the apply; a person found that it was not applied"
+                    .to_owned(),
+                hint: Some("make a new run".to_owned()),
             },
         }
     }
@@ -87,7 +120,7 @@ pub struct Standing {
     pub artifact: bool,
     /// What a person wants.
     pub wish: Wish,
-    /// Set by the transition that ended it so.
+    /// Set by the transition that ended it so; says what failed, instead of an agent.
     pub ending: Option<Ending>,
 }
 
@@ -205,7 +238,9 @@ impl Standing {
                 Ok(Self { wish: self.wish.max(wish), ..self })
             }
             (Event::Resolve(ResolvedAs::Applied), S::Lost) => Ok(self.to(S::Applied)),
-            (Event::Resolve(ResolvedAs::NotApplied), S::Lost) => Ok(self.to(S::Errored)),
+            (Event::Resolve(ResolvedAs::NotApplied), S::Lost) => {
+                Ok(Self { ending: Some(Ending::NotApplied), ..self.to(S::Errored) })
+            }
             _ => Err(self.invalid(event, "")),
         }
     }

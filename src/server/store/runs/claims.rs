@@ -228,9 +228,6 @@ pub async fn give_up(
     let before = record.standing;
     let Ok(after) = before.after(Event::Lapse) else { return Err(StoreError::Changed { what: "run" }) };
     record.standing = after;
-    if let Some(ending) = after.ending {
-        record.failure = Some(ending.failure(before.last_step.map(|(_, step)| step)));
-    }
     settle::settle(tx, &before, record, now).await
 }
 

@@ -10,6 +10,7 @@ mod finishes;
 mod logs;
 mod replicas;
 mod restart;
+mod sealed;
 mod stale;
 mod state;
 mod steps;
