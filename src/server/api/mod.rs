@@ -6,6 +6,7 @@
 mod agent;
 mod agent_session;
 mod agents;
+mod approval;
 mod archive;
 mod audit;
 pub mod authentication;

@@ -21,6 +21,8 @@ pub enum Protected {
     State,
     /// What an agent reports of a phase's end: tofu's own words may hold anything.
     Report,
+    /// A person's approval of a plan.
+    Approval,
 }
 
 impl Protected {
@@ -34,6 +36,7 @@ impl Protected {
         Self::Log,
         Self::State,
         Self::Report,
+        Self::Approval,
     ];
 
     /// The word that goes into the ciphertext's context; never change one.
@@ -47,6 +50,7 @@ impl Protected {
             Self::Log => "log",
             Self::State => "state",
             Self::Report => "report",
+            Self::Approval => "approval",
         }
     }
 }

@@ -51,6 +51,7 @@ impl Role {
             Protected::Configuration => Permission::ConfigurationUpload,
             Protected::State => Permission::StateWrite,
             Protected::RunVariables | Protected::Artifact | Protected::Log | Protected::Report => Permission::RunCreate,
+            Protected::Approval => Permission::RunApprove,
         })?;
         Ok(Permit::grant(protected, Direction::Seal))
     }
@@ -64,9 +65,11 @@ impl Role {
         self.allow(match protected {
             Protected::RegistrySecret => Permission::RegistryIntegrationTest,
             Protected::Variable => Permission::VariableRead,
-            Protected::RunVariables | Protected::Configuration | Protected::Artifact | Protected::Report => {
-                Permission::RunRead
-            }
+            Protected::RunVariables
+            | Protected::Configuration
+            | Protected::Artifact
+            | Protected::Report
+            | Protected::Approval => Permission::RunRead,
             Protected::Log => Permission::LogRead,
             Protected::State => Permission::StateRead,
         })?;

@@ -6,7 +6,7 @@ use super::shown;
 use crate::protocol::api::{Approval, Cancellation, Resolution, Run, RunEventKind};
 use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
-use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor};
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor, approval};
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::Permission;
 use crate::server::queue::{Event, InvalidTransition, Wish};
@@ -22,7 +22,7 @@ pub(super) async fn approve(
     Json(approval): Json<Approval>,
 ) -> Result<Json<Run>, ApiError> {
     actor.allow(Permission::RunApprove)?;
-    let (transaction, mut record) = begin(&state, run).await?;
+    let (mut transaction, mut record) = begin(&state, run).await?;
     if record.standing.state == RunState::AwaitingApproval
         && approval.artifact_digest.is_some()
         && approval.artifact_digest != record.artifact_digest
@@ -32,6 +32,7 @@ pub(super) async fn approve(
         return Err(ApiError::new(Code::Conflict, text));
     }
     record.approved_by = Some(actor.name.clone());
+    record.approval = Some(approval::mark(&state, &actor, &mut transaction, &record).await?);
     let particulars = Particulars::RunApprove { artifact_digest: record.artifact_digest.clone() };
     decide(&state, &actor, transaction, record, (Event::Approve, particulars)).await
 }

@@ -54,6 +54,8 @@ pub enum Ending {
     Quarantine,
     /// A person found that a lost apply was not applied.
     NotApplied,
+    /// Its approval was not given: the database was changed.
+    NotApproved,
 }
 
 /// A text that is no [`Ending`].
@@ -71,13 +73,14 @@ impl std::str::FromStr for Ending {
 
 impl Ending {
     /// Every ending.
-    pub const ALL: &'static [Self] = &[Self::Quarantine, Self::NotApplied];
+    pub const ALL: &'static [Self] = &[Self::Quarantine, Self::NotApplied, Self::NotApproved];
 
     /// The word for it in the database.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Quarantine => "quarantine",
             Self::NotApplied => "not_applied",
+            Self::NotApproved => "not_approved",
         }
     }
 
@@ -89,6 +92,15 @@ impl Ending {
                 step,
                 message: format!("{TRIES} agents in a row took this run and were not heard of again"),
                 hint: Some("look at the agents' own logs for what ended them, then make a new run".to_owned()),
+            },
+            Self::NotApproved => Failure {
+                class: FailureClass::Internal,
+                step: None,
+                message:
+                    "the run is said to be approved, but nobody approved exactly this: its record in the database \
+                          was changed"
+                        .to_owned(),
+                hint: Some("find out who writes the server's database, then make a new run".to_owned()),
             },
             Self::NotApplied => Failure {
                 class: FailureClass::LeaseLost,
@@ -131,6 +143,8 @@ pub enum Event {
     Promote,
     /// An agent takes the phase.
     Claim,
+    /// The apply that was just taken has no approval that holds.
+    Refuse,
     /// The agent gives the phase back.
     Release,
     /// The agent is about to start a step.
@@ -221,6 +235,9 @@ impl Standing {
             (Event::Promote, S::Pending) => Ok(self.to(S::Queued)),
             (Event::Claim, S::Queued) => Ok(self.claimed(S::Planning)),
             (Event::Claim, S::ApplyQueued) => Ok(self.claimed(S::Applying)),
+            (Event::Refuse, S::Applying) if self.last_step.is_none() => {
+                Ok(Self { ending: Some(Ending::NotApproved), ..self.to(S::Errored) })
+            }
             (Event::Release, S::Planning | S::Applying) => self.released(),
             (Event::Report(phase, step), S::Planning | S::Applying) => self.reported(phase, step),
             (Event::Renew, S::Planning | S::Applying) => Ok(self),
@@ -295,9 +312,10 @@ impl Standing {
         if self.tries >= TRIES {
             return Self { ending: Some(Ending::Quarantine), ..self.to(RunState::Errored) };
         }
-        // With *apply now* the plan exists only on the host that is gone: it is made again, nothing of it was applied.
-        let state =
-            if self.state == RunState::Applying && self.artifact { RunState::ApplyQueued } else { RunState::Queued };
+        // With *apply now* the plan exists only on the host that is gone, and nobody has approved it: it is made again,
+        // nothing of it was applied.
+        let approved = self.state == RunState::Applying && self.artifact && !self.auto_apply;
+        let state = if approved { RunState::ApplyQueued } else { RunState::Queued };
         self.to(state)
     }
 

@@ -133,6 +133,19 @@ async fn repeated(tx: &mut WriteTransaction, claimant: &Claimant, grant: Grant) 
     Ok(Taken::Again(Box::new(record)))
 }
 
+/// Takes back a claim that was granted in this transaction, as if its id had never been used.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withdraw(tx: &mut WriteTransaction, claim: ClaimId) -> Result<(), StoreError> {
+    sql("DELETE FROM claims WHERE id = $1")
+        .bind(claim.to_string())
+        .execute(&mut **tx)
+        .await
+        .during("take a claim back")
+        .map(drop)
+}
+
 /// What was granted under the id.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ macro_rules! select {
             "SELECT r.sequence, r.id, r.workspace_id, w.name AS workspace_name, w.pool_id, r.configuration_id, r.kind, \
              r.auto_apply, r.message, r.created_by, r.created_at, r.state, r.epoch, r.tries, r.last_phase, r.last_step, \
              r.wish, r.claim_id, r.agent_id, a.name AS agent_name, r.lease_deadline, r.finished_at, r.plan, \
-             r.artifact_blob_id, r.artifact_digest, r.run_directory, r.approved_by, r.ending, \
+             r.artifact_blob_id, r.artifact_digest, r.run_directory, r.approved_by, r.approval, r.ending, \
              r.failure, r.failure_phase, r.failure_epoch, r.backend, \
              r.credentials_request, r.credentials_epoch FROM runs r JOIN workspaces w ON w.id = r.workspace_id \
              LEFT JOIN agents a ON a.id = r.agent_id ",
@@ -81,6 +81,8 @@ pub struct RunRecord {
     pub run_directory: Option<String>,
     /// Who approved.
     pub approved_by: Option<String>,
+    /// What shows that they did, for `api` to check.
+    pub approval: Option<Vec<u8>>,
     /// What failed, as an agent reported it. What ended the run otherwise is in its standing.
     pub failure: Option<SealedFailure>,
     /// Which backend keeps the state.
@@ -115,6 +117,7 @@ impl RunRecord {
             artifact_digest: row.value("artifact_digest")?,
             run_directory: row.value("run_directory")?,
             approved_by: row.value("approved_by")?,
+            approval: row.value("approval")?,
             failure: read_failure(row)?,
             backend: row.value("backend")?,
             credentials_request: request.zip(request_epoch),

@@ -91,8 +91,8 @@ async fn save(tx: &mut WriteTransaction, before: &Standing, record: &RunRecord) 
         sql("UPDATE runs SET state = $1, epoch = $2, tries = $3, last_phase = $4, last_step = $5, wish = $6, \
          claim_id = $7, agent_id = $8, lease_deadline = $9, finished_at = $10, plan = $11, artifact_blob_id = $12, \
          artifact_digest = $13, run_directory = $14, approved_by = $15, ending = $16, failure = $17, failure_phase = $18, \
-         failure_epoch = $19, backend = $20, credentials_request = $21, credentials_epoch = $22 WHERE id = $23 \
-         AND state = $24 AND epoch = $25")
+         failure_epoch = $19, backend = $20, credentials_request = $21, credentials_epoch = $22, approval = $23 \
+         WHERE id = $24 AND state = $25 AND epoch = $26")
         .bind(standing.state.word())
         .bind(standing.epoch)
         .bind(i64::from(standing.tries))
@@ -115,6 +115,7 @@ async fn save(tx: &mut WriteTransaction, before: &Standing, record: &RunRecord) 
         .bind(record.backend.clone())
         .bind(record.credentials_request.map(|(request, _)| request.to_string()))
         .bind(record.credentials_request.map(|(_, epoch)| epoch))
+        .bind(record.approval.clone())
         .bind(record.id.to_string())
         .bind(before.state.word())
         .bind(before.epoch)

@@ -7,6 +7,7 @@ mod credentials;
 mod decisions;
 mod fake_agent;
 mod finishes;
+mod forged;
 mod logs;
 mod replicas;
 mod restart;

@@ -33,6 +33,7 @@ CREATE INDEX configurations_by_blob ON configurations (blob_id);
 -- `sequence` is the order in which waiting runs are promoted and runs are listed. `variables` is the workspace's variables
 -- as they were when the run was made, sealed. `agent_id` is not a reference: a run remembers an agent that was removed.
 -- `failure` is what an agent reported, sealed for (run, epoch, phase); `ending` is the word of what ended it instead.
+-- `approval` is a keyed digest of who approved what.
 CREATE TABLE runs (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
@@ -59,6 +60,7 @@ CREATE TABLE runs (
     artifact_digest TEXT,
     run_directory TEXT,
     approved_by TEXT,
+    approval BLOB,
     ending TEXT,
     failure BLOB,
     failure_phase TEXT,
