@@ -14,9 +14,9 @@ use http_body_util::{BodyExt, Limited};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use super::malformed;
 use super::problem::{ApiError, Code};
 use super::state::ServerState;
+use super::{malformed, wiped};
 use crate::protocol::limits::JSON_BYTES;
 
 /// A JSON body: unknown fields are refused (by the type), at most 1 MiB. As an answer: JSON.
@@ -41,7 +41,10 @@ impl<T: DeserializeOwned> FromRequest<ServerState> for Json<T> {
 
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> axum::response::Response {
-        axum::Json(self.0).into_response()
+        match wiped::json(&self.0) {
+            Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(_) => ApiError::Fault("an answer is not JSON").into_response(),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod values;
 mod variable_checks;
 pub mod variables;
 mod whoami;
+mod wiped;
 mod workspace_state;
 pub mod workspaces;
 
