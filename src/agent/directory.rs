@@ -89,7 +89,7 @@ impl RunDirectory {
             return Err(Stop::infrastructure(message, None));
         }
         let root = self.configuration();
-        configuration::unpack(archive.reader(), &root, &unpacked_limits())?;
+        configuration::unpack(archive.reader(), &root, &limits::of_configuration(configuration::Limits::new))?;
         rescue::forget_uploaded(&root).map_err(|error| Stop::io("cannot prepare the configuration", &error))?;
         if !self.working_directory.is_dir() {
             let message = "the configuration has no directory of the name that the run names as working directory";
@@ -199,15 +199,6 @@ fn clear(host: &Host, path: &Path) -> io::Result<()> {
     }
     rescue::keep_aside(host, path)?;
     remove::tree(path)
-}
-
-fn unpacked_limits() -> configuration::Limits {
-    configuration::Limits {
-        entries: limits::CONFIGURATION_ENTRIES,
-        total_bytes: limits::CONFIGURATION_UNPACKED_BYTES,
-        archive_bytes: limits::CONFIGURATION_BYTES,
-        ..configuration::Limits::default()
-    }
 }
 
 #[cfg(test)]

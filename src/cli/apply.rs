@@ -13,7 +13,7 @@ use super::prompt;
 use super::session::Session;
 use crate::configuration::{self, Limits, PackRequest, Packed};
 use crate::protocol::api::{NewRun, NewWorkspace, Run, Workspace};
-use crate::protocol::limits::{CONFIGURATION_BYTES, CONFIGURATION_ENTRIES, CONFIGURATION_UNPACKED_BYTES};
+use crate::protocol::limits::of_configuration;
 use crate::protocol::run::{RunKind, RunState};
 
 /// What `plan`, `apply` and `destroy` have in common.
@@ -153,13 +153,7 @@ async fn pack(
     root: Option<PathBuf>,
     archive: &tempfile::NamedTempFile,
 ) -> Result<Packed, CommandError> {
-    let limits = Limits {
-        entries: CONFIGURATION_ENTRIES,
-        total_bytes: CONFIGURATION_UNPACKED_BYTES,
-        archive_bytes: CONFIGURATION_BYTES,
-        ..Limits::default()
-    };
-    let request = PackRequest { directory, root, limits };
+    let request = PackRequest { directory, root, limits: of_configuration(Limits::new) };
     let file = archive.reopen().map_err(|error| CommandError::io("cannot write the temporary file", error))?;
     let packing = tokio::task::spawn_blocking(move || configuration::pack(&request, std::io::BufWriter::new(file)));
     let packed = packing.await.map_err(|error| CommandError::io("packing broke off", std::io::Error::other(error)))?;

@@ -45,6 +45,13 @@ pub struct Limits {
     pub depth: u64,
 }
 
+impl Limits {
+    /// These, and for the rest what no honest archive reaches.
+    pub fn new(entries: u64, total_bytes: u64, archive_bytes: u64) -> Self {
+        Self { entries, total_bytes, archive_bytes, ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

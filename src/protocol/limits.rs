@@ -22,6 +22,12 @@ pub const CONFIGURATION_BYTES: u64 = 64 * 1024 * 1024;
 pub const CONFIGURATION_UNPACKED_BYTES: u64 = 512 * 1024 * 1024;
 /// Files and directories of a configuration.
 pub const CONFIGURATION_ENTRIES: u64 = 50_000;
+/// The limits of a configuration in the form that `make` gives them (files and directories, bytes unpacked, bytes
+/// packed): one place for who packs, who checks and who unpacks.
+pub fn of_configuration<L>(make: impl FnOnce(u64, u64, u64) -> L) -> L {
+    make(CONFIGURATION_ENTRIES, CONFIGURATION_UNPACKED_BYTES, CONFIGURATION_BYTES)
+}
+
 /// Bytes of one state version.
 pub const STATE_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes of one log.

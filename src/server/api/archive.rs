@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::{ApiError, Code};
 use crate::configuration::{ArchiveError, Facts, Limits, check_for};
+use crate::protocol::limits::of_configuration;
 
 /// Pieces between the connection and the check.
 const PIECES: usize = 8;
@@ -26,7 +27,7 @@ impl Checking {
         let working_directory = working_directory.to_owned();
         let directory = working_directory.clone();
         let check = tokio::task::spawn_blocking(move || {
-            check_for(Incoming { receiver, piece: Bytes::new() }, &Limits::default(), &directory)
+            check_for(Incoming { receiver, piece: Bytes::new() }, &of_configuration(Limits::new), &directory)
         });
         Self { pieces, check, working_directory }
     }

@@ -1,6 +1,6 @@
 //! Uploads: checked before they are kept.
 
-use nigari::protocol::limits::CONFIGURATION_BYTES;
+use nigari::protocol::limits::{CONFIGURATION_BYTES, CONFIGURATION_ENTRIES};
 use reqwest::Method;
 
 use super::fake_agent::digest;
@@ -79,4 +79,13 @@ async fn what_is_too_large_is_refused_and_leaves_nothing_that_is_used() {
     let refused = upload(&house, "net", bytes).await;
     assert!(matches!(refused.status.as_u16(), 413 | 422), "{refused:?}");
     upload(&house, "net", archive(&[("main.tf", "")])).await.expect(201);
+}
+
+#[tokio::test]
+async fn no_more_entries_are_taken_than_an_agent_unpacks() {
+    let house = House::start().await;
+    prepare(&house, "net").await;
+    let names: Vec<String> = (0..=CONFIGURATION_ENTRIES).map(|number| format!("{number}.tf")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    upload(&house, "net", archive(&files)).await.expect_problem(422, "invalid");
 }
