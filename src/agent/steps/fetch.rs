@@ -140,6 +140,7 @@ fn of_withheld(withheld: &Withheld) -> hint::Withheld {
             From::ExportOff => To::ExportOff,
             From::Disabled => To::Disabled,
             From::OutOfScope => To::OutOfScope,
+            From::Unreadable => To::Unreadable,
         },
     }
 }

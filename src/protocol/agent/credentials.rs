@@ -66,4 +66,6 @@ pub enum WithheldReason {
     Disabled,
     /// The integration is not for this workspace.
     OutOfScope,
+    /// Its secret does not open on the server: changed in the database, or sealed with another key.
+    Unreadable,
 }

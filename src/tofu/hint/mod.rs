@@ -40,6 +40,8 @@ pub enum WithheldReason {
     Disabled,
     /// The workspace is not in the integration's scope.
     OutOfScope,
+    /// The server cannot open its secret.
+    Unreadable,
 }
 
 /// What is known about the run's credentials.
@@ -244,6 +246,13 @@ impl Withheld {
                 format!("{start} exists but is disabled: `nigari registry update {} --enable`", word(name))
             }
             WithheldReason::OutOfScope => format!("{start} exists but not for this workspace"),
+            WithheldReason::Unreadable => {
+                format!(
+                    "{start} exists but its secret cannot be opened any more: set it again, `nigari registry update {} \
+                     --secret-stdin`",
+                    word(name)
+                )
+            }
         }
     }
 }

@@ -151,6 +151,13 @@ fn other_failures_have_their_hint_or_none() {
 }
 
 #[test]
+fn an_integration_whose_secret_does_not_open_is_to_be_set_again() {
+    let all = [withheld("", WithheldReason::Unreadable)];
+    let hint = find(&framed(NO_CREDENTIAL), Known { delivered: &[], withheld: &all }).unwrap();
+    assert!(hint.contains("set it again") && hint.contains("nigari registry update"), "{hint}");
+}
+
+#[test]
 fn a_host_that_is_none_is_never_repeated() {
     let text = framed(NO_CREDENTIAL).replace("h.example:5000", "h`rm -rf`x");
     assert_eq!(find(&text, Known::default()), None);

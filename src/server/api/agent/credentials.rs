@@ -1,13 +1,15 @@
 //! The registry credentials of a run's fetch step.
 //!
 //! Rule: once per epoch, for the step `fetch` alone. Which secrets are released is committed to the audit log before one
-//! of them is opened; a repeat of the same request has a record of its own.
+//! of them is opened; a repeat of the same request has a record of its own. One that then does not open is withheld and
+//! holds up no other.
 
 use axum::extract::State;
 
 use super::held::{alive, lease};
 use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
 use crate::protocol::id::RunId;
+use crate::secret::Secret;
 use crate::server::api::headers::Epoch;
 use crate::server::api::registry_integrations::secret_context;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
@@ -16,7 +18,7 @@ use crate::server::audit::{self, Particulars};
 use crate::server::policy::{AgentLease, Protected};
 use crate::server::store::registry_integrations::{self, IntegrationRow};
 use crate::server::store::runs::{RunRecord, settle};
-use crate::server::vault::Sealed;
+use crate::server::vault::{Sealed, VaultError};
 
 /// `POST agent/runs/{run}/credentials`.
 pub(super) async fn release(
@@ -44,9 +46,15 @@ pub(super) async fn release(
     record.credentials_request = Some((request.request, epoch));
     settle::settle(&mut transaction, &before, &mut record, now).await?;
     transaction.commit().await?;
-    let withheld = withheld.into_iter().filter_map(|row| withhold(&row)).collect();
-    let credentials = exported.into_iter().map(|row| open(&state, &lease, row)).collect::<Result<_, _>>()?;
-    Ok(Json(CredentialsAnswer { credentials, withheld }))
+    let withheld = withheld.iter().filter_map(|row| Some(withhold(row, reason(row)?))).collect();
+    let mut answer = CredentialsAnswer { credentials: Vec::with_capacity(exported.len()), withheld };
+    for row in exported {
+        match open(&state, &lease, &row)? {
+            Some(secret) => answer.credentials.push(credential(row, secret)),
+            None => answer.withheld.push(withhold(&row, WithheldReason::Unreadable)),
+        }
+    }
+    Ok(Json(answer))
 }
 
 fn check(record: &RunRecord, lease: &AgentLease, request: &CredentialsRequest) -> Result<(), ApiError> {
@@ -76,24 +84,34 @@ fn reason(row: &IntegrationRow) -> Option<WithheldReason> {
     }
 }
 
-fn withhold(row: &IntegrationRow) -> Option<Withheld> {
-    let reason = reason(row)?;
-    Some(Withheld { name: row.name.clone(), address: row.address.clone(), reason })
+fn withhold(row: &IntegrationRow, reason: WithheldReason) -> Withheld {
+    Withheld { name: row.name.clone(), address: row.address.clone(), reason }
 }
 
 fn released(row: &IntegrationRow) -> ReleasedSecret {
     ReleasedSecret { integration: row.id, address: row.address.clone(), secret_version: row.secret_version }
 }
 
-fn open(state: &ServerState, lease: &AgentLease, row: IntegrationRow) -> Result<RegistryCredential, ApiError> {
+/// The secret; `None` when what is stored does not open for this integration as it is now.
+fn open(state: &ServerState, lease: &AgentLease, row: &IntegrationRow) -> Result<Option<Secret>, ApiError> {
     let permit = lease.open(Protected::RegistrySecret)?;
-    let secret = state.vault.open(&permit, &secret_context(&row), &Sealed::from_bytes(row.secret.clone()))?;
-    Ok(RegistryCredential {
+    match state.vault.open(&permit, &secret_context(row), &Sealed::from_bytes(row.secret.clone())) {
+        Ok(secret) => Ok(Some(secret)),
+        Err(error @ (VaultError::NotPermitted | VaultError::Library)) => Err(error.into()),
+        Err(error) => {
+            tracing::error!(integration = %row.id, name = row.name, %error, "a registry secret does not open; set it again");
+            Ok(None)
+        }
+    }
+}
+
+fn credential(row: IntegrationRow, secret: Secret) -> RegistryCredential {
+    RegistryCredential {
         integration: row.id,
         name: row.name,
         address: row.address,
         username: row.username,
         secret,
         ca_pem: row.ca_pem,
-    })
+    }
 }

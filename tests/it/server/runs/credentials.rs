@@ -121,3 +121,21 @@ async fn a_canceled_run_gets_none() {
     agent.credentials(&held, &request()).await.expect_problem(409, "conflict");
     assert!(releases(&house).await.is_empty());
 }
+
+#[tokio::test]
+async fn one_secret_that_does_not_open_holds_up_no_other() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    integration(&house, "broken", "https://registry.example.com:5000", true).await;
+    house.sql("UPDATE registry_integrations SET username = 'somebody' WHERE name = 'broken'").await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.step(&held, "fetch").await.expect(204);
+    let answer = agent.credentials(&held, &request()).await.expect(200).json();
+    assert_eq!(answer["credentials"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["credentials"][0]["secret"], "hunter-acme");
+    assert_eq!(
+        answer["withheld"],
+        json!([{"name": "broken", "address": "registry.example.com:5000", "reason": "unreadable"}])
+    );
+    assert_eq!(answer.to_string().matches("hunter").count(), 1);
+}
