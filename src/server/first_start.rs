@@ -13,7 +13,7 @@ use super::audit::{self, Actor, Particulars};
 use super::policy::Role;
 use super::store::agents::DEFAULT_POOL;
 use super::store::{Store, WriteTransaction, agents, facts, tokens};
-use super::vault::Vault;
+use super::vault::{TokenTerms, Vault};
 use crate::clock::Clock;
 use crate::protocol::api::{AgentPool, TokenKind};
 use crate::protocol::id::PoolId;
@@ -61,7 +61,7 @@ async fn make_token(
     pool: Option<PoolId>,
 ) -> Result<Secret, ServerError> {
     let (name, role) = if kind == TokenKind::User { ("admin", Role::Admin.word()) } else { ("first start", "") };
-    let issued = vault.issue_token(kind)?;
+    let issued = vault.issue_token(&TokenTerms { kind, name, role, expires_at: None, pool, agent: None })?;
     let row = tokens::TokenRow {
         id: issued.id,
         kind,

@@ -20,6 +20,7 @@ use crate::server::audit::{self, Actor, Particulars};
 use crate::server::store::WriteTransaction;
 use crate::server::store::agents::{self, AgentRow};
 use crate::server::store::tokens::{self, TokenRow};
+use crate::server::vault::TokenTerms;
 
 /// Longest version, tofu version and run root.
 const TEXT_BYTES: usize = 1024;
@@ -129,9 +130,11 @@ async fn make_token(
     kind: TokenKind,
     (agent, pool): (AgentId, PoolId),
 ) -> Result<Secret, ApiError> {
-    let issued = state.vault.issue_token(kind)?;
     let now = state.clock.now();
     let life = i64::try_from(state.settings.session.as_micros()).unwrap_or(i64::MAX);
+    let expires_at = (kind == TokenKind::Session).then(|| now.saturating_add(life));
+    let terms = TokenTerms { kind, name: "", role: "", expires_at, pool: Some(pool), agent: Some(agent) };
+    let issued = state.vault.issue_token(&terms)?;
     let row = TokenRow {
         id: issued.id,
         kind,
@@ -140,7 +143,7 @@ async fn make_token(
         digest: issued.digest,
         created_by: Actor::Agent(agent).to_string(),
         created_at: now,
-        expires_at: (kind == TokenKind::Session).then(|| now.saturating_add(life)),
+        expires_at,
         last_used_at: None,
         revoked_at: None,
         uses_left: None,

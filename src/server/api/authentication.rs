@@ -15,7 +15,7 @@ use crate::protocol::id::{AgentId, PoolId, TokenId};
 use crate::server::audit::Actor;
 use crate::server::policy::{Permission, Role};
 use crate::server::store::tokens::{self, TokenRow};
-use crate::server::vault::PresentedToken;
+use crate::server::vault::{PresentedToken, TokenTerms};
 
 /// A person or program with a user token.
 #[derive(Debug, Clone)]
@@ -131,7 +131,7 @@ async fn authenticate(parts: &Parts, state: &ServerState, kinds: &[TokenKind]) -
         )));
     }
     let row = tokens::get(&mut *state.store.read().await?, presented.id).await?;
-    let row = row.filter(|row| row.kind == presented.kind && state.vault.recognises_token(&presented, &row.digest));
+    let row = row.filter(|row| row.kind == presented.kind && is_its_own(state, &presented, row));
     let Some(row) = row else {
         let hint = if presented.kind == TokenKind::Session { "; hint: open a new session" } else { "" };
         return Err(unauthorized(&format!("the token is not known{hint}")));
@@ -145,6 +145,19 @@ async fn authenticate(parts: &Parts, state: &ServerState, kinds: &[TokenKind]) -
     }
     state.presence.token_used(row.id, now);
     Ok(row)
+}
+
+/// Whether the token is the one of the row, and the row says what it said when the token was made.
+fn is_its_own(state: &ServerState, presented: &PresentedToken, row: &TokenRow) -> bool {
+    let terms = TokenTerms {
+        kind: row.kind,
+        name: &row.name,
+        role: &row.role,
+        expires_at: row.expires_at,
+        pool: row.pool_id,
+        agent: row.agent_id,
+    };
+    state.vault.recognises_token(presented, &terms, &row.digest)
 }
 
 fn bearer(header: &str) -> Option<&str> {

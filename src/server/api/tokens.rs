@@ -15,6 +15,7 @@ use crate::server::audit::{self, Particulars};
 use crate::server::policy::{Permission, Role};
 use crate::server::store::WriteTransaction;
 use crate::server::store::tokens::{self, TokenRow};
+use crate::server::vault::TokenTerms;
 
 /// 90 days.
 const DEFAULT_LIFE_SECONDS: u64 = 90 * 24 * 60 * 60;
@@ -81,7 +82,14 @@ pub(super) async fn make(
     user: &UserActor,
     making: Making,
 ) -> Result<CreatedToken, ApiError> {
-    let issued = state.vault.issue_token(making.kind)?;
+    let issued = state.vault.issue_token(&TokenTerms {
+        kind: making.kind,
+        name: &making.name,
+        role: making.role,
+        expires_at: making.expires_at,
+        pool: making.pool,
+        agent: None,
+    })?;
     let now = state.clock.now();
     let row = TokenRow {
         id: issued.id,

@@ -17,7 +17,7 @@ pub use blob::DataKey;
 pub use context::Context;
 pub use envelope::Sealed;
 pub use key::{KeyError, RootKey};
-pub use token::{IssuedToken, PresentedToken};
+pub use token::{IssuedToken, PresentedToken, TokenTerms};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, LessSafeKey, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};

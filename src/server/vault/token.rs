@@ -9,12 +9,30 @@ use zeroize::Zeroizing;
 
 use super::{Vault, VaultError};
 use crate::protocol::api::TokenKind;
-use crate::protocol::id::TokenId;
+use crate::protocol::id::{AgentId, PoolId, TokenId};
 use crate::secret::Secret;
 
 const SECRET_BYTES: usize = 32;
 const SECRET_DIGITS: usize = 2 * SECRET_BYTES;
 const CHECKSUM_DIGITS: usize = 8;
+
+/// What a token is good for: in its digest with its secret, so that nobody who can write the database can change it.
+/// Uses and revocation change with time and cannot be in it.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenTerms<'a> {
+    /// What sort of token it is.
+    pub kind: TokenKind,
+    /// For people; audit records name the actor so.
+    pub name: &'a str,
+    /// User tokens: the role's word; else empty.
+    pub role: &'a str,
+    /// When it ceases to work.
+    pub expires_at: Option<i64>,
+    /// Join, agent and session tokens: the pool.
+    pub pool: Option<PoolId>,
+    /// Agent and session tokens: the agent.
+    pub agent: Option<AgentId>,
+}
 
 /// A token just made: text for its holder, digest for the store.
 #[derive(Debug)]
@@ -58,29 +76,47 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Library`] when there is no randomness.
-    pub fn issue_token(&self, kind: TokenKind) -> Result<IssuedToken, VaultError> {
+    pub fn issue_token(&self, terms: &TokenTerms<'_>) -> Result<IssuedToken, VaultError> {
         let mut secret = Zeroizing::new([0; SECRET_BYTES]);
         rand::fill(secret.as_mut_slice()).map_err(|_| VaultError::Library)?;
         let secret = Secret::new(hex::encode(secret.as_slice()));
         let id = TokenId::generate();
         let id_text = id.to_string();
         let digits = id_text.strip_prefix("tok-").unwrap_or(&id_text);
-        let checked = Zeroizing::new(format!("ngr_{}_{digits}_{}", kind.word(), secret.expose()));
+        let checked = Zeroizing::new(format!("ngr_{}_{digits}_{}", terms.kind.word(), secret.expose()));
         let text = Secret::new(format!("{}{}", *checked, checksum_of(&checked)));
-        let digest = hmac::sign(&self.tokens, &digested(kind, id, &secret)).as_ref().to_vec();
+        let digest = hmac::sign(&self.tokens, &digested(terms, id, &secret)).as_ref().to_vec();
         Ok(IssuedToken { id, text, digest })
     }
 
-    /// Whether the presented token is the one whose digest was kept. Takes the same time either way.
-    pub fn recognises_token(&self, presented: &PresentedToken, digest: &[u8]) -> bool {
-        let digested = digested(presented.kind, presented.id, &presented.secret);
+    /// Whether the presented token is the one whose digest was kept, made for these terms. Takes the same time either
+    /// way.
+    pub fn recognises_token(&self, presented: &PresentedToken, terms: &TokenTerms<'_>, digest: &[u8]) -> bool {
+        let digested = digested(terms, presented.id, &presented.secret);
         hmac::verify(&self.tokens, &digested, digest).is_ok()
     }
 }
 
-/// Kind and id are in it, so that a digest moved to another row is worth nothing there.
-fn digested(kind: TokenKind, id: TokenId, secret: &Secret) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(format!("{}/{id}/{}", kind.word(), secret.expose()).into_bytes())
+/// Id and terms are in it, so that a digest moved to another row is worth nothing there. Each part with its length.
+fn digested(terms: &TokenTerms<'_>, id: TokenId, secret: &Secret) -> Zeroizing<Vec<u8>> {
+    let text = |id: Option<String>| id.unwrap_or_default();
+    let parts = [
+        terms.kind.word(),
+        &id.to_string(),
+        terms.name,
+        terms.role,
+        &text(terms.expires_at.map(|at| at.to_string())),
+        &text(terms.pool.map(|pool| pool.to_string())),
+        &text(terms.agent.map(|agent| agent.to_string())),
+        secret.expose(),
+    ];
+    let length = parts.iter().map(|part| 8 + part.len()).sum();
+    let mut digested = Zeroizing::new(Vec::with_capacity(length));
+    for part in parts {
+        digested.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        digested.extend_from_slice(part.as_bytes());
+    }
+    digested
 }
 
 fn checksum_of(text: &str) -> String {

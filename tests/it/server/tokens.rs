@@ -176,3 +176,27 @@ async fn use_is_written_down_in_one_go() {
     let kept = tokens::get(&mut connection, own.parse().unwrap());
     assert_eq!(kept.await.unwrap().unwrap().last_used_at, seen["last_used_at"].as_i64());
 }
+
+#[tokio::test]
+async fn a_token_that_was_changed_in_the_database_is_not_known() {
+    let house = House::start().await;
+    for change in ["expires_at = NULL", "expires_at = expires_at + 1", "name = 'admin'", "role = 'other'"] {
+        let made = house.post("/tokens", json!({"name": "ci", "expires_in_seconds": 60})).await.expect(201);
+        house.send(Method::GET, "/whoami", &made.field("text"), None).await.expect(200);
+        house.sql(&format!("UPDATE tokens SET {change} WHERE id = '{}'", made.field("id"))).await;
+        let refused = house.send(Method::GET, "/whoami", &made.field("text"), None).await;
+        refused.expect_problem(401, "unauthorized");
+    }
+    let opened = join(&house, &house.join).await.expect(200);
+    let other = join(&house, &house.join).await.expect(200).field("agent");
+    let claim = json!({"claim": nigari::protocol::id::ClaimId::generate(), "hold_seconds": 0});
+    let session = opened.field("session");
+    house.send(Method::POST, "/agent/claims", &session, Some(&claim)).await.expect(204);
+    let id = opened.field("agent");
+    house.sql(&format!("UPDATE tokens SET agent_id = '{other}' WHERE agent_id = '{id}'")).await;
+    house.send(Method::POST, "/agent/claims", &session, Some(&claim)).await.expect_problem(401, "unauthorized");
+    join(&house, &opened.field("identity")).await.expect_problem(401, "unauthorized");
+    house.sql("INSERT INTO agent_pools SELECT 'pool-00000000000000000000000000000000', 'x', 1").await;
+    house.sql("UPDATE tokens SET pool_id = 'pool-00000000000000000000000000000000'").await;
+    join(&house, &house.join).await.expect_problem(401, "unauthorized");
+}
