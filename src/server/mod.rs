@@ -24,6 +24,8 @@ pub mod store;
 pub mod tasks;
 // Encryption at rest.
 pub mod vault;
+// Who is at the other end of a connection.
+mod visitor;
 // Long polls.
 pub mod wake;
 

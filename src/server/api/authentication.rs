@@ -16,6 +16,7 @@ use crate::server::audit::Actor;
 use crate::server::policy::{Permission, Role};
 use crate::server::store::tokens::{self, TokenRow};
 use crate::server::vault::{PresentedToken, TokenTerms};
+use crate::server::visitor::Visitor;
 
 /// A person or program with a user token.
 #[derive(Debug, Clone)]
@@ -144,6 +145,9 @@ async fn authenticate(parts: &Parts, state: &ServerState, kinds: &[TokenKind]) -
         return Err(unauthorized("the token has expired; hint: ask for another"));
     }
     state.presence.token_used(row.id, now);
+    if let Some(visitor) = parts.extensions.get::<Visitor>() {
+        visitor.is_known_now();
+    }
     Ok(row)
 }
 

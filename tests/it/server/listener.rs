@@ -6,6 +6,8 @@ use nigari::server::{Server, ServerError};
 use nigari::tls;
 use reqwest::Method;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
 use super::house::{House, settings};
@@ -119,4 +121,53 @@ async fn audit_records_come_in_pages_and_name_the_actor() {
     assert_eq!(made.len(), 3);
     assert_eq!((&made[2]["actor"], &made[2]["particulars"]["name"]), (&json!("user:admin"), &json!("c")));
     house.get("/audit?after=x").await.expect_problem(400, "malformed");
+}
+
+/// A connection that has sent this much and then says nothing more.
+async fn silent(house: &House, sent: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(house.origin.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    stream
+}
+
+/// Whether the server ends the connection within this time.
+async fn ends_within(stream: &mut TcpStream, time: Duration) -> bool {
+    let mut rest = Vec::new();
+    tokio::time::timeout(time, stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+const HALF_A_HEAD: &str = "GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nX: ";
+
+#[tokio::test]
+async fn a_connection_without_a_valid_token_is_not_kept() {
+    let house = House::start().await;
+    let whole = "GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n";
+    let known = format!("GET /api/v1/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\r\n", house.admin);
+    let (mut nothing, mut half) = (silent(&house, "").await, silent(&house, HALF_A_HEAD).await);
+    let mut then_half = silent(&house, &format!("{whole}{HALF_A_HEAD}")).await;
+    let mut known = silent(&house, &known).await;
+    let time = Duration::from_secs(20);
+    let ends = tokio::join!(
+        ends_within(&mut nothing, time),
+        ends_within(&mut half, time),
+        ends_within(&mut then_half, time),
+        ends_within(&mut known, time)
+    );
+    assert_eq!(ends, (true, true, true, false));
+}
+
+#[tokio::test]
+async fn half_open_connections_do_not_pile_up_and_do_not_hold_up_who_is_known() {
+    let house = House::start().await;
+    house.get("/whoami").await.expect(200);
+    let mut open = Vec::new();
+    for _ in 0..320 {
+        open.push(silent(&house, HALF_A_HEAD).await);
+    }
+    house.get("/whoami").await.expect(200);
+    let mut ended = 0;
+    for stream in &mut open {
+        ended += usize::from(ends_within(stream, Duration::from_millis(5)).await);
+    }
+    assert!(ended >= 40, "only {ended} of 320 were ended at once");
 }
