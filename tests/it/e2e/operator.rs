@@ -34,7 +34,7 @@ impl Operator {
 /// Starts an agent that must not start; gives what it said.
 fn refused(world: &World, more: &[&str]) -> String {
     let mut agent = world.another_agent("refused", more);
-    assert_eq!(agent.wait(Duration::from_secs(60)).unwrap().code(), Some(78), "{}", agent.log());
+    assert_eq!(agent.wait(Duration::from_mins(1)).unwrap().code(), Some(78), "{}", agent.log());
     agent.log()
 }
 
@@ -129,6 +129,22 @@ fn its_tokens_are_there_for_the_fetch_step_alone() {
             assert!(given.contains("docker_style_config_files = []"), "{command}: {given}");
             assert!(!given.contains(TOKEN) && !given.contains("modules.example.com"), "{command}: {given}");
         }
+    }
+}
+
+#[test]
+fn an_operator_who_needs_them_may_leave_its_tokens_to_every_step() {
+    let Some(recorder) = Recorder::start() else { return };
+    let operator = Operator::new(&format!("credentials \"app.example.com\" {{\n  token = \"{TOKEN}\"\n}}\n"));
+    let tofu = recorder.program();
+    let agent = ["--cli-config", &operator.file(), "--keep-cli-credentials"];
+    let canaries = vec![Canary::of(TOKEN)];
+    let Some(world) = World::with(Setup { tofu: Some(&tofu), agent: &agent, canaries, without_agent: false }) else {
+        return;
+    };
+    world.apply(&world.configuration(PLAIN), 0);
+    for command in ["get", "init", "plan", "show", "apply"] {
+        assert!(recorder.only(command).cli_configuration.contains(TOKEN), "{command}");
     }
 }
 

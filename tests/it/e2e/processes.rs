@@ -31,26 +31,54 @@ fn each_step_gets_what_it_needs_and_no_more() {
     assert!(recorder.only("get").docker_config.contains(&shelf.host()));
 }
 
+/// All that a step may have besides the door to the state and the run's variables.
+const KNOWN: [&str; 18] = [
+    "PATH",
+    "PWD",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "TZ",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+    "TF_IN_AUTOMATION",
+    "TF_INPUT",
+    "TF_CLI_CONFIG_FILE",
+    "DOCKER_CONFIG",
+    "REGISTRY_AUTH_FILE",
+    "HELM_REGISTRY_CONFIG",
+    "SSL_CERT_FILE",
+];
+
 /// Nothing of agent and server but what the design names.
 fn is_clean(command: &str, start: &Start) {
     for entry in &start.environment {
         assert!(!entry.contains("ngr_") && !entry.starts_with("NIGARI_"), "{command}: {entry}");
         let name = entry.split('=').next().unwrap();
-        let known = [
-            "PATH",
-            "PWD",
-            "TZ",
-            "HOME",
-            "TMPDIR",
-            "LANG",
-            "DOCKER_CONFIG",
-            "REGISTRY_AUTH_FILE",
-            "HELM_REGISTRY_CONFIG",
-        ];
-        let is_known = known.contains(&name) || name.starts_with("TF_") || name.starts_with("SSL_CERT_");
-        assert!(is_known || name.starts_with("CHECKPOINT_") || name == "LC_ALL", "{command}: {entry}");
+        assert!(KNOWN.contains(&name) || name.starts_with("TF_HTTP_"), "{command}: {entry}");
     }
     assert_eq!(start.variable("TF_INPUT"), Some("0"), "{command}");
+}
+
+#[test]
+fn when_init_begins_the_delivery_is_gone() {
+    // Everything in memory that belongs to the agent, as the step's own process finds it.
+    let list = "find \"$(dirname \"$TF_CLI_CONFIG_FILE\")/..\" -type f > $to/memory";
+    let Some(recorder) = Recorder::with(list) else { return };
+    let tofu = recorder.program();
+    let Some(world) = World::with(Setup { tofu: Some(&tofu), ..Setup::default() }) else { return };
+    let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
+    shelf.store(&world);
+    world.apply(&world.configuration(&shelf.main()), 0);
+    assert!(recorder.only("get").memory.contains("config.json"), "the control: {}", recorder.only("get").memory);
+    for command in ["init", "plan", "show", "apply"] {
+        let found = recorder.only(command).memory;
+        assert!(found.contains("tofu.tfrc") && !found.contains("config.json"), "{command}: {found}");
+        assert!(!found.contains("ca.pem") && !found.contains("docker"), "{command}: {found}");
+    }
 }
 
 #[test]

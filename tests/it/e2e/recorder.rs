@@ -21,6 +21,8 @@ pub(super) struct Start {
     pub(super) cli_configuration: String,
     /// `config.json` of `DOCKER_CONFIG`; empty when there is none.
     pub(super) docker_config: String,
+    /// What `more` has written to `$to/memory`.
+    pub(super) memory: String,
     /// Its process id.
     pub(super) pid: String,
 }
@@ -77,5 +79,11 @@ impl Start {
 fn read(path: &Path) -> Start {
     let text = |name: &str| support::child::read_text(&path.join(name));
     let environment = text("environ").split_terminator('\0').map(str::to_owned).collect();
-    Start { environment, cli_configuration: text("tofu.tfrc"), docker_config: text("config.json"), pid: text("pid") }
+    Start {
+        environment,
+        cli_configuration: text("tofu.tfrc"),
+        docker_config: text("config.json"),
+        memory: text("memory"),
+        pid: text("pid"),
+    }
 }

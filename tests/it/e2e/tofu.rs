@@ -12,7 +12,7 @@ use super::{PLAIN, script};
 fn refused(tofu: &str) -> Option<String> {
     let world = World::with(Setup { without_agent: true, ..Setup::default() })?;
     let mut agent = world.another_agent("refused", &["--tofu", tofu]);
-    assert_eq!(agent.wait(Duration::from_secs(60)).unwrap().code(), Some(78), "{}", agent.log());
+    assert_eq!(agent.wait(Duration::from_mins(1)).unwrap().code(), Some(78), "{}", agent.log());
     // It never joined: the server knows no agent.
     assert!(world.audited("agent:join").is_empty());
     Some(agent.log())
