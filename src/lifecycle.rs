@@ -59,7 +59,7 @@ impl Shutdown {
                     tracing::warn!(signal = name, "stopping at once");
                 } else {
                     tracing::info!(signal = name, "stopping when what runs has ended; a second signal stops at once");
-                    notify(&[NotifyState::Stopping]);
+                    notify(&[NotifyState::Stopping, NotifyState::Status("finishing what runs, taking nothing new")]);
                 }
             }
         });

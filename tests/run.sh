@@ -17,6 +17,8 @@ wanted() {
 cc gcc
 /usr/lib/postgresql postgresql
 systemd-analyze systemd
+systemd-nspawn systemd-container
+debootstrap debootstrap
 git git
 LIST
 }

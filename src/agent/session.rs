@@ -13,6 +13,7 @@ use super::identity::{self, Proof};
 use super::{AgentError, Host};
 use crate::client::{AgentClient, Client, ClientError, ClientOptions, ServerAddress, TokenSource, retry};
 use crate::clock::BootInstant;
+use crate::lifecycle;
 use crate::protocol::PROTOCOL;
 use crate::protocol::agent::{SessionAnswer, SessionRequest};
 use crate::secret::Secret;
@@ -53,6 +54,9 @@ impl Session {
         let proof = identity::load(&settings.state_directory, settings.join_token_file.as_deref())?;
         let request = request(host);
         let deadline = BootInstant::now().after(settings.patience.request);
+        // Said before the first try: who looks at a service that does not get ready must see what it waits for.
+        tracing::info!(server = settings.server.as_str(), "asking for a session");
+        lifecycle::status("waiting for the server");
         let mut answer =
             retry::until(deadline, || client.open_session(proof.token(), &request)).await.map_err(failed)?;
         let identity = match (answer.identity.take(), proof) {

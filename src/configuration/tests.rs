@@ -181,12 +181,15 @@ fn a_link_that_is_already_there_is_not_followed() {
     let outside = tempfile::tempdir().unwrap();
     let into = tempfile::tempdir().unwrap();
     let mut directory = super::unpack::Directory::open(into.path()).unwrap();
+    std::fs::create_dir(into.path().join("real")).unwrap();
     std::os::unix::fs::symlink(outside.path(), into.path().join("a")).unwrap();
     assert!(directory.file("a/b", false, &mut &b"x"[..]).is_err());
     assert!(directory.directory("a/b").is_err());
     assert!(directory.file("a", false, &mut &b"x"[..]).is_err());
-    assert!(directory.file("../b", false, &mut &b"x"[..]).is_err());
-    std::fs::create_dir(into.path().join("real")).unwrap();
+    for path in ["../b", "/b", "real/../../b", "real/..", "real/.", "real//b", ".", ""] {
+        assert!(directory.file(path, false, &mut &b"x"[..]).is_err(), "{path}");
+        assert!(directory.directory(path).is_err(), "{path}");
+    }
     std::os::unix::fs::symlink("real", into.path().join("inner")).unwrap();
     assert!(directory.file("inner/b", false, &mut &b"x"[..]).is_err(), "not even one that stays inside");
     assert!(directory.directory("inner/b").is_err());

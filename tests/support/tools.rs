@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use support::show::Show;
+use support::systemd::root_file_system;
 use support::tools::{PROVIDER_TIME, Progress, REGISTRY, TOFU, TOKEN_SIGNER};
 
 fn main() -> ExitCode {
@@ -23,6 +24,14 @@ fn main() -> ExitCode {
                 show.say(&failure.to_string());
                 return ExitCode::FAILURE;
             }
+        }
+    }
+    // Only root can make and use it; the tests say when they do without.
+    if rustix::process::geteuid().is_root() {
+        show.say("root file system of the containers (the first time about a minute)");
+        match root_file_system() {
+            Ok(root) => show.say(&format!("root file system: {}", root.display())),
+            Err(failure) => show.say(&failure.to_string()),
         }
     }
     ExitCode::SUCCESS

@@ -33,6 +33,9 @@ pub mod registry;
 // A real PostgreSQL, one database per test.
 pub mod postgres;
 
+// A booted systemd in a container.
+pub mod systemd;
+
 // Passwords that can be recognised, and every form in which they could leak.
 pub mod canary;
 
