@@ -43,7 +43,8 @@ async fn open(
     let (agent, pool) = match joining {
         JoiningActor::Join { token, pool } => {
             if !tokens::take_use(&mut transaction, token).await? {
-                let text = "the join token has no use left; hint: make another with `nigari token create --join`";
+                let text =
+                    "the join token has no use left; hint: make another with `nigari token create NAME --kind join`";
                 return Err(ApiError::new(Code::Unauthorized, text));
             }
             (AgentId::generate(), pool)
