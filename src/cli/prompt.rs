@@ -34,16 +34,27 @@ pub(super) fn ask(question: &str) -> Result<String, CommandError> {
     Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Asks until the answer is yes or no.
+/// Asks until the answer is yes or no; it is an error when it is neither.
 pub(super) fn confirm(question: &str) -> Result<bool, CommandError> {
     for _ in 0..3 {
         match ask(&format!("{question} [yes/no] "))?.trim().to_ascii_lowercase().as_str() {
             "yes" | "y" => return Ok(true),
-            "no" | "n" | "" => return Ok(false),
+            "no" | "n" => return Ok(false),
             _ => show("please answer `yes` or `no`\n"),
         }
     }
-    Ok(false)
+    Err(CommandError::refused("the question was not answered", "answer `yes` or `no`"))
+}
+
+/// Asks before something is removed for good, unless `yes` was given.
+pub(super) fn confirm_removal(question: &str, yes: bool) -> Result<(), CommandError> {
+    if yes {
+        return Ok(());
+    }
+    if !is_possible() {
+        return Err(CommandError::usage("there is no terminal to ask on", "`--yes` removes it without asking"));
+    }
+    if confirm(question)? { Ok(()) } else { Err(CommandError::refused("nothing was removed", "`yes` removes it")) }
 }
 
 /// Asks for a secret without echo.

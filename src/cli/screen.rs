@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::Style;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::error::CommandError;
 use super::harmless::{harmless, harmless_json, printable};
@@ -72,9 +73,12 @@ impl Screen {
         if self.json { self.live } else { self.colour }
     }
 
-    /// Writes a thing as JSON, readable.
+    /// Writes a thing as JSON, readable, with times as RFC 3339.
     pub(super) fn json<T: Serialize + ?Sized>(self, thing: &T) -> Result<(), CommandError> {
-        self.write(&format!("{}\n", harmless_json(&serde_json::to_string_pretty(thing)?)))
+        self.write(&format!(
+            "{}\n",
+            harmless_json(&serde_json::to_string_pretty(&with_times(serde_json::to_value(thing)?))?)
+        ))
     }
 
     /// Writes `items` as JSON if that is wanted, else the table that `rows` fills.
@@ -117,6 +121,13 @@ impl Screen {
         let _ = writeln!(io::stderr().lock(), "{}", harmless(&text.to_string(), self.live));
     }
 
+    /// Shows how far something is, in one line that the next one replaces; nothing ends it. Only where stderr takes it.
+    pub(super) fn progress(self, text: impl Display) {
+        if self.live {
+            let _ = write!(io::stderr().lock(), "\r\u{1b}[K{}", printable(&text.to_string()));
+        }
+    }
+
     /// Text in a style, where stderr takes colours.
     pub(super) fn styled(self, style: Style, text: impl Display) -> String {
         if self.live { format!("{style}{text}{style:#}") } else { text.to_string() }
@@ -134,6 +145,26 @@ pub(super) fn time(at: Timestamp) -> String {
         .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
+/// JSON as the API has it, its times (`at`, `…_at`: microseconds) as RFC 3339.
+fn with_times(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(name, value)| {
+                    let is_time = name == "at" || name.ends_with("_at");
+                    let at =
+                        value.as_i64().filter(|_| is_time).and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
+                    let value = at.map_or_else(|| with_times(value), |at| Value::String(at.to_string()));
+                    (name, value)
+                })
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(with_times).collect()),
+        other => other,
+    }
+}
+
 /// A time that may be absent.
 pub(super) fn time_or(at: Option<Timestamp>, absent: &str) -> String {
     at.map_or_else(|| absent.to_owned(), time)
@@ -142,4 +173,19 @@ pub(super) fn time_or(at: Option<Timestamp>, absent: &str) -> String {
 /// `yes` or `no`.
 pub(super) fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::with_times;
+
+    #[test]
+    fn times_in_json_are_for_every_program_to_read() {
+        let from_api = json!([{ "created_at": 1_000_000, "at": 1_500_000, "bytes": 7, "in": { "finished_at": null } }]);
+        let written = json!([{ "created_at": "1970-01-01T00:00:01Z", "at": "1970-01-01T00:00:01.5Z", "bytes": 7,
+            "in": { "finished_at": null } }]);
+        assert_eq!(with_times(from_api), written);
+    }
 }

@@ -124,7 +124,7 @@ fn say_what_next(context: &Context, directory: &Path, is_stored: bool, screen: S
     };
     screen.note(format_args!(
         "Everything is kept in {}. In another terminal:\n\n{others}  nigari registry add ghcr --url https://ghcr.io \
-         --username USER     # your registry; asks for the token\n  nigari apply DIR                                   \
+         --username USER     # asks for its token, and whether runs get it\n  nigari apply DIR                                   \
          # a directory with .tf files\n\nCtrl-C stops both, when what runs has ended.\n",
         directory.display()
     ));

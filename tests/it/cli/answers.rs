@@ -31,7 +31,7 @@ fn an_error_does_not_let_its_arguments_command_the_terminal() {
     for arguments in [
         &["run", "show", evil][..],
         &[evil],
-        &["run", "list", "--token-file", evil],
+        &["run", "list", "--server", "https://a.example", "--token-file", evil],
         &["doctor", "--tofu", evil],
         &["agent", "start", "--config", evil],
     ] {
