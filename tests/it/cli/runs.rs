@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use support::canary::Canary;
 use support::child::{Child, Finished, run};
+use support::http::Request;
 use support::nigari::{Programs, Stack};
 use support::require;
 
@@ -150,6 +151,32 @@ fn a_failed_run_ends_with_1_and_tofus_own_words() {
     let said = world.ends(&["plan", "net", "--create"], 1);
     assert!(said.all().contains("Missing name for resource"), "{}", said.all());
     assert_eq!(world.newest().1, "errored");
+}
+
+#[test]
+fn a_lock_that_stays_behind_an_ended_run_is_named_with_the_way_to_take_it_away() {
+    let Some(world) = World::new() else { return };
+    world.ends(&["apply", "net", "--create", "--auto-approve"], 0);
+    std::fs::write(world.directory.path().join("net/main.tf"), "resource \"terraform_data\" {}\n").unwrap();
+    let token = std::fs::read_to_string(world.stack.token_file()).unwrap();
+    let lock =
+        br#"{"ID":"left-behind","Operation":"x","Who":"kim@host","Version":"","Created":"","Info":"","Path":""}"#;
+    let request = Request {
+        method: "POST",
+        target: "/api/v1/workspaces/net/state/lock",
+        headers: &[("authorization", &format!("Bearer {}", token.trim())), ("content-type", "application/json")],
+        body: lock,
+    };
+    let port = world.stack.url().trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
+    let answer = request.over_loopback(port).unwrap();
+    assert!(answer.status < 300, "{} {}", answer.status, answer.text());
+    let command = "nigari state unlock -w net left-behind";
+    for arguments in [&["plan", "net"][..], &["run", "show"]] {
+        let said = world.typed(arguments);
+        assert!(said.err.contains(command) && said.err.contains("kim@host"), "{arguments:?}: {}", said.err);
+    }
+    world.ends(&["state", "unlock", "-w", "net", "left-behind"], 0);
+    assert!(!world.ends(&["run", "show"], 0).err.contains(command));
 }
 
 #[test]
