@@ -103,7 +103,8 @@ impl AgentError {
         match self {
             Self::Unavailable(error) | Self::Refused(error) => error.hint().map(str::to_owned),
             Self::Find(error) => error.hint(),
-            Self::Version(error) | Self::Operator(OperatorError::Version(error)) => error.hint(),
+            Self::Version(error) => error.hint(),
+            Self::Operator(error) => error.hint(),
             Self::SecretsRemain(_) => {
                 Some("look at the directory, remove it by hand, then start the agent again".into())
             }

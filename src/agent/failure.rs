@@ -141,13 +141,13 @@ impl From<DeliveryError> for Stop {
 
 impl From<CliConfigurationError> for Stop {
     fn from(error: CliConfigurationError) -> Self {
-        Self::infrastructure(describe(&error), None)
+        Self::infrastructure(describe(&error), error.hint())
     }
 }
 
 impl From<OperatorError> for Stop {
     fn from(error: OperatorError) -> Self {
-        Self::infrastructure(describe(&error), None)
+        Self::infrastructure(describe(&error), error.hint())
     }
 }
 

@@ -50,6 +50,19 @@ pub enum OperatorError {
     Directory(#[source] std::io::Error),
 }
 
+impl OperatorError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Merge(error) => error.hint(),
+            Self::Version(error) => error.hint(),
+            Self::Run(_) | Self::Ended { .. } => Some("is it really OpenTofu? run `tofu version -json`".to_owned()),
+            Self::Refused(_) => Some("mend the file that the setting `cli_config` names".to_owned()),
+            Self::Directory(_) => None,
+        }
+    }
+}
+
 /// The operator's CLI configuration and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Operator {

@@ -14,8 +14,8 @@ use super::report::{self, Report};
 use super::steps::{self, Planned, Run};
 use super::{Host, artifact, credentials, phase_log};
 use crate::delivery::{self, Surroundings};
-use crate::protocol::agent::{CredentialsAnswer, NextAction, Outcome};
-use crate::protocol::run::{Phase, RunKind};
+use crate::protocol::agent::{NextAction, Outcome};
+use crate::protocol::run::{Phase, RunKind, Step};
 use crate::tofu::backend::Backend;
 
 /// How long this agent leaves a run alone that it gave back: whoever can have it should be first.
@@ -64,14 +64,16 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
 
 /// fetch, init, plan, show. `None` when there is nothing to do.
 async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop> {
+    // First of all, because a broken CLI configuration must not meet a credential.
+    let (operator, _) =
+        at.host.operator.current(&at.host.secrets).map_err(|error| Stop::from(error).during(Step::Fetch))?;
     let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience()))?;
-    let CredentialsAnswer { credentials, withheld } = answer;
+    let known = steps::Known::of(&answer);
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
-    let (operator, _) = at.host.operator.current(&at.host.secrets)?;
     let system_roots = at.host.settings.system_roots.as_deref();
     let surroundings = Surroundings { operator: &operator, system_roots, clock: &at.host.clock };
-    let delivery = delivery::open(credentials, surroundings)?;
-    let (receipt, modules) = steps::fetch(at, delivery, &withheld).await;
+    let delivery = delivery::open(answer.credentials, surroundings)?;
+    let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;
     note_backend(report, &prepared);
     let initialized = steps::init(at, &prepared, modules?).await?;

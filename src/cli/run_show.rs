@@ -135,6 +135,12 @@ pub(super) fn what_next(run: &Run) -> Option<String> {
         RunState::AwaitingApproval => {
             Some(format!("waits for approval: `nigari run approve {id}` or `nigari run discard {id}`"))
         }
+        RunState::ApplyQueued => run.run_directory.as_ref().map(|directory| {
+            format!(
+                "waits for an agent that can have {directory}, where it was planned; agents with another `run_root` \
+                 give it back: `nigari agent list`"
+            )
+        }),
         RunState::Lost => Some(format!(
             "the agent vanished after the apply had started; look at what it was to change, then `nigari run resolve \
              {id} --applied` or `--not-applied`"

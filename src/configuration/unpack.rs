@@ -66,8 +66,8 @@ impl Sink for Directory {
         let failed = |error: io::Error| FileError::Write(ArchiveError::from_write(path, error));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = if executable { Mode::RWXU } else { Mode::RUSR | Mode::WUSR };
-        let made = self.parent(path).and_then(|(parent, name)| openat(parent, name, flags, mode));
-        let mut file = File::from(made.map_err(|error| failed(error.into()))?);
+        let opened = self.parent(path).and_then(|(parent, name)| openat(parent, name, flags, mode));
+        let mut file = File::from(opened.map_err(|error| failed(error.into()))?);
         let mut buffer = vec![0; 64 << 10];
         let mut written = 0;
         loop {

@@ -7,7 +7,7 @@ use super::{Ended, Run, Start, environment, failed};
 use crate::agent::failure::Stop;
 use crate::agent::orders::Order;
 use crate::delivery::{Delivered, Delivery, Ending, Pending};
-use crate::protocol::agent::{Receipt, ReceiptEnd, Withheld};
+use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
 use crate::sandbox::{StepEnd, Wiper};
 use crate::tofu::cli_configuration::problems::{Problems, find};
@@ -26,11 +26,27 @@ impl Fetched {
     }
 }
 
+/// What hints may say of the run's credentials: names and places, no value.
+#[derive(Debug)]
+pub(crate) struct Known {
+    delivered: Vec<hint::Delivered>,
+    withheld: Vec<hint::Withheld>,
+}
+
+impl Known {
+    pub(crate) fn of(answer: &CredentialsAnswer) -> Self {
+        Self {
+            delivered: answer.credentials.iter().map(of_delivered).collect(),
+            withheld: answer.withheld.iter().map(of_withheld).collect(),
+        }
+    }
+}
+
 /// Fetches the modules; gives the receipt whether or not it went well.
 pub(crate) async fn fetch(
     run: &Run<'_>,
     delivery: Box<dyn Delivery>,
-    withheld: &[Withheld],
+    known: &Known,
 ) -> (Option<Receipt>, Result<Fetched, Stop>) {
     let mut secrets = run.host.secrets.directory(Vec::new());
     let Delivered { files, variables, receipt } = match delivery.deliver(&secrets.path()) {
@@ -38,34 +54,27 @@ pub(crate) async fn fetch(
         Err(error) => return (None, Err(Stop::from(error).during(Step::Fetch))),
     };
     secrets.files = files;
-    let delivered = receipt.hosts().to_vec();
     let mut start = Start::new(Step::Fetch, arguments::get(), variables);
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
     start.secrets = Some(secrets);
     match run.start(start).await {
         Ok(ended) => {
             let mut receipt = close(run, receipt, &ended);
-            let result = judge(run, &ended, &delivered, withheld, &mut receipt);
+            let result = judge(run, &ended, known, &mut receipt);
             (Some(receipt), result)
         }
         Err(stop) => (Some(unverified(run, receipt, &stop)), Err(stop)),
     }
 }
 
-fn judge(
-    run: &Run<'_>,
-    ended: &Ended,
-    delivered: &[String],
-    withheld: &[Withheld],
-    receipt: &mut Receipt,
-) -> Result<Fetched, Stop> {
+fn judge(run: &Run<'_>, ended: &Ended, known: &Known, receipt: &mut Receipt) -> Result<Fetched, Stop> {
     if let Problems::Errors(problems) = find(&ended.stderr_head) {
         let message = format!("tofu refuses its CLI configuration: {problems}");
         return Err(Stop::infrastructure(message, None).during(Step::Fetch));
     }
     if !ended.is_success() {
-        let withheld: Vec<hint::Withheld> = withheld.iter().map(known).collect();
-        let hint = hint::find(&ended.tail, hint::Known { delivered, withheld: &withheld });
+        let known = hint::Known { delivered: &known.delivered, withheld: &known.withheld };
+        let hint = hint::find(&ended.tail, known);
         return Err(failed(Step::Fetch, ended, hint));
     }
     let directory = run.directory;
@@ -112,7 +121,15 @@ fn unverified(run: &Run<'_>, receipt: Pending, stop: &Stop) -> Receipt {
     })
 }
 
-fn known(withheld: &Withheld) -> hint::Withheld {
+fn of_delivered(credential: &RegistryCredential) -> hint::Delivered {
+    hint::Delivered {
+        integration: credential.name.clone(),
+        registry_host: credential.address.host().to_owned(),
+        path: credential.address.path().unwrap_or_default().to_owned(),
+    }
+}
+
+fn of_withheld(withheld: &Withheld) -> hint::Withheld {
     use crate::protocol::agent::WithheldReason as From;
     use hint::WithheldReason as To;
     hint::Withheld {

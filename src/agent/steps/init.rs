@@ -11,7 +11,7 @@ use crate::gateway::{Gateway, Notes, Patience};
 use crate::protocol::run::Step;
 use crate::secret::Secret;
 use crate::tofu::backend::Backend;
-use crate::tofu::{arguments, backend};
+use crate::tofu::{arguments, backend, hint};
 
 /// The run is initialized; with a backend of ours, the door to its state is open.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) async fn init(run: &Run<'_>, prepared: &Prepared, _modules: Fetched) 
     run.report(Step::Init).await?;
     let ended = run.start(Start::new(Step::Init, arguments::init(), initialized.variables(run))).await?;
     if !ended.is_success() {
-        return Err(failed(Step::Init, &ended, None));
+        return Err(failed(Step::Init, &ended, hint::find_after_fetch(&ended.tail)));
     }
     backend::check_chosen(&run.directory.data_directory(), &initialized.backend)
         .map_err(|error| during(error.into()))?;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use apply::apply;
-pub(crate) use fetch::{Fetched, fetch};
+pub(crate) use fetch::{Fetched, Known, fetch};
 pub(crate) use init::{Initialized, backend_name, init};
 pub(crate) use plan::{Planned, plan};
 pub(crate) use show::show;
@@ -33,6 +33,7 @@ use crate::protocol::id::RequestId;
 use crate::protocol::run::Step;
 use crate::sandbox::{Launch, Limits, Output, Sandbox, SecretDirectory, StepEnd, WhenAgentDies};
 use crate::secret::Secret;
+use crate::settings::agent::Patience;
 use output::Kept;
 
 /// What every step of a run needs.
@@ -110,7 +111,7 @@ impl Run<'_> {
             working_directory: self.directory.working_directory().to_owned(),
             lock_directory: self.directory.path().to_owned(),
             secret_directory: start.secrets,
-            when_agent_dies: when_agent_dies(step, self.host.settings.patience.apply),
+            when_agent_dies: when_agent_dies(step, self.host.settings.patience),
             limits: Limits::default(),
         };
         let mut process = self.host.launcher.start(launch).await.map_err(|error| Stop::from(error).during(step))?;
@@ -172,10 +173,12 @@ fn told(order: Order) -> Option<Stop> {
     }
 }
 
-/// `fetch`, `init` and `show` can be repeated; `plan` may hold the state's lock, and `apply` writes the state.
-fn when_agent_dies(step: Step, wait: Duration) -> WhenAgentDies {
+/// `fetch`, `init` and `show` can be repeated; `plan` may hold the state's lock and is soon planned again by whoever
+/// gets the run next; `apply` writes the state and has all the time that it would have had.
+fn when_agent_dies(step: Step, patience: Patience) -> WhenAgentDies {
     match step {
         Step::Fetch | Step::Init | Step::Show => WhenAgentDies::Kill,
-        Step::Plan | Step::Apply => WhenAgentDies::Interrupt { wait },
+        Step::Plan => WhenAgentDies::Interrupt { wait: patience.step },
+        Step::Apply => WhenAgentDies::Interrupt { wait: patience.apply },
     }
 }

@@ -5,6 +5,7 @@ use crate::agent::failure::Stop;
 use crate::process::ExitReason;
 use crate::protocol::run::{RunKind, Step};
 use crate::tofu::arguments::{self, PlanKind};
+use crate::tofu::hint;
 
 /// There is a plan file with changes in it.
 #[derive(Debug)]
@@ -33,6 +34,6 @@ pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized) -> Result<Opti
         ExitReason::Code(0) => Ok(None),
         // `-detailed-exitcode`: there are changes.
         ExitReason::Code(2) => Ok(Some(Planned { initialized })),
-        _ => Err(failed(Step::Plan, &ended, None)),
+        _ => Err(failed(Step::Plan, &ended, hint::find_after_fetch(&ended.tail))),
     }
 }

@@ -63,6 +63,9 @@ pub struct Run {
     /// Digest of what waits for approval, or was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_digest: Option<String>,
+    /// Where the plan was made, on the agent's host: the only path at which it can be applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_directory: Option<String>,
     /// Who approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,

@@ -7,6 +7,17 @@ mod output;
 
 use output::Output;
 
+/// A registry integration whose credential the run got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivered {
+    /// The integration's name.
+    pub integration: String,
+    /// `host[:port]`.
+    pub registry_host: String,
+    /// Path prefix, empty for the whole host.
+    pub path: String,
+}
+
 /// A registry integration whose credential the run did not get.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Withheld {
@@ -34,8 +45,8 @@ pub enum WithheldReason {
 /// What is known about the run's credentials.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
-    /// Registry hosts whose credentials were delivered.
-    pub delivered: &'a [String],
+    /// What was delivered.
+    pub delivered: &'a [Delivered],
     /// What was withheld.
     pub withheld: &'a [Withheld],
 }
@@ -55,6 +66,15 @@ pub fn find(output: &str, known: Known<'_>) -> Option<String> {
         .or_else(|| usage(&output))
 }
 
+/// The same for the steps without registries: what the configuration or its variables lack.
+pub fn find_after_fetch(output: &str) -> Option<String> {
+    usage(&Output::new(output))
+}
+
+/// The short name that people know.
+const DOCKER_IO: &str =
+    "OpenTofu never sends credentials to `docker.io`: write the source as `oci://registry-1.docker.io/…`";
+
 /// What the registry answered when it was asked for access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
@@ -68,42 +88,64 @@ fn access(output: &Output, known: Known<'_>) -> Option<String> {
     let refusal = refusal(output)?;
     let host = output.registry_host()?;
     if host.eq_ignore_ascii_case("docker.io") {
-        return Some(
-            "OpenTofu never sends credentials to `docker.io`: write the source as `oci://registry-1.docker.io/…`"
-                .to_owned(),
-        );
+        return Some(DOCKER_IO.to_owned());
     }
     if let Some(withheld) = withheld(output, known, &host) {
         return Some(withheld.sentence());
     }
-    let delivered = known.delivered.iter().any(|delivered| same_host(delivered, &host));
+    let delivered = delivered(output, known, &host);
+    let elsewhere = known.delivered.iter().any(|delivered| same_host(&delivered.registry_host, &host));
     Some(match (refusal, delivered) {
-        (Refusal::NotFound, true) => format!(
+        (Refusal::NotFound, Some(_)) => format!(
             "{host} has no such repository or tag, or the user of its registry integration may not see it; look at \
              the module's source"
         ),
-        (Refusal::NotFound, false) => format!(
+        (Refusal::NotFound, None) => format!(
             "{host} has no such repository or tag, or shows it to nobody without a login; look at the module's source, \
              or `nigari registry add {host} --export`"
         ),
-        (Refusal::NoCredential, true) => format!(
-            "a credential for {host} was delivered, but for another path than this module's; look at the path of its \
-             registry integration"
+        (Refusal::NoCredential, Some(_)) => other_path(&host),
+        (_, None) if elsewhere => other_path(&host),
+        (_, None) => format!("there is no registry integration for {host}: `nigari registry add {host} --export`"),
+        (Refusal::WrongCredential, Some(delivered)) => format!(
+            "{host} does not accept the user or the secret of the registry integration {:?}; give it a new secret: \
+             `nigari registry update {} --secret-stdin`",
+            delivered.integration,
+            word(&delivered.integration)
         ),
-        (_, false) => format!("there is no registry integration for {host}: `nigari registry add {host} --export`"),
-        (Refusal::WrongCredential, true) => {
-            format!("{host} does not accept the user or the secret of its registry integration; give it a new secret")
-        }
-        (Refusal::Denied, true) => {
-            format!("the user of the registry integration for {host} may not read this repository")
+        (Refusal::Denied, Some(delivered)) => {
+            format!(
+                "the user of the registry integration {:?} for {host} may not read this repository",
+                delivered.integration
+            )
         }
     })
+}
+
+fn other_path(host: &str) -> String {
+    format!(
+        "a credential for {host} was delivered, but for another path than this module's; look at the path of its \
+         registry integration"
+    )
+}
+
+/// The narrowest integration whose credential the module could use.
+fn delivered<'a>(output: &Output, known: Known<'a>, host: &str) -> Option<&'a Delivered> {
+    let repository = output.repository(host);
+    let covering = known
+        .delivered
+        .iter()
+        .filter(|delivered| covers([&delivered.registry_host, &delivered.path], host, repository.as_deref()));
+    covering.max_by_key(|delivered| delivered.path.len())
 }
 
 /// The narrowest integration that would have had a credential for the module.
 fn withheld<'a>(output: &Output, known: Known<'a>, host: &str) -> Option<&'a Withheld> {
     let repository = output.repository(host);
-    let covering = known.withheld.iter().filter(|withheld| withheld.covers(host, repository.as_deref()));
+    let covering = known
+        .withheld
+        .iter()
+        .filter(|withheld| covers([&withheld.registry_host, &withheld.path], host, repository.as_deref()));
     covering.max_by_key(|withheld| withheld.path.len())
 }
 
@@ -125,6 +167,9 @@ fn refusal(output: &Output) -> Option<Refusal> {
 
 fn connection(output: &Output, known: Known<'_>) -> Option<String> {
     let host = output.connection_host()?;
+    let is_short = host.eq_ignore_ascii_case("docker.io");
+    // That is where tofu connects to.
+    let host = if is_short { "registry-1.docker.io".to_owned() } else { host };
     let is_untrusted = output.has("x509: certificate signed by unknown authority");
     // The private authority of a registry comes with its credential.
     if let Some(withheld) = withheld(output, known, &host).filter(|_| is_untrusted) {
@@ -147,7 +192,7 @@ fn connection(output: &Output, known: Known<'_>) -> Option<String> {
     } else {
         return None;
     };
-    Some(hint)
+    Some(if is_short { format!("{hint}; besides, {DOCKER_IO}") } else { hint })
 }
 
 fn missing(output: &Output) -> Option<String> {
@@ -171,15 +216,15 @@ fn usage(output: &Output) -> Option<String> {
     None
 }
 
-impl Withheld {
-    fn covers(&self, host: &str, repository: Option<&str>) -> bool {
-        let path = self.path.trim_matches('/');
-        let inside = |repository: &str| {
-            repository.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        same_host(&self.registry_host, host) && (path.is_empty() || repository.is_none_or(inside))
-    }
+/// Whether an integration for this registry host and path is for that repository.
+fn covers([registry_host, path]: [&str; 2], host: &str, repository: Option<&str>) -> bool {
+    let path = path.trim_matches('/');
+    let inside =
+        |repository: &str| repository.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    same_host(registry_host, host) && (path.is_empty() || repository.is_none_or(inside))
+}
 
+impl Withheld {
     fn sentence(&self) -> String {
         let name = &self.integration;
         let place = if self.path.is_empty() {
@@ -195,7 +240,9 @@ impl Withheld {
                     word(name)
                 )
             }
-            WithheldReason::Disabled => format!("{start} exists but is disabled"),
+            WithheldReason::Disabled => {
+                format!("{start} exists but is disabled: `nigari registry update {} --enable`", word(name))
+            }
             WithheldReason::OutOfScope => format!("{start} exists but not for this workspace"),
         }
     }

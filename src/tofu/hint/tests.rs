@@ -1,6 +1,6 @@
 //! Texts as the real program prints them. That it prints them so is tested in `tests/it/tofu/hint.rs`.
 
-use super::{Known, Withheld, WithheldReason, find};
+use super::{Delivered, Known, Withheld, WithheldReason, find};
 
 fn withheld(path: &str, reason: WithheldReason) -> Withheld {
     Withheld {
@@ -61,7 +61,11 @@ fn the_longest_path_that_covers_the_repository_counts() {
 
 #[test]
 fn each_refusal_has_its_hint() {
-    let delivered = ["h.example:5000".to_owned()];
+    let delivered = [Delivered {
+        integration: "team registry".to_owned(),
+        registry_host: "h.example:5000".to_owned(),
+        path: String::new(),
+    }];
     let with = Known { delivered: &delivered, withheld: &[] };
     for (cause, known, expected) in [
         (NO_CREDENTIAL, Known::default(), "`nigari registry add h.example:5000 --export`"),
@@ -77,6 +81,23 @@ fn each_refusal_has_its_hint() {
     ] {
         let hint = find(&framed(cause), known).unwrap();
         assert!(hint.contains(expected) && hint.contains("h.example:5000"), "{cause}: {hint}");
+    }
+}
+
+#[test]
+fn a_refused_credential_is_named_with_what_to_type() {
+    let of = |integration: &str, path: &str| Delivered {
+        integration: integration.to_owned(),
+        registry_host: "h.example:5000".to_owned(),
+        path: path.to_owned(),
+    };
+    let wrong = framed("GET \"https://h.example:5000/v2/\": response status code 401: Unauthorized");
+    let delivered = [of("wide", ""), of("narrow", "team"), of("other", "other")];
+    let hint = find(&wrong, Known { delivered: &delivered, withheld: &[] }).unwrap();
+    assert!(hint.contains("`nigari registry update narrow --secret-stdin`"), "{hint}");
+    for cause in [wrong, framed(NO_CREDENTIAL)] {
+        let hint = find(&cause, Known { delivered: &delivered[2..], withheld: &[] }).unwrap();
+        assert!(hint.contains("another path"), "{hint}");
     }
 }
 

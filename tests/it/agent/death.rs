@@ -20,22 +20,27 @@ fn waiting_in(step: &str, silence: &Silence) -> String {
 #[test]
 fn an_agent_that_is_killed_before_the_apply_leaves_nothing_and_the_run_is_planned_again() {
     for step in ["fetch", "init", "plan"] {
-        let Some(mut scene) = Scene::with(&["--lease", "5s"], &[]) else { return };
+        let Some(mut scene) = Scene::with(&["--lease", "5s"], &["--step-grace", "2s"]) else { return };
         let silence = Silence::new();
         let run = scene.begin(&scene.configuration(&waiting_in(step, &silence)), &["--auto-approve"]);
         scene.wait_for_step(&run, step);
+        if step == "fetch" {
+            wait_until("the delivery", || scene.has_delivery());
+        }
         std::thread::sleep(Duration::from_millis(300));
         scene.stack.agent().unwrap().kill().unwrap();
         if step == "fetch" {
             // By its launcher, without any agent.
-            wait_until("the wipe", || scene.secrets().iter().all(|path| path.to_string_lossy().contains("run-")));
+            wait_until("the wipe", || !scene.has_delivery());
         }
-        scene.stack.start_agent(&[]).unwrap();
-        let again = |run: &serde_json::Value| run["steps"].to_string().matches(&format!("\"{step}\"")).count() >= 2;
+        scene.stack.start_agent(&["--step-grace", "2s"]).unwrap();
+        let again =
+            |run: &serde_json::Value| run["steps"].to_string().matches(&format!("\"step\":\"{step}\"")).count() >= 2;
         scene.wait(&run, "a second try", again);
         scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
         scene.wait(&run, "the end", |run| ["canceled", "errored"].contains(&found(run, "state").as_str()));
-        wait_until("the sweep", || scene.run_directories().is_empty() && scene.secrets().is_empty());
+        let left = || scene.run_directories().len() + scene.secrets().len();
+        wait_until(&format!("the sweep after {step}"), || left() == 0);
     }
 }
 

@@ -26,12 +26,14 @@ fn an_agent_that_cannot_have_the_path_gives_the_claim_back() {
     scene.wait_for_state(&run, "awaiting_approval");
     scene.stack.agent().unwrap().stop().unwrap();
     let other = scene.stack.directory().join("other-runs").display().to_string();
-    scene.stack.start_agent(&["--run-root", &other]).unwrap();
+    // An agent of its own: the server leaves one alone for a while with a run that it gave back.
+    let state = scene.stack.directory().join("other-agent").display().to_string();
+    let mut elsewhere = scene.other_agent(&[("--run-root", &other), ("--state-dir", &state)]);
     scene.stack.run(&["run", "approve", &run]).unwrap().succeeded().unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    elsewhere.wait_for_line("a claim is given back", super::SOON).unwrap();
     let shown = scene.run(&run);
     assert!(!shown["steps"].to_string().contains("\"apply\",\"step\":\"init\""), "{shown:#}");
-    scene.stack.agent().unwrap().stop().unwrap();
+    elsewhere.stop().unwrap();
     scene.stack.start_agent(&[]).unwrap();
     scene.wait_for_state(&run, "applied");
 }

@@ -4,6 +4,7 @@ mod death;
 mod elsewhere;
 mod fetch;
 mod orders;
+mod start;
 mod state;
 
 use std::fs;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::canary::Canary;
-use support::child::Finished;
+use support::child::{Child, Finished};
 use support::module::Package;
 use support::nigari::{Programs, Stack};
 use support::registry::Registry;
@@ -50,6 +51,28 @@ impl Scene {
         }
         stack.start_agent(agent).unwrap();
         Some(Self { stack, place })
+    }
+
+    /// Another agent than the stack's own, with these settings in place of the usual ones.
+    fn other_agent(&self, settings: &[(&str, &str)]) -> Child {
+        let text = |path: PathBuf| path.display().to_string();
+        let directory = self.stack.directory();
+        let usual = [
+            ("--join-token-file", text(directory.join("server/join.token"))),
+            ("--state-dir", text(directory.join("agent"))),
+            ("--run-root", text(self.stack.run_root())),
+            ("--tofu", text(self.stack.programs().tofu.clone())),
+            ("--secret-root", text(self.stack.secret_root().unwrap().to_owned())),
+        ];
+        let mut command = self.stack.command(&["agent", "start"]);
+        let is_changed = |flag: &str| settings.iter().any(|(changed, _)| *changed == flag);
+        for (flag, value) in usual.iter().filter(|(flag, _)| !is_changed(flag)) {
+            command.args([flag, value.as_str()]);
+        }
+        for (flag, value) in settings {
+            command.args([flag, value]);
+        }
+        Child::start("other agent", command, &self.place.path().join("other.log")).unwrap()
     }
 
     /// A directory with this `main.tf`.
@@ -98,7 +121,7 @@ impl Scene {
     }
 
     fn wait_for_step(&mut self, id: &str, step: &str) {
-        self.wait(id, step, |run| run["steps"].to_string().contains(&format!("\"{step}\"")));
+        self.wait(id, step, |run| run["steps"].to_string().contains(&format!("\"step\":\"{step}\"")));
     }
 
     fn log(&self, id: &str) -> String {
@@ -112,6 +135,13 @@ impl Scene {
             |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         let tops: Vec<PathBuf> = below(root);
         tops.iter().flat_map(|top: &PathBuf| -> Vec<PathBuf> { below(top) }).collect()
+    }
+
+    /// Whether the secret directory of a step is there, besides what belongs to whole runs.
+    fn has_delivery(&self) -> bool {
+        let is_of_run =
+            |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"));
+        !self.secrets().iter().all(is_of_run)
     }
 
     /// Names of the run directories.

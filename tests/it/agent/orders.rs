@@ -16,7 +16,7 @@ fn a_canceled_fetch_ends_at_once_and_leaves_nothing() {
     let run = scene
         .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
     scene.wait_for_step(&run, "fetch");
-    wait_until("the delivery", || !scene.secrets().is_empty());
+    wait_until("the delivery", || scene.has_delivery());
     let begun = Instant::now();
     scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
     scene.wait_for_state(&run, "canceled");
@@ -64,4 +64,22 @@ fn a_second_signal_interrupts_what_runs() {
     assert_eq!(agent.wait(Duration::from_mins(1)).unwrap().code(), Some(0), "{}", agent.log());
     assert!(scene.secrets().is_empty());
     scene.wait_for_state(&run, "errored");
+}
+
+#[test]
+fn a_step_ends_with_its_lease_though_the_server_is_out_of_reach() {
+    let Some(mut scene) = Scene::with(&["--lease", "5s"], &[]) else { return };
+    let silence = Silence::new();
+    let run = scene
+        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
+    scene.wait_for_step(&run, "fetch");
+    wait_until("the delivery", || scene.has_delivery());
+    scene.stack.server().unwrap().signal(Signal::STOP).unwrap();
+    wait_until("the wipe", || !scene.has_delivery());
+    scene.stack.server().unwrap().signal(Signal::CONT).unwrap();
+    // Nothing is lost: it is planned again.
+    let again = |run: &serde_json::Value| run["steps"].to_string().matches("\"step\":\"fetch\"").count() >= 2;
+    scene.wait(&run, "a second try", again);
+    scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
+    scene.wait_for_state(&run, "canceled");
 }

@@ -4,7 +4,7 @@ use support::module::Package;
 
 use super::meddler::Meddler;
 use super::shelf::{REPOSITORY, Shelf};
-use super::{PLAIN, Setup, World, with_modules, write};
+use super::{PLAIN, World, with_modules, write};
 
 #[test]
 fn without_a_terminal_a_plan_waits_and_says_what_it_would_do() {
@@ -52,7 +52,7 @@ fn another_agent_applies_what_was_approved_while_the_registry_is_down() {
     let state = world.ends(&["state", "pull", "-w", "demo"], 0);
     assert!(state.contains("module.greeting") && state.contains("hello, greeting"), "{state}");
     // The one delivery was the plan's.
-    assert_eq!(world.audited("credentials").len(), 1);
+    assert_eq!(world.audited("registry_integration:release").len(), 1);
     world.wait_for_wipe();
     drop(second);
 }
@@ -142,12 +142,25 @@ fn a_workspace_that_applies_by_itself_asks_nobody() {
 
 #[test]
 fn two_fetches_of_two_runs_are_two_deliveries() {
-    let Some(world) = World::with(Setup::default()) else { return };
+    let Some(world) = World::start() else { return };
     let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
     shelf.store(&world);
     let directory = world.configuration(&with_modules(&[("a", shelf.source(REPOSITORY))]));
     world.apply(&directory, 0);
     world.apply(&directory, 0);
-    let records = world.audited("credentials");
+    let records = world.audited("registry_integration:release");
     assert_eq!(records.len(), 2, "{records:#?}");
+}
+
+#[test]
+fn a_plan_alone_does_not_wait_for_the_one_that_waits() {
+    let Some(world) = World::start() else { return };
+    let waiting = world.plans(&world.configuration(PLAIN));
+    let directory = world.configuration(PLAIN).display().to_string();
+    let said = world.ends(&["plan", &directory, "-w", "demo", "--detailed-exitcode"], 4);
+    assert!(said.contains("1 to add"), "{said}");
+    let said = world.ends(&["run", "approve", &world.newest()], 1);
+    assert!(said.contains("plan_finished"), "{said}");
+    world.ends(&["run", "approve", &waiting, "--follow"], 0);
+    world.ends(&["plan", &directory, "-w", "demo", "--detailed-exitcode"], 0);
 }

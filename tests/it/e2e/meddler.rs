@@ -1,4 +1,4 @@
-//! Somebody between agent and server, who changes one byte of one answer.
+//! Somebody between agent and server, who changes one byte of an answer, and hides what it should sum up to.
 //!
 //! Rule: a fault that the real server cannot be made to show; everything else is passed on as it is.
 
@@ -7,6 +7,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+
+/// The header with the sum of the body.
+const DIGEST: &[u8] = b"nigari-digest:";
 
 /// It listens until the test's process ends.
 pub(super) struct Meddler {
@@ -56,9 +59,15 @@ fn pass(agent: TcpStream, server: TcpStream, target: &str, seen: &Arc<AtomicBool
     let seen = Arc::clone(seen);
     thread::spawn(move || {
         copy(&mut from_server, &mut to_agent, |bytes| {
+            if !wanted.load(Ordering::Relaxed) {
+                return;
+            }
+            if let Some(at) = bytes.windows(DIGEST.len()).position(|window| window == DIGEST) {
+                bytes[at] = b'x';
+            }
             let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
-            if wanted.load(Ordering::Relaxed) && bytes.len() > head + 20 {
-                // In the middle of the body, past the head of a gzip stream and of a chunk.
+            if bytes.len() > head + 20 {
+                // In the middle of the body, past the head of a chunk.
                 let middle = head + (bytes.len() - head) / 2;
                 bytes[middle] ^= 1;
                 wanted.store(false, Ordering::Relaxed);

@@ -4,15 +4,26 @@
 //! environment and argument list of every process below is searched for the passwords, whatever the test was about.
 
 mod approval;
+mod cancel;
+mod configurations;
+mod hints;
+mod hosts;
+mod integrations;
 mod meddler;
+mod operator;
+mod passwords;
+mod processes;
 mod recorder;
 mod shelf;
+mod states;
+mod tofu;
+mod variables;
 mod world;
 
 use std::fs;
 use std::path::Path;
 
-use world::{Setup, World};
+use world::World;
 
 /// A configuration that needs nothing.
 const PLAIN: &str =

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use nigari::tofu::arguments;
-use nigari::tofu::hint::{Known, Withheld, WithheldReason, find};
+use nigari::tofu::hint::{Delivered, Known, Withheld, WithheldReason, find};
 use support::module::Package;
 use support::registry::Registry;
 
@@ -68,7 +68,7 @@ fn the_right_password_needs_no_hint() {
 fn each_refusal_of_a_real_registry_has_its_hint() {
     let Some(scene) = Scene::new() else { return };
     let host = scene.registry.host();
-    let delivered = [host.clone()];
+    let delivered = [Delivered { integration: "team".to_owned(), registry_host: host.clone(), path: String::new() }];
     let withheld = [Withheld {
         integration: "private".to_owned(),
         registry_host: host.clone(),

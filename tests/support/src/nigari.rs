@@ -82,14 +82,18 @@ impl Stack {
     pub fn start_agent(&mut self, more: &[&str]) -> Outcome<()> {
         let mut agent = self.plain_command();
         agent.args(["agent", "start", "--join-token-file"]).arg(self.directory.join("server/join.token"));
-        // Somebody else's door to the server takes the place of ours.
-        if !more.contains(&"--server") {
-            agent.args(["--server", &self.url]);
-        }
-        agent.arg("--state-dir").arg(self.directory.join("agent"));
-        agent.arg("--run-root").arg(self.run_root()).arg("--tofu").arg(&self.programs.tofu);
-        if let Some(secret_root) = &self.secret_root {
-            agent.arg("--secret-root").arg(secret_root.path());
+        let ours = [
+            ("--server", Some(PathBuf::from(&self.url))),
+            ("--state-dir", Some(self.directory.join("agent"))),
+            ("--run-root", Some(self.run_root())),
+            ("--tofu", Some(self.programs.tofu.clone())),
+            ("--secret-root", self.secret_root().map(ToOwned::to_owned)),
+        ];
+        for (flag, value) in ours {
+            // What the caller says takes the place of ours: no flag may be given twice.
+            if let Some(value) = value.filter(|_| !more.contains(&flag)) {
+                agent.arg(flag).arg(value);
+            }
         }
         agent.args(more);
         self.agent = Some(Child::start("agent", agent, &self.directory.join("agent.log"))?);

@@ -1,6 +1,6 @@
 module nigari.invalid/tools/provider-time
 
-go 1.26.0
+go 1.26.8
 
 tool github.com/hashicorp/terraform-provider-time
 

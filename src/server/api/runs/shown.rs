@@ -32,6 +32,7 @@ pub(super) fn plain(record: RunRecord) -> Run {
         epoch: standing.epoch,
         plan: record.plan,
         artifact_digest: record.artifact_digest,
+        run_directory: record.run_directory,
         approved_by: record.approved_by,
         failure: record.failure,
         backend: record.backend,

@@ -1,0 +1,67 @@
+//! What keeps an agent from starting, each with its exit code and what to do.
+
+use std::fs;
+use std::time::Duration;
+
+use super::Scene;
+
+/// Starts another agent and gives its exit code and log.
+fn start(scene: &Scene, settings: &[(&str, &str)]) -> (Option<i32>, String) {
+    let mut agent = scene.other_agent(settings);
+    let code = agent.wait(Duration::from_mins(1)).unwrap().code();
+    (code, agent.log())
+}
+
+fn file(scene: &Scene, name: &str, text: &str) -> String {
+    let path = scene.place.path().join(name);
+    fs::write(&path, text).unwrap();
+    support::child::run({
+        let mut chmod = support::child::command("chmod");
+        chmod.arg("600").arg(&path);
+        chmod
+    })
+    .unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_token_that_the_server_does_not_take_is_77() {
+    let Some(scene) = Scene::start() else { return };
+    let token = file(&scene, "wrong.token", "ngr_join_wrong\n");
+    let state = scene.place.path().join("fresh").display().to_string();
+    let (code, log) = start(&scene, &[("--join-token-file", &token), ("--state-dir", &state)]);
+    assert_eq!(code, Some(77), "{log}");
+    assert!(!log.contains("ngr_join_wrong"), "{log}");
+}
+
+#[test]
+fn secrets_on_a_disk_are_78() {
+    let Some(scene) = Scene::start() else { return };
+    // The source tree is on a disk wherever it is built.
+    let disk = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (code, log) = start(&scene, &[("--secret-root", &disk.path().display().to_string())]);
+    assert_eq!(code, Some(78), "{log}");
+    assert!(log.contains("hint:"), "{log}");
+}
+
+#[test]
+fn a_program_that_is_not_tofu_is_78() {
+    let Some(scene) = Scene::start() else { return };
+    let (code, log) = start(&scene, &[("--tofu", "/bin/true")]);
+    assert_eq!(code, Some(78), "{log}");
+}
+
+#[test]
+fn a_broken_cli_configuration_is_78_and_a_good_one_is_merged() {
+    let Some(mut scene) = Scene::start() else { return };
+    let broken = file(&scene, "broken.tfrc", "provider_installation {\n");
+    let (code, log) = start(&scene, &[("--cli-config", &broken)]);
+    assert_eq!(code, Some(78), "{log}");
+    let refused = file(&scene, "refused.tfrc", "provider_installation {\n  nonsense {}\n}\n");
+    let (code, log) = start(&scene, &[("--cli-config", &refused)]);
+    assert_eq!(code, Some(78), "{log}");
+    let good = file(&scene, "good.tfrc", "disable_checkpoint = true\n");
+    scene.stack.agent().unwrap().stop().unwrap();
+    scene.stack.start_agent(&["--cli-config", &good]).unwrap();
+    scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
+}
