@@ -51,5 +51,5 @@ pub(super) async fn create(
     let particulars = Particulars::RunCreate { workspace, kind: standing.kind, auto_apply: standing.auto_apply };
     audit::record(&mut transaction, now, &actor.actor(), &id, &particulars).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
-    Ok((StatusCode::CREATED, Json(shown::plain(record))))
+    Ok((StatusCode::CREATED, Json(shown::plain(&state, &actor, record)?)))
 }

@@ -133,6 +133,19 @@ async fn repeated(tx: &mut WriteTransaction, claimant: &Claimant, grant: Grant) 
     Ok(Taken::Again(Box::new(record)))
 }
 
+/// Takes back a claim that was granted in this transaction, as if its id had never been used.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withdraw(tx: &mut WriteTransaction, claim: ClaimId) -> Result<(), StoreError> {
+    sql("DELETE FROM claims WHERE id = $1")
+        .bind(claim.to_string())
+        .execute(&mut **tx)
+        .await
+        .during("take a claim back")
+        .map(drop)
+}
+
 /// What was granted under the id.
 ///
 /// # Errors
@@ -228,9 +241,6 @@ pub async fn give_up(
     let before = record.standing;
     let Ok(after) = before.after(Event::Lapse) else { return Err(StoreError::Changed { what: "run" }) };
     record.standing = after;
-    if let Some(ending) = after.ending {
-        record.failure = Some(ending.failure(before.last_step.map(|(_, step)| step)));
-    }
     settle::settle(tx, &before, record, now).await
 }
 
