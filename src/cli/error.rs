@@ -9,6 +9,7 @@ use std::io;
 use thiserror::Error;
 
 use super::exit::ExitStatus;
+use super::harmless::harmless;
 use crate::client::ClientError;
 use crate::configuration::PackError;
 use crate::settings::secret_file::SecretFileError;
@@ -132,7 +133,7 @@ impl CommandError {
             let _ = write!(text, "\nhint: {hint}");
         }
         text.push('\n');
-        text
+        harmless(&text, false)
     }
 }
 

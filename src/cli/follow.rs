@@ -10,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::error::CommandError;
 use super::exit::ExitStatus;
+use super::harmless::printable;
 use super::prompt;
 use super::run_log::{Log, patiently, write_log};
 use super::run_show::{failed, plan, what_next};
@@ -141,7 +142,11 @@ impl Follower<'_> {
                     self.reached = self.reached.max(begun_by(*state));
                 }
                 RunEventKind::CancelRequested { by, kill } => {
-                    screen.note(format_args!("{by} asked to {} the run", if *kill { "kill" } else { "cancel" }));
+                    screen.note(format_args!(
+                        "{} asked to {} the run",
+                        printable(by),
+                        if *kill { "kill" } else { "cancel" }
+                    ));
                 }
                 RunEventKind::Step { .. } | RunEventKind::Receipt { .. } => {}
             }

@@ -6,12 +6,12 @@
 mod agent;
 mod apply;
 mod audit;
-mod colour;
 mod doctor;
 mod error;
 // Exit codes.
 pub mod exit;
 mod follow;
+mod harmless;
 mod login;
 mod private_file;
 mod prompt;
@@ -120,8 +120,15 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             // Help and version go to stdout with 0, wrong words to stderr with 2.
-            let _ = error.print();
-            if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Ok.into() }
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitStatus::Ok.into();
+            }
+            let screen = Screen::new(false);
+            let text = error.render();
+            let text = if screen.live { text.ansi().to_string() } else { text.to_string() };
+            screen.note(text.trim_end());
+            ExitStatus::Usage.into()
         }
     }
 }

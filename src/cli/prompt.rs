@@ -10,6 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 use zeroize::Zeroizing;
 
 use super::error::CommandError;
+use super::harmless::harmless;
 use crate::protocol::limits::SECRET_BYTES;
 use crate::secret::Secret;
 use crate::settings::secret_file::without_line_end;
@@ -91,7 +92,7 @@ pub(super) fn secret_from_stdin() -> Result<Secret, CommandError> {
 fn show(text: &str) {
     let mut stderr = io::stderr().lock();
     // A terminal that is gone cannot be asked either; the read that follows says so.
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = stderr.write_all(harmless(text, false).as_bytes()).and_then(|()| stderr.flush());
 }
 
 /// The terminal without echo, until dropped.

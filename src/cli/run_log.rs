@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::colour::Stripper;
 use super::error::CommandError;
+use super::harmless::Harmless;
 use super::screen::Screen;
 use super::session::Session;
 use crate::client::{Client, ClientError};
@@ -54,14 +54,15 @@ pub(super) struct Log {
     pub(super) phase: Phase,
     offset: u64,
     pub(super) complete: bool,
-    stripper: Stripper,
+    harmless: Harmless,
 }
 
 impl Log {
     /// Nothing of it has been read.
     pub(super) fn new(session: &Session, run: RunId, phase: Phase) -> Self {
         let (client, screen) = (session.client.clone(), session.screen);
-        Self { client, screen, run, phase, offset: 0, complete: false, stripper: Stripper::default() }
+        let harmless = Harmless::new(screen.log_colours());
+        Self { client, screen, run, phase, offset: 0, complete: false, harmless }
     }
 
     /// Writes what is there, or what comes within `wait`. Not cancel safe: keep the future until it is done.
@@ -79,6 +80,9 @@ impl Log {
                 Ok(None) => {
                     self.offset = part.next_offset;
                     self.complete = part.complete;
+                    if self.complete {
+                        self.end()?;
+                    }
                     return Ok(self);
                 }
                 // The next read goes on behind what was written.
@@ -97,15 +101,18 @@ impl Log {
                 break;
             }
         }
+        self.end()?;
         Ok(self)
     }
 
     fn write(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
-        if self.screen.colour {
-            self.screen.log(chunk)
-        } else {
-            let text = self.stripper.strip(chunk);
-            self.screen.log(&text)
-        }
+        let text = self.harmless.piece(chunk);
+        self.screen.log(&text)
+    }
+
+    /// What comes next on the screen is not the log's.
+    fn end(&mut self) -> Result<(), CommandError> {
+        let text = self.harmless.end();
+        self.screen.log(&text)
     }
 }

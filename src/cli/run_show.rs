@@ -3,9 +3,9 @@
 //! Rule: what became of the credentials is always told, in the receipt's own words.
 
 use super::error::CommandError;
+use super::harmless::printable;
 use super::screen::{Screen, time, time_or, yes_no};
 use super::session::Session;
-use super::table::printable;
 use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd};
 use crate::protocol::api::{Run, RunReceipt};
 use crate::protocol::id::RunId;

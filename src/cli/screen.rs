@@ -1,6 +1,7 @@
 //! Where commands write: data to stdout, everything else to stderr.
 //!
-//! Rule: colour only on a terminal and without `NO_COLOR`; with `--json` stdout holds JSON and nothing else.
+//! Rule: colour only on a terminal and without `NO_COLOR`; with `--json` stdout holds JSON and nothing else. All text
+//! goes through [`super::harmless`], whoever wrote it.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -9,7 +10,8 @@ use anstyle::Style;
 use serde::Serialize;
 
 use super::error::CommandError;
-use super::table::{Table, printable};
+use super::harmless::{harmless, harmless_json, printable};
+use super::table::Table;
 use crate::protocol::Timestamp;
 use crate::secret::Secret;
 use crate::settings::cli::no_color;
@@ -34,7 +36,7 @@ impl Screen {
 
     /// Writes data.
     pub(super) fn data(self, text: impl Display) -> Result<(), CommandError> {
-        self.bytes(text.to_string().as_bytes())
+        self.write(&harmless(&text.to_string(), self.colour))
     }
 
     /// Writes a line of data.
@@ -42,21 +44,37 @@ impl Screen {
         self.data(format_args!("{text}\n"))
     }
 
-    /// Writes data as it is.
-    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
+    /// Writes data as it is, except to a terminal.
     pub(super) fn bytes(self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
+        if stdout.is_terminal() {
+            return self.data(String::from_utf8_lossy(bytes));
+        }
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CommandError::Output)
     }
 
-    /// Writes a piece of a run's log: data, unless stdout is wanted for JSON.
-    pub(super) fn log(self, bytes: &[u8]) -> Result<(), CommandError> {
-        if self.json { io::stderr().lock().write_all(bytes).map_err(CommandError::Output) } else { self.bytes(bytes) }
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
+    fn write(self, text: &str) -> Result<(), CommandError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(CommandError::Output)
+    }
+
+    /// Writes a harmless piece of a run's log: data, unless stdout is wanted for JSON.
+    pub(super) fn log(self, text: &str) -> Result<(), CommandError> {
+        if self.json {
+            return io::stderr().lock().write_all(text.as_bytes()).map_err(CommandError::Output);
+        }
+        self.write(text)
+    }
+
+    /// Whether a log may have colours where it goes.
+    pub(super) fn log_colours(self) -> bool {
+        if self.json { self.live } else { self.colour }
     }
 
     /// Writes a thing as JSON, readable.
     pub(super) fn json<T: Serialize + ?Sized>(self, thing: &T) -> Result<(), CommandError> {
-        self.line(serde_json::to_string_pretty(thing)?)
+        self.write(&format!("{}\n", harmless_json(&serde_json::to_string_pretty(thing)?)))
     }
 
     /// Writes `items` as JSON if that is wanted, else the table that `rows` fills.
@@ -94,10 +112,9 @@ impl Screen {
     }
 
     /// Tells the person something that is no data.
-    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
     pub(super) fn note(self, text: impl Display) {
         // Whoever closed stderr does not want to know.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", harmless(&text.to_string(), self.live));
     }
 
     /// Text in a style, where stderr takes colours.

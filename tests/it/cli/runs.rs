@@ -96,6 +96,30 @@ fn a_directory_becomes_an_applied_run() {
 }
 
 #[test]
+fn what_a_configuration_prints_does_not_command_the_terminal() {
+    let Some(world) = World::new() else { return };
+    let evil = r#"resource "terraform_data" "a" {
+  provisioner "local-exec" {
+    command = "printf '\\033[2J\\033]52;c;eA==\\007painted\\n'"
+  }
+}
+"#;
+    std::fs::write(world.directory.path().join("net/main.tf"), evil).unwrap();
+    let apply = at(&world, &["apply", "net", "--create", "--auto-approve", "-m", "m\u{1b}[2J"]);
+    let Some(terminal) = Terminal::start(&apply) else { return };
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen:?}");
+    assert!(seen.contains("␛[2J␛]52;c;eA==·painted") && seen.contains("\u{1b}[1m"), "{seen:?}");
+    for harm in ["\u{1b}[2J", "\u{1b}]", "\u{7}"] {
+        assert!(!seen.contains(harm), "{harm:?}: {seen:?}");
+    }
+    let (id, _) = world.newest();
+    for said in [world.ends(&["run", "logs", &id], 0), world.ends(&["run", "show", &id], 0)] {
+        assert!(said.out.contains("␛[2J") && !said.out.contains('\u{1b}'), "{:?}", said.out);
+    }
+}
+
+#[test]
 fn without_a_terminal_a_plan_waits_for_approval() {
     let Some(world) = World::new() else { return };
     let said = world.ends(&["apply", "net", "--create"], 4);
