@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Executor, Row};
+use sqlx::{Connection, Executor, Row};
 use url::Url;
 
 use super::{Dialect, Store, StoreError};
@@ -89,6 +89,11 @@ fn sqlite_pool(connections: u32) -> AnyPoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .after_release(|connection, _| {
+            // SQLite ends a transaction itself when the disk is full or fails; the driver goes on counting it, and its
+            // connection could never begin another. The ping waits for the roll-back that a dropped one has left.
+            Box::pin(async move { connection.ping().await.map(|()| !connection.is_in_transaction()) })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection
