@@ -66,6 +66,17 @@ pub enum ServerError {
     /// Another server uses the same SQLite database.
     #[error("another server runs with the state directory {0}; hint: stop it, or give this one another directory")]
     NotAlone(PathBuf),
+    /// Something of an earlier installation is there, but its database is not.
+    #[error(
+        "{found} is there, but the database {database} is gone; hint: bring the database back (a backup, a mount), or \
+         move {found} away to begin anew with nothing"
+    )]
+    DatabaseGone {
+        /// What is left of it.
+        found: PathBuf,
+        /// What is not there.
+        database: PathBuf,
+    },
     /// The root key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -200,7 +211,11 @@ async fn open(settings: &ServerSettings) -> Result<(Store, Vault), ServerError> 
     }
     let path = settings.state_directory.join("nigari.db");
     let path = std::path::absolute(&path).map_err(|source| ServerError::StateDirectory { path, source })?;
-    let vault = Vault::new(&RootKey::load(&settings.root_key, &settings.state_directory, !path.exists())?)?;
+    let fresh = !path.exists();
+    if fresh {
+        first_start::must_be_the_first(&settings.state_directory, &path)?;
+    }
+    let vault = Vault::new(&RootKey::load(&settings.root_key, &settings.state_directory, fresh)?)?;
     let store = Store::open(&Database::Sqlite(path)).await?;
     check_key(&store, &vault).await?;
     Ok((store, vault))
