@@ -12,6 +12,8 @@ pub mod audit;
 mod first_start;
 // Connections: accept, serve, end.
 mod listen;
+// The log of what happens to runs.
+pub mod operations;
 // Who may do what.
 pub mod policy;
 // Who was heard of, when.

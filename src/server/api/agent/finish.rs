@@ -15,6 +15,7 @@ use crate::protocol::run::{Phase, RunState};
 use crate::server::api::headers::Epoch;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
 use crate::server::audit::{self, Particulars};
+use crate::server::operations::{self, Besides};
 use crate::server::queue::{Event, Topic};
 use crate::server::store::runs::finishes::{self, FinishRecord};
 use crate::server::store::runs::{RunRecord, claims, events, logs, settle};
@@ -103,6 +104,14 @@ async fn take(
     topics.extend(keep(transaction, report, word, false).await?);
     let particulars = Particulars::RunFinish { phase: report.phase, epoch: report.epoch, state: record.standing.state };
     audit::record(transaction, report.now, &actor.actor(), &record.id, &particulars).await?;
+    let what = match record.standing.state {
+        RunState::AwaitingApproval => "run planned: waits for approval",
+        RunState::Applying => "run planned: is applied at once",
+        state if state.is_final() => "run ended",
+        _ => "claim ended without a result",
+    };
+    let reason = finish.failure.as_ref().map(operations::reason);
+    operations::note(transaction, &record, what, Besides { reason, ..Besides::default() });
     Ok((next, topics))
 }
 
