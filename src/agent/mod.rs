@@ -8,6 +8,7 @@ mod claim;
 mod credentials;
 mod directory;
 mod error;
+mod exposure;
 mod failure;
 mod host;
 mod identity;
@@ -54,6 +55,7 @@ const ODD_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Shutdown) -> Result<(), AgentError> {
     adopt_orphans()?;
     let host = blocking(move || Host::prepare(settings, launcher)).await?;
+    exposure::warn(&settings);
     let swept = Arc::clone(&host);
     blocking(move || sweep::secrets(&swept)).await?;
     let keeper = Keeper::start().map_err(AgentError::Thread)?;
