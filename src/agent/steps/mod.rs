@@ -111,7 +111,8 @@ impl Run<'_> {
             arguments: words,
             environment,
             working_directory: self.directory.working_directory().to_owned(),
-            lock_directory: self.directory.path().to_owned(),
+            // Plan file and CLI configuration too: an orphaned apply still has them when the next agent sweeps.
+            lock_directories: vec![self.directory.path().to_owned(), self.directory.private().path().to_owned()],
             secret_directory: start.secrets,
             when_agent_dies: when_agent_dies(step, self.host.settings.patience),
             limits: Limits::default(),
@@ -146,7 +147,6 @@ impl Run<'_> {
     }
 }
 
-/// Why a step that did not succeed stops the phase: an order, the kernel, or tofu itself.
 /// Repeats an idempotent call for a run while the server is away, until the run is told to stop: what the answer was
 /// wanted for is not to be done then.
 pub(crate) async fn ask<T, F>(lease: &Lease, patience: Duration, call: impl FnMut() -> F) -> Result<T, Stop>
@@ -164,6 +164,7 @@ async fn unless_told<T>(orders: &Orders, asked: impl Future<Output = Result<T, C
     }
 }
 
+/// Why a step that did not succeed stops the phase: an order, the kernel, or tofu itself.
 fn failed(step: Step, ended: &Ended, hint: Option<String>) -> Stop {
     let reason = match ended.end.exit {
         _ if ended.order > Order::GoOn => told(ended.order).unwrap_or(Stop::Canceled),

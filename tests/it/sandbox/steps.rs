@@ -138,7 +138,7 @@ async fn what_cannot_be_started_is_refused_by_name() {
     launch.working_directory = place.path("nowhere");
     assert!(matches!(refusal(launch).await, Refusal::WorkingDirectory { .. }));
     let mut launch = place.shell_with_secret("exit 0");
-    launch.lock_directory = place.path("nowhere");
+    launch.lock_directories = vec![place.path("nowhere")];
     assert!(matches!(refusal(launch).await, Refusal::LockDirectory { .. }));
     assert_eq!(place.secrets_left(), Vec::<std::path::PathBuf>::new());
 }
