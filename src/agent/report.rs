@@ -10,7 +10,7 @@ use super::log::Spool;
 use super::steps::Run;
 use crate::protocol::agent::{Finish, NextAction, Outcome, PlanSummary, Receipt};
 use crate::protocol::id::RequestId;
-use crate::protocol::run::Phase;
+use crate::protocol::run::{Phase, Step};
 use std::time::Duration;
 
 /// How long the end of a log may take to be sent.
@@ -78,7 +78,9 @@ fn ended(outcome: Result<Outcome, Stop>, lease: &Lease) -> Finish {
         Err(Stop::Failed(failure) | Stop::SecretsRemain(failure)) => (Outcome::Failed, Some(failure)),
     };
     if let Some(failure) = &failure {
-        tracing::info!(run = %lease.claim.run, class = ?failure.class, message = failure.message, "phase failed");
+        // Not its message: that may be tofu's own words, with whatever values stand in them.
+        let (class, step) = (failure.class, failure.step.map(Step::word));
+        tracing::info!(run = %lease.claim.run, ?class, step, ?outcome, "phase failed");
     }
     Finish {
         request: RequestId::generate(),

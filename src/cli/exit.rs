@@ -127,7 +127,7 @@ fn of_client(error: &ClientError) -> ExitStatus {
         }
         ErrorKind::Problem(problem) => match problem.status {
             401 | 403 => ExitStatus::Refused,
-            502..=504 => ExitStatus::Unavailable,
+            502..=504 | 507 => ExitStatus::Unavailable,
             _ => ExitStatus::Failed,
         },
         ErrorKind::Refused(_) => ExitStatus::Settings,

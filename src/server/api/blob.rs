@@ -11,7 +11,8 @@ use futures_util::{Stream, StreamExt, stream};
 use zeroize::Zeroizing;
 
 use super::{ApiError, Code, ServerState};
-use crate::protocol::id::BlobId;
+use crate::protocol::id::{BlobId, RunId, WorkspaceId};
+use crate::protocol::run::Phase;
 use crate::server::policy::{Permit, Protected};
 use crate::server::store::blobs::{self, BlobHead, CHUNK_BYTES, SealedChunk};
 use crate::server::store::{StoreError, WriteTransaction};
@@ -24,9 +25,30 @@ const READ_AHEAD: u64 = 4 * CHUNK_BYTES as u64;
 /// How long a client may be silent in the middle of a body.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// What a blob's ciphertext is bound to.
-pub(super) fn context(protected: Protected, blob: BlobId) -> Context {
-    Context::new(protected, &blob, 1, "blob")
+/// Whose blob it is: bound into it, so that nobody who can write the database passes one off as another's.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Owner {
+    /// A configuration of this workspace.
+    Configuration(WorkspaceId),
+    /// A state of this workspace.
+    State(WorkspaceId),
+    /// The artifact of this run.
+    Artifact(RunId),
+    /// The log of this run's phase under this epoch.
+    Log(RunId, Phase, i64),
+}
+
+impl Owner {
+    /// What the ciphertext of its blob is bound to.
+    pub(super) fn context(self, blob: BlobId) -> Context {
+        let of = |protected| Context::new(protected, &blob, 1, "blob");
+        match self {
+            Self::Configuration(workspace) => of(Protected::Configuration).within(&workspace),
+            Self::State(workspace) => of(Protected::State).within(&workspace),
+            Self::Artifact(run) => of(Protected::Artifact).within(&run),
+            Self::Log(run, phase, epoch) => of(Protected::Log).within(&run).within(&phase.word()).within(&epoch),
+        }
+    }
 }
 
 /// Seals a body into a new blob.
@@ -55,9 +77,9 @@ pub(super) struct Written {
 }
 
 impl BlobWriter {
-    pub(super) fn new(state: &ServerState, permit: &Permit, protected: Protected) -> Result<Self, ApiError> {
+    pub(super) fn new(state: &ServerState, permit: &Permit, owner: Owner) -> Result<Self, ApiError> {
         let id = BlobId::generate();
-        let (key, sealed_key) = state.vault.new_data_key(permit, &context(protected, id))?;
+        let (key, sealed_key) = state.vault.new_data_key(permit, &owner.context(id))?;
         Ok(Self {
             state: state.clone(),
             id,
@@ -177,13 +199,13 @@ impl BlobReader {
     pub(super) async fn open(
         state: &ServerState,
         permit: &Permit,
-        protected: Protected,
+        owner: Owner,
         blob: BlobId,
     ) -> Result<Self, ApiError> {
         let head = blobs::head(&mut *state.store.read().await?, blob).await?;
         let head = head.ok_or(ApiError::Fault("a blob is missing"))?;
         let sealed_key = Sealed::from_bytes(head.key.clone());
-        let key = state.vault.open_data_key(permit, &context(protected, blob), &sealed_key)?;
+        let key = state.vault.open_data_key(permit, &owner.context(blob), &sealed_key)?;
         Ok(Self { state: state.clone(), head, key })
     }
 

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::archive::Checking;
-use super::blob::{BlobWriter, Pieces, Sealing};
+use super::blob::{BlobWriter, Owner, Pieces, Sealing};
 use super::place::workspace_of;
 use super::{ApiError, Audience, Code, Json, Path, Query, Routes, ServerState, UserActor, headers};
 use crate::protocol::DIGEST_HEADER;
@@ -47,7 +47,7 @@ async fn upload(
     let workspace = workspace_of(&mut *state.store.read().await?, &workspace).await?;
     let working_directory = normalise(&query.working_directory)?;
     let said = headers::digest(request.headers())?;
-    let mut writer = BlobWriter::new(&state, &permit, Protected::Configuration)?;
+    let mut writer = BlobWriter::new(&state, &permit, Owner::Configuration(workspace))?;
     let checking = Checking::begin(&working_directory);
     let mut pieces = Pieces::of(request.into_body(), CONFIGURATION_BYTES);
     while let Some(piece) = pieces.next().await? {

@@ -6,6 +6,7 @@
 mod agent;
 mod agent_session;
 mod agents;
+mod approval;
 mod archive;
 mod audit;
 pub mod authentication;
@@ -26,6 +27,7 @@ mod request;
 mod revision;
 pub mod routes;
 mod runs;
+mod sealed_report;
 mod snapshot;
 pub mod state;
 mod state_version;

@@ -10,14 +10,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::blob::{BlobReader, BlobWriter, Pieces, Sealing};
+use super::blob::{BlobReader, BlobWriter, Owner, Pieces, Sealing};
 use super::{ApiError, Code, Json, ServerState};
 use crate::protocol::api::StateVersion;
 use crate::protocol::id::{RunId, StateVersionId, WorkspaceId};
 use crate::protocol::limits::STATE_BYTES;
 use crate::protocol::{DIGEST_HEADER, Timestamp};
 use crate::server::audit::{self, Actor, Particulars};
-use crate::server::policy::{Permit, Protected};
+use crate::server::policy::Permit;
 use crate::server::queue::Topic;
 use crate::server::store::WriteTransaction;
 use crate::server::store::state::lock::{self, HeldLock};
@@ -51,14 +51,20 @@ pub(super) struct Author {
 
 /// A state that was received and sealed, not yet stored.
 pub(super) struct Incoming {
+    workspace: WorkspaceId,
     heading: Heading,
     sealing: Sealing,
 }
 
 impl Incoming {
     /// Receives a state.
-    pub(super) async fn read(state: &ServerState, permit: &Permit, request: Request<Body>) -> Result<Self, ApiError> {
-        let mut writer = BlobWriter::new(state, permit, Protected::State)?;
+    pub(super) async fn read(
+        state: &ServerState,
+        permit: &Permit,
+        workspace: WorkspaceId,
+        request: Request<Body>,
+    ) -> Result<Self, ApiError> {
+        let mut writer = BlobWriter::new(state, permit, Owner::State(workspace))?;
         let mut pieces = Pieces::of(request.into_body(), STATE_BYTES as u64);
         let mut plain = Zeroizing::new(Vec::new());
         while let Some(piece) = pieces.next().await? {
@@ -75,7 +81,7 @@ impl Incoming {
         if heading.serial < 0 || heading.lineage.is_empty() || heading.lineage.len() > 256 {
             return Err(ApiError::new(Code::Invalid, "the state's `serial` is negative or its `lineage` is no word"));
         }
-        Ok(Self { heading, sealing: writer.end()? })
+        Ok(Self { workspace, heading, sealing: writer.end()? })
     }
 
     /// Stores it as the newest version, if it goes on from the newest there is.
@@ -83,9 +89,9 @@ impl Incoming {
         self,
         server: &ServerState,
         transaction: &mut WriteTransaction,
-        workspace: WorkspaceId,
         author: &Author,
     ) -> Result<Vec<Topic>, ApiError> {
+        let workspace = self.workspace;
         let newest = state::newest(&mut *transaction, workspace).await?;
         if let Some(StateRecord { version, .. }) = &newest {
             if version.digest == self.sealing.written.digest {
@@ -150,7 +156,7 @@ pub(super) async fn send_newest(
 ) -> Result<Response, ApiError> {
     let newest = state::newest(&mut *server.store.read().await?, workspace).await?;
     let Some(newest) = newest else { return Ok(StatusCode::NO_CONTENT.into_response()) };
-    let reader = BlobReader::open(server, permit, Protected::State, newest.blob).await?;
+    let reader = BlobReader::open(server, permit, Owner::State(workspace), newest.blob).await?;
     let headers = [(CONTENT_TYPE.as_str(), "application/json".to_owned()), (DIGEST_HEADER, newest.version.digest)];
     Ok((headers, reader.into_body()).into_response())
 }

@@ -82,11 +82,11 @@ async fn push(
         check_lock(&mut connection, workspace, &query.lock).await?;
         workspace
     };
-    let incoming = Incoming::read(&server, &permit, request).await?;
+    let incoming = Incoming::read(&server, &permit, workspace, request).await?;
     let mut transaction = server.store.begin_write().await?;
     check_lock(&mut transaction, workspace, &query.lock).await?;
     let author = Author { actor: actor.actor(), run: None, created_by: Some(actor.name.clone()), force: query.force };
-    let topics = incoming.store(&server, &mut transaction, workspace, &author).await?;
+    let topics = incoming.store(&server, &mut transaction, &author).await?;
     server.wake.commit(&server.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -158,6 +158,11 @@ actions! {
         /// The claim.
         claim: ClaimId,
     },
+    /// An apply was not handed out: its approval was forged or changed.
+    RunRefuse "run:refuse" {
+        /// The epoch.
+        epoch: i64,
+    },
     /// A phase ended.
     RunFinish "run:finish" {
         /// The phase.

@@ -71,8 +71,9 @@ impl AgentLease {
     /// [`ReleaseRefused`]: the lease is not live, or agents do not write this.
     pub fn seal(&self, protected: Protected) -> Result<Permit, ReleaseRefused> {
         match protected {
-            // Refusing a state write would orphan resources: whoever holds the state's lock may, live or not.
-            Protected::State => Ok(Permit::grant(protected, Direction::Seal)),
+            // Refusing a state write would orphan resources: whoever holds the state's lock may, live or not. A report
+            // that comes too late is kept as evidence.
+            Protected::State | Protected::Report => Ok(Permit::grant(protected, Direction::Seal)),
             Protected::Log | Protected::Artifact => self.check().map(|()| Permit::grant(protected, Direction::Seal)),
             _ => Err(ReleaseRefused::NotForAgents),
         }

@@ -19,6 +19,10 @@ pub enum Protected {
     Log,
     /// A version of a state.
     State,
+    /// What an agent reports of a phase's end: tofu's own words may hold anything.
+    Report,
+    /// A person's approval of a plan.
+    Approval,
 }
 
 impl Protected {
@@ -31,6 +35,8 @@ impl Protected {
         Self::Artifact,
         Self::Log,
         Self::State,
+        Self::Report,
+        Self::Approval,
     ];
 
     /// The word that goes into the ciphertext's context; never change one.
@@ -43,6 +49,8 @@ impl Protected {
             Self::Artifact => "artifact",
             Self::Log => "log",
             Self::State => "state",
+            Self::Report => "report",
+            Self::Approval => "approval",
         }
     }
 }

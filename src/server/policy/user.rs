@@ -50,7 +50,8 @@ impl Role {
             Protected::Variable => Permission::VariableWrite,
             Protected::Configuration => Permission::ConfigurationUpload,
             Protected::State => Permission::StateWrite,
-            Protected::RunVariables | Protected::Artifact | Protected::Log => Permission::RunCreate,
+            Protected::RunVariables | Protected::Artifact | Protected::Log | Protected::Report => Permission::RunCreate,
+            Protected::Approval => Permission::RunApprove,
         })?;
         Ok(Permit::grant(protected, Direction::Seal))
     }
@@ -64,7 +65,11 @@ impl Role {
         self.allow(match protected {
             Protected::RegistrySecret => Permission::RegistryIntegrationTest,
             Protected::Variable => Permission::VariableRead,
-            Protected::RunVariables | Protected::Configuration | Protected::Artifact => Permission::RunRead,
+            Protected::RunVariables
+            | Protected::Configuration
+            | Protected::Artifact
+            | Protected::Report
+            | Protected::Approval => Permission::RunRead,
             Protected::Log => Permission::LogRead,
             Protected::State => Permission::StateRead,
         })?;

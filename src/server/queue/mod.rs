@@ -16,5 +16,5 @@ mod step;
 mod topic;
 
 pub use lease::{LeaseTerms, SHORTEST_LEASE, Verdict};
-pub use standing::{Ending, Event, InvalidTransition, Standing, TRIES, UnknownWish, Wish};
+pub use standing::{Ending, Event, InvalidTransition, Standing, TRIES, UnknownEnding, UnknownWish, Wish};
 pub use topic::{Topic, UnknownTopic};

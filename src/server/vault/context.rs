@@ -40,6 +40,13 @@ impl Context {
         self
     }
 
+    /// Binds to what it belongs to: the run of an artifact, the workspace of a state.
+    #[must_use]
+    pub fn within(mut self, owner: &impl Display) -> Self {
+        self.part(owner.to_string().as_bytes());
+        self
+    }
+
     pub(super) fn check_value() -> Self {
         // No record of a person is called so; the kind only has to be one that never holds it.
         Self::new(Protected::RegistrySecret, &"check value", 0, "check value")

@@ -1,7 +1,7 @@
 //! Encryption at rest.
 //!
-//! root key → HKDF-SHA-256 → key-encryption key (and, by other labels, the key of token digests) → one random data key
-//! per secret or blob → AES-256-GCM-SIV. A nonce that repeats by accident is no disaster with SIV.
+//! root key → HKDF-SHA-256 → key-encryption key (and, by other labels, the keys of token digests and of marks) → one
+//! random data key per secret or blob → AES-256-GCM-SIV. A nonce that repeats by accident is no disaster with SIV.
 //!
 //! Rule: nothing is sealed or opened without a [`Permit`], and everything is bound to its
 //! [`Context`]: moved to another record, version, field or registry, it does not open.
@@ -10,6 +10,7 @@ pub mod blob;
 pub mod context;
 pub mod envelope;
 pub mod key;
+pub mod mark;
 pub mod token;
 
 pub use blob::DataKey;
@@ -58,6 +59,7 @@ pub struct Vault {
     wrapping: LessSafeKey,
     key_id: [u8; envelope::KEY_ID_BYTES],
     tokens: hmac::Key,
+    marks: hmac::Key,
 }
 
 impl std::fmt::Debug for Vault {
@@ -76,11 +78,13 @@ impl Vault {
         let wrapping = derive::<32>(&pseudo_random, b"key-encryption key")?;
         let key_id = *derive::<{ envelope::KEY_ID_BYTES }>(&pseudo_random, b"key id")?;
         let tokens = derive::<32>(&pseudo_random, b"token digest key")?;
+        let marks = derive::<32>(&pseudo_random, b"mark key")?;
         let wrapping = UnboundKey::new(&AES_256_GCM_SIV, wrapping.as_slice()).map_err(|_| VaultError::Library)?;
         Ok(Self {
             wrapping: LessSafeKey::new(wrapping),
             key_id,
             tokens: hmac::Key::new(hmac::HMAC_SHA256, tokens.as_slice()),
+            marks: hmac::Key::new(hmac::HMAC_SHA256, marks.as_slice()),
         })
     }
 

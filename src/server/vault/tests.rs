@@ -68,6 +68,9 @@ fn no_context_opens_what_another_sealed() {
         sent("h.example", "", None),
         sent("h.example", "u", Some("ca")),
         sent("h.example", "u", Some("cb")),
+        plain("a", 1, "f").within(&"b"),
+        plain("a", 1, "f").within(&"b").within(&"c"),
+        plain("a", 1, "f").within(&"bc"),
         Context::new(Protected::Variable, &"a", 1, "f"),
         Context::new(Protected::State, &"a", 1, "f"),
     ];
@@ -78,6 +81,23 @@ fn no_context_opens_what_another_sealed() {
             assert_eq!(opened.is_ok(), sealing == opening, "{sealing:?} by {opening:?}");
         }
     }
+}
+
+#[test]
+fn a_mark_is_for_its_bytes_its_context_and_its_key() {
+    let ours = vault();
+    let mark = ours.mark(&seals(Protected::RegistrySecret), &context(), b"bytes").unwrap();
+    let passes = |vault: &Vault, context: &Context, bytes: &[u8], mark: &[u8]| {
+        vault.check_mark(&opens(Protected::RegistrySecret), context, bytes, mark).is_ok()
+    };
+    assert!(passes(&ours, &context(), b"bytes", &mark));
+    assert!(!passes(&ours, &context(), b"byte", &mark));
+    assert!(!passes(&ours, &context().within(&"x"), b"bytes", &mark));
+    assert!(!passes(&ours, &context(), b"bytes", &mark[1..]));
+    assert!(!passes(&ours, &context(), b"bytes", b""));
+    assert!(!passes(&vault(), &context(), b"bytes", &mark));
+    let refused = ours.mark(&opens(Protected::RegistrySecret), &context(), b"bytes").unwrap_err();
+    assert!(matches!(refused, VaultError::NotPermitted));
 }
 
 #[test]

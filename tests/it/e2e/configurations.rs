@@ -80,7 +80,7 @@ fn with_a_root_modules_above_the_configuration_come_along() {
 fn without_a_root_a_module_above_is_refused_before_anything_is_uploaded() {
     let Some(world) = World::with(Setup { without_agent: true, ..Setup::default() }) else { return };
     let (_, directory) = tree(&world);
-    let said = world.ends(&["apply", &directory, "-w", "demo", "--create"], 1);
+    let said = world.ends(&["apply", &directory, "-w", "demo", "--create", "--detach"], 1);
     assert!(said.contains("../../modules/m") && said.contains("--root"), "{said}");
     assert!(world.audited("configuration:upload").is_empty());
 }
@@ -89,7 +89,7 @@ fn without_a_root_a_module_above_is_refused_before_anything_is_uploaded() {
 fn a_root_that_is_not_above_is_refused() {
     let Some(world) = World::with(Setup { without_agent: true, ..Setup::default() }) else { return };
     let (root, directory) = tree(&world);
-    let said = world.ends(&["apply", &root, "--root", &directory, "-w", "demo", "--create"], 1);
+    let said = world.ends(&["apply", &root, "--root", &directory, "-w", "demo", "--create", "--detach"], 1);
     assert!(said.contains("is not below") && said.contains("hint: "), "{said}");
 }
 
@@ -109,7 +109,7 @@ fn files_that_are_named_like_ours_are_refused_by_the_command() {
     for name in OURS {
         let directory = world.configuration(PLAIN);
         write(&directory.join(name), if name.ends_with("json") { "{}" } else { "" });
-        let said = world.ends(&["apply", &text(&directory), "-w", "demo", "--create"], 1);
+        let said = world.ends(&["apply", &text(&directory), "-w", "demo", "--create", "--detach"], 1);
         assert!(said.contains(name) && said.contains("kept for nigari") && said.contains("hint: "), "{name}: {said}");
     }
     assert!(world.audited("configuration:upload").is_empty());

@@ -11,7 +11,8 @@ use crate::protocol::DIGEST_HEADER;
 use crate::protocol::id::RunId;
 use crate::protocol::limits::ARTIFACT_BYTES;
 use crate::protocol::run::{Phase, RunState, Step};
-use crate::server::api::blob::{BlobReader, BlobWriter, Pieces};
+use crate::server::api::approval;
+use crate::server::api::blob::{BlobReader, BlobWriter, Owner, Pieces};
 use crate::server::api::headers::{self, Epoch};
 use crate::server::api::{ApiError, Code, Path, ServerState, SessionActor};
 use crate::server::policy::Protected;
@@ -34,7 +35,7 @@ pub(super) async fn put(
         return Ok(StatusCode::NO_CONTENT);
     }
     let permit = lease_without_time(&record, epoch).seal(Protected::Artifact)?;
-    let mut writer = BlobWriter::new(&state, &permit, Protected::Artifact)?;
+    let mut writer = BlobWriter::new(&state, &permit, Owner::Artifact(run))?;
     let mut pieces = Pieces::of(request.into_body(), ARTIFACT_BYTES);
     while let Some(piece) = pieces.next().await? {
         writer.write(&piece).await?;
@@ -72,15 +73,21 @@ pub(super) async fn get(
     Path(run): Path<RunId>,
     Epoch(epoch): Epoch,
 ) -> Result<Response, ApiError> {
-    let record = alive(&mut *state.store.read().await?, &actor, run, epoch).await?;
+    let mut connection = state.store.read().await?;
+    let record = alive(&mut connection, &actor, run, epoch).await?;
     if record.standing.state != RunState::Applying {
         return Err(ApiError::new(Code::Conflict, "the run is not in its phase `apply`"));
     }
-    let permit = lease(&record, epoch, state.clock.now()).open(Protected::Artifact)?;
+    let lease = lease(&record, epoch, state.clock.now());
+    if !approval::is_given(&state, &lease.open(Protected::Approval)?, &mut connection, &record).await? {
+        return Err(ApiError::Fault("an approval was changed in the database"));
+    }
+    drop(connection);
+    let permit = lease.open(Protected::Artifact)?;
     let Some((blob, digest)) = record.artifact_blob.zip(record.artifact_digest) else {
         return Err(ApiError::not_found("artifact of the run", run));
     };
-    let reader = BlobReader::open(&state, &permit, Protected::Artifact, blob).await?;
+    let reader = BlobReader::open(&state, &permit, Owner::Artifact(run), blob).await?;
     let headers = [(CONTENT_TYPE.as_str(), "application/octet-stream".to_owned()), (DIGEST_HEADER, digest)];
     Ok((headers, reader.into_body()).into_response())
 }

@@ -10,13 +10,14 @@ use crate::protocol::agent::{Claim, ClaimRequest, RunVariable};
 use crate::protocol::id::ClaimId;
 use crate::protocol::run::Phase;
 use crate::server::api::hold::hold_for;
-use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, snapshot};
-use crate::server::audit::{self, Particulars};
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, approval, snapshot};
+use crate::server::audit::{self, Actor, Particulars};
+use crate::server::operations::{self, Besides};
 use crate::server::policy::Protected;
 use crate::server::queue::{Event, Topic};
-use crate::server::store::configurations;
 use crate::server::store::runs::claims::{self, Claimant, Taken};
 use crate::server::store::runs::{RunRecord, settle, watch};
+use crate::server::store::{WriteTransaction, configurations};
 use crate::server::wake::Waiter;
 
 /// `POST agent/claims`.
@@ -41,6 +42,7 @@ pub(super) async fn claim(
         match attempt? {
             Attempt::Claim(claim) => return Ok(Json(claim).into_response()),
             Attempt::Drained => return Ok(StatusCode::NO_CONTENT.into_response()),
+            Attempt::PutAside => continue,
             Attempt::Nothing => {}
         }
         let left = end.remaining();
@@ -70,6 +72,8 @@ enum Attempt {
     Nothing,
     /// The drain came while the request was held.
     Drained,
+    /// There was one that is not handed out; there may be others.
+    PutAside,
 }
 
 async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> Result<Attempt, ApiError> {
@@ -93,18 +97,51 @@ async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> R
     };
     if topics.is_some() {
         let phase = record.standing.phase().unwrap_or(Phase::Plan);
+        if phase == Phase::Apply && !is_approved(state, &mut transaction, &record).await? {
+            put_aside(state, transaction, *record, claim).await?;
+            return Ok(Attempt::PutAside);
+        }
         let particulars = Particulars::RunClaim { phase, epoch: record.standing.epoch, claim };
         audit::record(&mut transaction, claimant.now, &actor.actor(), &record.id, &particulars).await?;
+        operations::note(&mut transaction, &record, "run claimed", Besides::default());
     }
     let answer = answer(state, &mut transaction, &record, claim).await?;
     state.wake.commit(&state.store, transaction, &topics.unwrap_or_default()).await?;
     Ok(Attempt::Claim(Box::new(answer)))
 }
 
+async fn is_approved(
+    state: &ServerState,
+    transaction: &mut WriteTransaction,
+    record: &RunRecord,
+) -> Result<bool, ApiError> {
+    let permit = lease(record, record.standing.epoch, state.clock.now()).open(Protected::Approval)?;
+    approval::is_given(state, &permit, transaction, record).await
+}
+
+/// Ends a run that is said to be approved and is not: somebody has written the database behind the server's back.
+async fn put_aside(
+    state: &ServerState,
+    mut transaction: WriteTransaction,
+    mut record: RunRecord,
+    claim: ClaimId,
+) -> Result<(), ApiError> {
+    let (run, now) = (record.id, state.clock.now());
+    // The agent asks on under the same id.
+    claims::withdraw(&mut transaction, claim).await?;
+    let topics = settle::happen(&mut transaction, &mut record, Event::Refuse, now).await?;
+    let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
+    let particulars = Particulars::RunRefuse { epoch: record.standing.epoch };
+    audit::record(&mut transaction, now, &Actor::Server, &run, &particulars).await?;
+    state.wake.commit(&state.store, transaction, &topics).await?;
+    tracing::error!(%run, "a run's approval was not given by this server: was the database changed?");
+    Ok(())
+}
+
 /// The claim as the agent gets it. Made before the commit: a run that cannot be handed out is not taken.
 async fn answer(
     state: &ServerState,
-    transaction: &mut crate::server::store::WriteTransaction,
+    transaction: &mut WriteTransaction,
     record: &RunRecord,
     claim: ClaimId,
 ) -> Result<Claim, ApiError> {
@@ -151,6 +188,7 @@ pub(super) async fn release(
     let topics = settle::happen(&mut transaction, &mut record, Event::Release, now).await?;
     let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
     claims::note_release(&mut transaction, claim, now).await?;
+    operations::note(&mut transaction, &record, "claim given back", Besides::default());
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::held::{alive, lease};
 use crate::protocol::DIGEST_HEADER;
 use crate::protocol::id::RunId;
-use crate::server::api::blob::BlobReader;
+use crate::server::api::blob::{BlobReader, Owner};
 use crate::server::api::headers::Epoch;
 use crate::server::api::{ApiError, Path, ServerState, SessionActor};
 use crate::server::policy::Protected;
@@ -20,14 +20,14 @@ pub(super) async fn get(
     Path(run): Path<RunId>,
     Epoch(epoch): Epoch,
 ) -> Result<Response, ApiError> {
-    let (permit, configuration) = {
+    let (permit, workspace, configuration) = {
         let mut connection = state.store.read().await?;
         let record = alive(&mut connection, &actor, run, epoch).await?;
         let permit = lease(&record, epoch, state.clock.now()).open(Protected::Configuration)?;
-        (permit, configurations::load(&mut connection, record.configuration).await?)
+        (permit, record.workspace, configurations::load(&mut connection, record.configuration).await?)
     };
     let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?;
-    let reader = BlobReader::open(&state, &permit, Protected::Configuration, configuration.blob).await?;
+    let reader = BlobReader::open(&state, &permit, Owner::Configuration(workspace), configuration.blob).await?;
     let headers =
         [(CONTENT_TYPE.as_str(), "application/gzip".to_owned()), (DIGEST_HEADER, configuration.configuration.digest)];
     Ok((headers, reader.into_body()).into_response())

@@ -4,31 +4,43 @@
 //! under an epoch that is not the run's any more changes nothing; it is kept as evidence.
 
 use axum::extract::State;
+use serde::Serialize;
+use zeroize::Zeroizing;
 
-use super::finish_check::{check, check_artifact, content_digest};
-use super::held::{known, stale};
+use super::finish_check::{canonical, check, check_artifact};
+use super::held::{known, lease, stale};
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{FailureClass, Finish, FinishAnswer, NextAction};
-use crate::protocol::api::{RunEventKind, RunReceipt};
+use crate::protocol::api::RunEventKind;
 use crate::protocol::id::{AgentId, RunId};
 use crate::protocol::run::{Phase, RunState};
 use crate::server::api::headers::Epoch;
+use crate::server::api::sealed_report::{Column, Place};
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
 use crate::server::audit::{self, Particulars};
+use crate::server::operations::{self, Besides};
+use crate::server::policy::{Permit, Protected};
 use crate::server::queue::{Event, Topic};
-use crate::server::store::runs::finishes::{self, FinishRecord};
+use crate::server::store::runs::finishes::{self, FinishRecord, ReceiptRecord};
+use crate::server::store::runs::row::SealedFailure;
 use crate::server::store::runs::{RunRecord, claims, events, logs, settle};
 use crate::server::store::{WriteTransaction, blobs};
 
 /// A report with what identifies it.
-struct Report {
-    run: RunId,
-    epoch: i64,
-    phase: Phase,
+struct Report<'a> {
+    state: &'a ServerState,
+    permit: Permit,
+    place: Place,
     agent: AgentId,
     digest: String,
     finish: Finish,
     now: Timestamp,
+}
+
+impl Report<'_> {
+    fn seal<T: Serialize>(&self, column: Column, value: &T) -> Result<Vec<u8>, ApiError> {
+        self.place.seal(self.state, &self.permit, column, value)
+    }
 }
 
 /// `POST agent/runs/{run}/finish`.
@@ -40,21 +52,28 @@ pub(super) async fn finish(
     Json(finish): Json<Finish>,
 ) -> Result<Json<FinishAnswer>, ApiError> {
     check(&finish)?;
-    let digest = content_digest(&finish)?;
+    let canonical = Zeroizing::new(canonical(&finish)?);
     let mut transaction = state.store.begin_write().await?;
     let record = known(&mut transaction, &actor, run).await?;
     if !claims::had(&mut transaction, run, actor.agent, epoch).await? {
         return Err(stale(epoch));
     }
-    if let Some(word) = finishes::answered(&mut transaction, run, epoch, &digest).await? {
-        return Ok(Json(FinishAnswer { next: next_of(&word) }));
+    let permit = lease(&record, epoch, state.clock.now()).seal(Protected::Report)?;
+    for phase in [Phase::Plan, Phase::Apply] {
+        let digest = Place { run, epoch, phase }.digest(&state, &permit, canonical.as_bytes())?;
+        if let Some(word) = finishes::answered(&mut transaction, run, epoch, &digest).await? {
+            return Ok(Json(FinishAnswer { next: next_of(&word) }));
+        }
     }
     let is_held = record.is_held_by(actor.agent, epoch);
     let phase = match record.standing.phase() {
         Some(phase) if is_held => phase,
         _ => phase_once(&mut transaction, run, epoch).await?,
     };
-    let report = Report { run, epoch, phase, agent: actor.agent, digest, finish, now: state.clock.now() };
+    let place = Place { run, epoch, phase };
+    let digest = place.digest(&state, &permit, canonical.as_bytes())?;
+    let now = state.clock.now();
+    let report = Report { state: &state, permit, place, agent: actor.agent, digest, finish, now };
     if finishes::next(&mut transaction, run, epoch, phase).await?.is_some() {
         let text = "another report of this phase's end was taken before; hint: the claim is over, wipe";
         return Err(ApiError::new(Code::Conflict, text));
@@ -82,46 +101,61 @@ async fn take(
     transaction: &mut WriteTransaction,
     actor: &SessionActor,
     mut record: RunRecord,
-    report: &Report,
+    report: &Report<'_>,
 ) -> Result<(NextAction, Vec<Topic>), ApiError> {
     let finish = &report.finish;
     check_artifact(finish, &record)?;
     check_log(transaction, report).await?;
     let lease_lost = finish.failure.as_ref().is_some_and(|failure| failure.class == FailureClass::LeaseLost);
-    note(&mut record, finish);
+    note(&mut record, report)?;
     let mut topics = if lease_lost && record.standing.is_claimed() && !record.standing.apply_started() {
         // The agent fenced itself before the server gave up: the same as if it had not been heard of.
         record.failure = None;
         claims::give_up(transaction, &mut record, report.now).await?
     } else {
-        let event = Event::Finish(report.phase, finish.outcome);
+        let event = Event::Finish(report.place.phase, finish.outcome);
         let followed = settle::happen(transaction, &mut record, event, report.now).await?;
         followed.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?
     };
-    let goes_on = report.phase == Phase::Plan && record.standing.state == RunState::Applying;
+    let goes_on = report.place.phase == Phase::Plan && record.standing.state == RunState::Applying;
     let (next, word) = if goes_on { (NextAction::ApplyNow, "apply_now") } else { (NextAction::Done, "done") };
     topics.extend(keep(transaction, report, word, false).await?);
-    let particulars = Particulars::RunFinish { phase: report.phase, epoch: report.epoch, state: record.standing.state };
+    let particulars =
+        Particulars::RunFinish { phase: report.place.phase, epoch: report.place.epoch, state: record.standing.state };
     audit::record(transaction, report.now, &actor.actor(), &record.id, &particulars).await?;
+    let what = match record.standing.state {
+        RunState::AwaitingApproval => "run planned: waits for approval",
+        RunState::Applying => "run planned: is applied at once",
+        state if state.is_final() => "run ended",
+        _ => "claim ended without a result",
+    };
+    let reason = finish.failure.as_ref().map(operations::reason);
+    operations::note(transaction, &record, what, Besides { reason, ..Besides::default() });
     Ok((next, topics))
 }
 
 /// A log that is not all there does not hold the run up, but whoever runs the server should know.
-async fn check_log(transaction: &mut WriteTransaction, report: &Report) -> Result<(), ApiError> {
-    let stored = match logs::of_claim(&mut *transaction, report.run, report.phase, report.epoch).await? {
-        Some(blob) => blobs::head(&mut *transaction, blob).await?.map_or(0, |head| head.bytes),
-        None => 0,
-    };
+async fn check_log(transaction: &mut WriteTransaction, report: &Report<'_>) -> Result<(), ApiError> {
+    let stored =
+        match logs::of_claim(&mut *transaction, report.place.run, report.place.phase, report.place.epoch).await? {
+            Some(blob) => blobs::head(&mut *transaction, blob).await?.map_or(0, |head| head.bytes),
+            None => 0,
+        };
     if u64::try_from(stored).unwrap_or(0) != report.finish.log_bytes {
-        let (run, phase, said) = (report.run, report.phase, report.finish.log_bytes);
+        let (run, phase, said) = (report.place.run, report.place.phase, report.finish.log_bytes);
         tracing::warn!(%run, %phase, said, stored, "the log is not complete");
     }
     Ok(())
 }
 
 /// What the run remembers of the report.
-fn note(record: &mut RunRecord, finish: &Finish) {
-    record.failure.clone_from(&finish.failure);
+fn note(record: &mut RunRecord, report: &Report<'_>) -> Result<(), ApiError> {
+    let finish = &report.finish;
+    let Place { epoch, phase, .. } = report.place;
+    record.failure = match &finish.failure {
+        Some(failure) => Some(SealedFailure { phase, epoch, sealed: report.seal(Column::Failure, failure)? }),
+        None => None,
+    };
     if finish.plan.is_some() {
         record.plan = finish.plan;
     }
@@ -131,34 +165,36 @@ fn note(record: &mut RunRecord, finish: &Finish) {
     if finish.run_directory.is_some() {
         record.run_directory.clone_from(&finish.run_directory);
     }
+    Ok(())
 }
 
 /// Keeps the report and its receipt.
 async fn keep(
     transaction: &mut WriteTransaction,
-    report: &Report,
+    report: &Report<'_>,
     next: &'static str,
     evidence: bool,
 ) -> Result<Vec<Topic>, ApiError> {
-    let body = serde_json::to_string(&report.finish).map_err(|_| ApiError::Fault("a report cannot be written"))?;
     let record = FinishRecord {
-        run: report.run,
-        epoch: report.epoch,
-        phase: report.phase,
+        run: report.place.run,
+        epoch: report.place.epoch,
+        phase: report.place.phase,
         digest: report.digest.clone(),
         next,
         evidence,
-        body,
+        body: report.seal(Column::Body, &report.finish)?,
         received_at: report.now,
     };
     finishes::add(transaction, &record).await?;
-    if let Some(receipt) = report.finish.receipt.clone() {
-        let receipt = RunReceipt { phase: report.phase, epoch: report.epoch, agent: report.agent, receipt };
-        finishes::add_receipt(transaction, &receipt, report.run, report.now).await?;
-        let event = RunEventKind::Receipt { phase: report.phase };
-        events::add(transaction, report.run, &event, report.now).await?;
+    if let Some(receipt) = &report.finish.receipt {
+        let Place { epoch, phase, .. } = report.place;
+        let sealed = report.seal(Column::Receipt, receipt)?;
+        let receipt = ReceiptRecord { phase, epoch, agent: report.agent, sealed };
+        finishes::add_receipt(transaction, &receipt, report.place.run, report.now).await?;
+        let event = RunEventKind::Receipt { phase: report.place.phase };
+        events::add(transaction, report.place.run, &event, report.now).await?;
     }
-    Ok(vec![Topic::Run(report.run)])
+    Ok(vec![Topic::Run(report.place.run)])
 }
 
 fn next_of(word: &str) -> NextAction {

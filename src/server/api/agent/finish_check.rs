@@ -2,7 +2,6 @@
 
 use crate::protocol::agent::{Finish, Outcome};
 use crate::server::api::ApiError;
-use crate::server::api::blob::digest_of;
 use crate::server::store::runs::RunRecord;
 
 /// Bytes of a path.
@@ -12,13 +11,13 @@ const BACKEND_BYTES: usize = 64;
 /// Bytes of a failure's message: tofu's own words may be long.
 const MESSAGE_BYTES: usize = 256 * 1024;
 
-/// The digest of what the report says; the request's id does not count.
-pub(super) fn content_digest(finish: &Finish) -> Result<String, ApiError> {
+/// What the report says, in one form; the request's id does not count.
+pub(super) fn canonical(finish: &Finish) -> Result<String, ApiError> {
     let mut content = serde_json::to_value(finish).map_err(|_| ApiError::Fault("a report cannot be written"))?;
     if let Some(fields) = content.as_object_mut() {
         fields.remove("request");
     }
-    Ok(digest_of(content.to_string().as_bytes()))
+    Ok(content.to_string())
 }
 
 /// Sizes, and what belongs together.
@@ -57,7 +56,7 @@ pub(super) fn check_artifact(finish: &Finish, record: &RunRecord) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::{check, content_digest};
+    use super::{canonical, check};
     use crate::protocol::agent::{Finish, Outcome};
     use crate::protocol::id::RequestId;
 
@@ -78,9 +77,9 @@ mod tests {
     #[test]
     fn the_request_does_not_count_but_the_rest_does() {
         let (first, again) = (finish(Outcome::Applied), finish(Outcome::Applied));
-        assert_eq!(content_digest(&first).unwrap(), content_digest(&again).unwrap());
+        assert_eq!(canonical(&first).unwrap(), canonical(&again).unwrap());
         let other = Finish { log_bytes: 8, ..finish(Outcome::Applied) };
-        assert_ne!(content_digest(&first).unwrap(), content_digest(&other).unwrap());
+        assert_ne!(canonical(&first).unwrap(), canonical(&other).unwrap());
     }
 
     #[test]

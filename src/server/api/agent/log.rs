@@ -13,7 +13,7 @@ use crate::protocol::OFFSET_HEADER;
 use crate::protocol::id::{BlobId, RunId};
 use crate::protocol::limits::{LOG_BYTES, LOG_PATCH_BYTES};
 use crate::protocol::run::Phase;
-use crate::server::api::blob::context;
+use crate::server::api::blob::Owner;
 use crate::server::api::headers::{self, Epoch};
 use crate::server::api::{ApiError, Code, Path, ServerState, SessionActor, read_body};
 use crate::server::policy::{Permit, Protected};
@@ -29,6 +29,12 @@ struct Place {
     run: RunId,
     phase: Phase,
     epoch: i64,
+}
+
+impl Place {
+    fn owner(self) -> Owner {
+        Owner::Log(self.run, self.phase, self.epoch)
+    }
 }
 
 /// `PATCH agent/runs/{run}/log/{phase}`.
@@ -83,11 +89,11 @@ async fn open(
     if let Some(blob) = logs::of_claim(&mut *transaction, place.run, place.phase, place.epoch).await? {
         let head = blobs::head(&mut *transaction, blob).await?.ok_or(ApiError::Fault("a log's blob is missing"))?;
         let sealed = Sealed::from_bytes(head.key.clone());
-        let key = state.vault.open_data_key(permit, &context(Protected::Log, blob), &sealed)?;
+        let key = state.vault.open_data_key(permit, &place.owner().context(blob), &sealed)?;
         return Ok((head, key));
     }
     let id = BlobId::generate();
-    let (key, sealed) = state.vault.new_data_key(permit, &context(Protected::Log, id))?;
+    let (key, sealed) = state.vault.new_data_key(permit, &place.owner().context(id))?;
     blobs::begin(transaction, id, sealed.as_bytes(), state.clock.now()).await?;
     logs::begin(transaction, place.run, place.phase, place.epoch, id).await?;
     Ok((BlobHead { id, key: sealed.into_bytes(), bytes: 0, next: 0 }, key))

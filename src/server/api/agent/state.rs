@@ -51,12 +51,12 @@ pub(super) async fn write(
     let epoch = headers::epoch(request.headers())?;
     let record = may_write(&mut *state.store.read().await?, &actor, (run, epoch), &query.lock).await?;
     let permit = lease_without_time(&record, epoch).seal(Protected::State)?;
-    let incoming = Incoming::read(&state, &permit, request).await?;
+    let incoming = Incoming::read(&state, &permit, record.workspace, request).await?;
     let mut transaction = state.store.begin_write().await?;
     // Receiving takes time: the lock must still be the run's.
-    let record = may_write(&mut transaction, &actor, (run, epoch), &query.lock).await?;
+    may_write(&mut transaction, &actor, (run, epoch), &query.lock).await?;
     let author = Author { actor: actor.actor(), run: Some(run), created_by: None, force: false };
-    let topics = incoming.store(&state, &mut transaction, record.workspace, &author).await?;
+    let topics = incoming.store(&state, &mut transaction, &author).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,12 +3,12 @@
 use axum::extract::State;
 
 use super::shown;
-use crate::protocol::agent::{Failure, FailureClass};
-use crate::protocol::api::{Approval, Cancellation, Resolution, ResolvedAs, Run, RunEventKind};
+use crate::protocol::api::{Approval, Cancellation, Resolution, Run, RunEventKind};
 use crate::protocol::id::RunId;
-use crate::protocol::run::{RunState, Step};
-use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor};
+use crate::protocol::run::RunState;
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor, approval};
 use crate::server::audit::{self, Particulars};
+use crate::server::operations::{self, Besides};
 use crate::server::policy::Permission;
 use crate::server::queue::{Event, InvalidTransition, Wish};
 use crate::server::store::WriteTransaction;
@@ -23,7 +23,7 @@ pub(super) async fn approve(
     Json(approval): Json<Approval>,
 ) -> Result<Json<Run>, ApiError> {
     actor.allow(Permission::RunApprove)?;
-    let (transaction, mut record) = begin(&state, run).await?;
+    let (mut transaction, mut record) = begin(&state, run).await?;
     if record.standing.state == RunState::AwaitingApproval
         && approval.artifact_digest.is_some()
         && approval.artifact_digest != record.artifact_digest
@@ -33,6 +33,7 @@ pub(super) async fn approve(
         return Err(ApiError::new(Code::Conflict, text));
     }
     record.approved_by = Some(actor.name.clone());
+    record.approval = Some(approval::mark(&state, &actor, &mut transaction, &record).await?);
     let particulars = Particulars::RunApprove { artifact_digest: record.artifact_digest.clone() };
     decide(&state, &actor, transaction, record, (Event::Approve, particulars)).await
 }
@@ -75,23 +76,11 @@ pub(super) async fn resolve(
     Json(resolution): Json<Resolution>,
 ) -> Result<Json<Run>, ApiError> {
     actor.allow(Permission::RunResolve)?;
-    let (mut transaction, mut record) = begin(&state, run).await?;
+    let (mut transaction, record) = begin(&state, run).await?;
     let event = Event::Resolve(resolution.resolved_as);
-    if resolution.resolved_as == ResolvedAs::NotApplied {
-        record.failure = Some(not_applied());
-    }
     let state_after = record.standing.after(event).map_err(|refusal| refused(&refusal))?.state;
     lock::release_of_run(&mut transaction, record.workspace, run).await?;
     decide(&state, &actor, transaction, record, (event, Particulars::RunResolve { state: state_after })).await
-}
-
-fn not_applied() -> Failure {
-    Failure {
-        class: FailureClass::LeaseLost,
-        step: Some(Step::Apply),
-        message: "the agent was not heard of again during the apply; a person found that it was not applied".to_owned(),
-        hint: Some("make a new run".to_owned()),
-    }
 }
 
 async fn begin(state: &ServerState, run: RunId) -> Result<(WriteTransaction, RunRecord), ApiError> {
@@ -111,7 +100,16 @@ async fn decide(
     let topics = settle::happen(&mut transaction, &mut record, event, now).await?;
     let topics = topics.map_err(|refusal| refused(&refusal))?;
     audit::record(&mut transaction, now, &actor.actor(), &record.id, &particulars).await?;
-    let run = shown::with_steps(&mut transaction, record).await?;
+    let what = match event {
+        Event::Approve => "run approved",
+        Event::Discard => "plan discarded",
+        Event::Cancel(_) if record.standing.state == RunState::Canceled => "run canceled",
+        Event::Cancel(_) => "run is to be canceled: its agent is told",
+        _ => "lost run resolved",
+    };
+    let by = Some(actor.name.clone());
+    operations::note(&mut transaction, &record, what, Besides { by, ..Besides::default() });
+    let run = shown::with_steps(state, actor, &mut transaction, record).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(Json(run))
 }

@@ -7,8 +7,9 @@ use crate::clock::BootInstant;
 use crate::protocol::api::{List, RunEvent, RunReceipt};
 use crate::protocol::id::RunId;
 use crate::server::api::hold::hold_for;
+use crate::server::api::sealed_report::{Column, Place};
 use crate::server::api::{ApiError, Json, Path, Query, ServerState, UserActor};
-use crate::server::policy::Permission;
+use crate::server::policy::{Permission, Protected};
 use crate::server::queue::Topic;
 use crate::server::store::runs::{self, events, finishes};
 
@@ -59,5 +60,12 @@ pub(super) async fn receipts(
     actor.allow(Permission::RunRead)?;
     let mut connection = state.store.read().await?;
     runs::load(&mut connection, run).await?.ok_or_else(|| ApiError::not_found("run", run))?;
-    Ok(Json(List { items: finishes::receipts(&mut connection, run).await?, next: None }))
+    let mut items = Vec::new();
+    for record in finishes::receipts(&mut connection, run).await? {
+        let (epoch, phase) = (record.epoch, record.phase);
+        let permit = actor.role.open(Protected::Report)?;
+        let receipt = Place { run, epoch, phase }.open(&state, &permit, Column::Receipt, record.sealed)?;
+        items.push(RunReceipt { phase, epoch, agent: record.agent, receipt });
+    }
+    Ok(Json(List { items, next: None }))
 }

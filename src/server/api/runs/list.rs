@@ -50,7 +50,8 @@ pub(super) async fn list(
         records.pop();
     }
     let next = records.last().filter(|_| full).map(|record| record.sequence.to_string());
-    Ok(Json(List { items: records.into_iter().map(shown::plain).collect(), next }))
+    let items = records.into_iter().map(|record| shown::plain(&state, &actor, record)).collect::<Result<_, _>>()?;
+    Ok(Json(List { items, next }))
 }
 
 /// `GET runs/{id}`.
@@ -62,5 +63,5 @@ pub(super) async fn get(
     actor.allow(Permission::RunRead)?;
     let mut connection = state.store.read().await?;
     let record = runs::load(&mut connection, run).await?.ok_or_else(|| ApiError::not_found("run", run))?;
-    Ok(Json(shown::with_steps(&mut connection, record).await?))
+    Ok(Json(shown::with_steps(&state, &actor, &mut connection, record).await?))
 }

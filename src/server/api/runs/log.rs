@@ -10,7 +10,7 @@ use crate::clock::BootInstant;
 use crate::protocol::id::{BlobId, RunId};
 use crate::protocol::run::{Phase, RunState};
 use crate::protocol::{COMPLETE_HEADER, EPOCH_HEADER, OFFSET_HEADER};
-use crate::server::api::blob::BlobReader;
+use crate::server::api::blob::{BlobReader, Owner};
 use crate::server::api::hold::hold_for;
 use crate::server::api::{ApiError, Path, Query, ServerState, UserActor};
 use crate::server::policy::Protected;
@@ -77,7 +77,7 @@ async fn look(
     let Some((blob, epoch)) = log else {
         return Ok(Look { bytes: Vec::new(), next: 0, epoch: 0, complete: over });
     };
-    let (bytes, length) = open(state, &permit, blob, offset).await?;
+    let (bytes, length) = open(state, &permit, (Owner::Log(run, phase, epoch), blob), offset).await?;
     let next = offset.min(length) + bytes.len() as u64;
     Ok(Look { complete: over && next == length, bytes, next, epoch })
 }
@@ -85,10 +85,10 @@ async fn look(
 async fn open(
     state: &ServerState,
     permit: &crate::server::policy::Permit,
-    blob: BlobId,
+    (owner, blob): (Owner, BlobId),
     offset: u64,
 ) -> Result<(Vec<u8>, u64), ApiError> {
-    let reader = BlobReader::open(state, permit, Protected::Log, blob).await?;
+    let reader = BlobReader::open(state, permit, owner, blob).await?;
     let length = reader.bytes();
     if offset >= length {
         return Ok((Vec::new(), length));

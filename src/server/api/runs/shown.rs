@@ -1,21 +1,35 @@
 //! A run as people see it.
 
 use crate::protocol::api::Run;
-use crate::server::api::ApiError;
+use crate::server::api::{ApiError, ServerState, UserActor, sealed_report};
+use crate::server::policy::Protected;
 use crate::server::queue::Wish;
 use crate::server::store::AnyConnection;
 use crate::server::store::runs::{RunRecord, steps};
 
 /// With its steps.
-pub(super) async fn with_steps(connection: &mut AnyConnection, record: RunRecord) -> Result<Run, ApiError> {
+pub(super) async fn with_steps(
+    state: &ServerState,
+    actor: &UserActor,
+    connection: &mut AnyConnection,
+    record: RunRecord,
+) -> Result<Run, ApiError> {
     let steps = steps::of_run(connection, record.id).await?;
-    Ok(Run { steps, ..plain(record) })
+    Ok(Run { steps, ..plain(state, actor, record)? })
 }
 
 /// Without its steps, for lists.
-pub(super) fn plain(record: RunRecord) -> Run {
+pub(super) fn plain(state: &ServerState, actor: &UserActor, record: RunRecord) -> Result<Run, ApiError> {
     let standing = record.standing;
-    Run {
+    let failure = match (standing.ending, record.failure) {
+        (Some(ending), _) => Some(ending.failure(standing.last_step.map(|(_, step)| step))),
+        (None, Some(sealed)) => {
+            let permit = actor.role.open(Protected::Report)?;
+            Some(sealed_report::failure(state, &permit, record.id, sealed))
+        }
+        (None, None) => None,
+    };
+    Ok(Run {
         id: record.id,
         workspace: record.workspace,
         workspace_name: record.workspace_name,
@@ -34,9 +48,9 @@ pub(super) fn plain(record: RunRecord) -> Run {
         artifact_digest: record.artifact_digest,
         run_directory: record.run_directory,
         approved_by: record.approved_by,
-        failure: record.failure,
+        failure,
         backend: record.backend,
         cancel_requested: standing.wish > Wish::None,
         steps: Vec::new(),
-    }
+    })
 }

@@ -52,9 +52,38 @@ impl std::str::FromStr for Wish {
 pub enum Ending {
     /// [`TRIES`] claims in a row ended without a word.
     Quarantine,
+    /// A person found that a lost apply was not applied.
+    NotApplied,
+    /// Its approval was not given: the database was changed.
+    NotApproved,
+}
+
+/// A text that is no [`Ending`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no ending of a run")]
+pub struct UnknownEnding;
+
+impl std::str::FromStr for Ending {
+    type Err = UnknownEnding;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEnding> {
+        Self::ALL.iter().copied().find(|ending| ending.word() == text).ok_or(UnknownEnding)
+    }
 }
 
 impl Ending {
+    /// Every ending.
+    pub const ALL: &'static [Self] = &[Self::Quarantine, Self::NotApplied, Self::NotApproved];
+
+    /// The word for it in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Quarantine => "quarantine",
+            Self::NotApplied => "not_applied",
+            Self::NotApproved => "not_approved",
+        }
+    }
+
     /// What people are told. `step` is the last that was reported.
     pub fn failure(self, step: Option<Step>) -> Failure {
         match self {
@@ -63,6 +92,22 @@ impl Ending {
                 step,
                 message: format!("{TRIES} agents in a row took this run and were not heard of again"),
                 hint: Some("look at the agents' own logs for what ended them, then make a new run".to_owned()),
+            },
+            Self::NotApproved => Failure {
+                class: FailureClass::Internal,
+                step: None,
+                message:
+                    "the run is said to be approved, but nobody approved exactly this: its record in the database \
+                          was changed"
+                        .to_owned(),
+                hint: Some("find out who writes the server's database, then make a new run".to_owned()),
+            },
+            Self::NotApplied => Failure {
+                class: FailureClass::LeaseLost,
+                step: Some(Step::Apply),
+                message: "the agent was not heard of again during the apply; a person found that it was not applied"
+                    .to_owned(),
+                hint: Some("make a new run".to_owned()),
             },
         }
     }
@@ -87,7 +132,7 @@ pub struct Standing {
     pub artifact: bool,
     /// What a person wants.
     pub wish: Wish,
-    /// Set by the transition that ended it so.
+    /// Set by the transition that ended it so; says what failed, instead of an agent.
     pub ending: Option<Ending>,
 }
 
@@ -98,6 +143,8 @@ pub enum Event {
     Promote,
     /// An agent takes the phase.
     Claim,
+    /// The apply that was just taken has no approval that holds.
+    Refuse,
     /// The agent gives the phase back.
     Release,
     /// The agent is about to start a step.
@@ -188,6 +235,9 @@ impl Standing {
             (Event::Promote, S::Pending) => Ok(self.to(S::Queued)),
             (Event::Claim, S::Queued) => Ok(self.claimed(S::Planning)),
             (Event::Claim, S::ApplyQueued) => Ok(self.claimed(S::Applying)),
+            (Event::Refuse, S::Applying) if self.last_step.is_none() => {
+                Ok(Self { ending: Some(Ending::NotApproved), ..self.to(S::Errored) })
+            }
             (Event::Release, S::Planning | S::Applying) => self.released(),
             (Event::Report(phase, step), S::Planning | S::Applying) => self.reported(phase, step),
             (Event::Renew, S::Planning | S::Applying) => Ok(self),
@@ -205,7 +255,9 @@ impl Standing {
                 Ok(Self { wish: self.wish.max(wish), ..self })
             }
             (Event::Resolve(ResolvedAs::Applied), S::Lost) => Ok(self.to(S::Applied)),
-            (Event::Resolve(ResolvedAs::NotApplied), S::Lost) => Ok(self.to(S::Errored)),
+            (Event::Resolve(ResolvedAs::NotApplied), S::Lost) => {
+                Ok(Self { ending: Some(Ending::NotApplied), ..self.to(S::Errored) })
+            }
             _ => Err(self.invalid(event, "")),
         }
     }
@@ -260,9 +312,10 @@ impl Standing {
         if self.tries >= TRIES {
             return Self { ending: Some(Ending::Quarantine), ..self.to(RunState::Errored) };
         }
-        // With *apply now* the plan exists only on the host that is gone: it is made again, nothing of it was applied.
-        let state =
-            if self.state == RunState::Applying && self.artifact { RunState::ApplyQueued } else { RunState::Queued };
+        // With *apply now* the plan exists only on the host that is gone, and nobody has approved it: it is made again,
+        // nothing of it was applied.
+        let approved = self.state == RunState::Applying && self.artifact && !self.auto_apply;
+        let state = if approved { RunState::ApplyQueued } else { RunState::Queued };
         self.to(state)
     }
 

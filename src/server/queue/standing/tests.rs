@@ -15,6 +15,7 @@ fn every_event() -> Vec<Event> {
         Event::Promote,
         Event::Claim,
         Event::Release,
+        Event::Refuse,
         Event::Renew,
         Event::Lapse,
         Event::Approve,

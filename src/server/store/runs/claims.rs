@@ -9,6 +9,7 @@ use crate::protocol::Timestamp;
 use crate::protocol::id::{AgentId, ClaimId, PoolId, RunId};
 use crate::protocol::run::Phase;
 use crate::server::queue::{Event, LeaseTerms, Topic, Verdict};
+use crate::server::store::agents;
 use crate::server::store::row::Columns;
 use crate::server::store::transaction::sql;
 use crate::server::store::{During, StoreError, WriteTransaction};
@@ -102,6 +103,7 @@ pub async fn take(tx: &mut WriteTransaction, claimant: &Claimant) -> Result<Take
     }
     record.claim = Some(claimant.claim);
     record.agent = Some(claimant.agent);
+    record.agent_name = agents::get(&mut *tx, claimant.agent).await?.map(|agent| agent.name);
     record.lease_deadline = Some(claimant.terms.deadline(claimant.now));
     let topics = settle::settle(tx, &before, &mut record, claimant.now).await?;
     write(tx, claimant, &record).await?;
@@ -131,6 +133,19 @@ async fn repeated(tx: &mut WriteTransaction, claimant: &Claimant, grant: Grant) 
     // The answer tells the agent that it has L from now on.
     renew(tx, &mut record, claimant.now, claimant.terms).await?;
     Ok(Taken::Again(Box::new(record)))
+}
+
+/// Takes back a claim that was granted in this transaction, as if its id had never been used.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withdraw(tx: &mut WriteTransaction, claim: ClaimId) -> Result<(), StoreError> {
+    sql("DELETE FROM claims WHERE id = $1")
+        .bind(claim.to_string())
+        .execute(&mut **tx)
+        .await
+        .during("take a claim back")
+        .map(drop)
 }
 
 /// What was granted under the id.
@@ -228,9 +243,6 @@ pub async fn give_up(
     let before = record.standing;
     let Ok(after) = before.after(Event::Lapse) else { return Err(StoreError::Changed { what: "run" }) };
     record.standing = after;
-    if let Some(ending) = after.ending {
-        record.failure = Some(ending.failure(before.last_step.map(|(_, step)| step)));
-    }
     settle::settle(tx, &before, record, now).await
 }
 

@@ -3,8 +3,6 @@
 use sqlx::AnyConnection;
 
 use crate::protocol::Timestamp;
-use crate::protocol::agent::Receipt;
-use crate::protocol::api::RunReceipt;
 use crate::protocol::id::{AgentId, RunId};
 use crate::protocol::run::Phase;
 use crate::server::store::row::Columns;
@@ -20,16 +18,29 @@ pub struct FinishRecord {
     pub epoch: i64,
     /// The phase.
     pub phase: Phase,
-    /// Digest of its content: a repeat has the same.
+    /// Keyed digest of its content: a repeat has the same.
     pub digest: String,
     /// The word of the answer.
     pub next: &'static str,
     /// Whether it came too late to count.
     pub evidence: bool,
-    /// The report, JSON.
-    pub body: String,
+    /// The report, sealed.
+    pub body: Vec<u8>,
     /// When it came.
     pub received_at: Timestamp,
+}
+
+/// A receipt as it is kept.
+#[derive(Debug)]
+pub struct ReceiptRecord {
+    /// Of which phase.
+    pub phase: Phase,
+    /// Under which claim.
+    pub epoch: i64,
+    /// Whose.
+    pub agent: AgentId,
+    /// The receipt, sealed.
+    pub sealed: Vec<u8>,
 }
 
 /// Keeps a report; one per (run, epoch, phase).
@@ -45,7 +56,7 @@ pub async fn add(tx: &mut WriteTransaction, record: &FinishRecord) -> Result<(),
     .bind(record.digest.as_str())
     .bind(record.next)
     .bind(i64::from(record.evidence))
-    .bind(record.body.as_str())
+    .bind(record.body.as_slice())
     .bind(record.received_at)
     .execute(&mut **tx)
     .await
@@ -101,19 +112,17 @@ pub async fn next(
 /// When the database fails.
 pub async fn add_receipt(
     tx: &mut WriteTransaction,
-    receipt: &RunReceipt,
+    receipt: &ReceiptRecord,
     run: RunId,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let text = serde_json::to_string(&receipt.receipt)
-        .map_err(|source| StoreError::Corrupt { column: "receipt", source: Box::new(source) })?;
     sql("INSERT INTO receipts (run_id, epoch, phase, agent_id, receipt, received_at) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (run_id, epoch, phase) DO NOTHING")
     .bind(run.to_string())
     .bind(receipt.epoch)
     .bind(receipt.phase.word())
     .bind(receipt.agent.to_string())
-    .bind(text)
+    .bind(receipt.sealed.as_slice())
     .bind(now)
     .execute(&mut **tx)
     .await
@@ -125,7 +134,7 @@ pub async fn add_receipt(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn receipts(connection: &mut AnyConnection, run: RunId) -> Result<Vec<RunReceipt>, StoreError> {
+pub async fn receipts(connection: &mut AnyConnection, run: RunId) -> Result<Vec<ReceiptRecord>, StoreError> {
     sql("SELECT epoch, phase, agent_id, receipt FROM receipts WHERE run_id = $1 ORDER BY received_at, epoch")
         .bind(run.to_string())
         .fetch_all(connection)
@@ -133,11 +142,12 @@ pub async fn receipts(connection: &mut AnyConnection, run: RunId) -> Result<Vec<
         .during("read a run's receipts")?
         .iter()
         .map(|row| {
-            let text: String = row.value("receipt")?;
-            let receipt: Receipt = serde_json::from_str(&text)
-                .map_err(|source| StoreError::Corrupt { column: "receipt", source: Box::new(source) })?;
-            let agent: AgentId = row.parsed("agent_id")?;
-            Ok(RunReceipt { phase: row.parsed("phase")?, epoch: row.value("epoch")?, agent, receipt })
+            Ok(ReceiptRecord {
+                phase: row.parsed("phase")?,
+                epoch: row.value("epoch")?,
+                agent: row.parsed("agent_id")?,
+                sealed: row.value("receipt")?,
+            })
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use sqlx::any::AnyRow;
 
 use crate::protocol::Timestamp;
-use crate::protocol::agent::{Failure, PlanSummary};
+use crate::protocol::agent::PlanSummary;
 use crate::protocol::id::{AgentId, BlobId, ClaimId, ConfigurationId, PoolId, RequestId, RunId, WorkspaceId};
 use crate::protocol::run::Phase;
 use crate::server::queue::{Standing, Wish};
@@ -17,7 +17,8 @@ macro_rules! select {
             "SELECT r.sequence, r.id, r.workspace_id, w.name AS workspace_name, w.pool_id, r.configuration_id, r.kind, \
              r.auto_apply, r.message, r.created_by, r.created_at, r.state, r.epoch, r.tries, r.last_phase, r.last_step, \
              r.wish, r.claim_id, r.agent_id, a.name AS agent_name, r.lease_deadline, r.finished_at, r.plan, \
-             r.artifact_blob_id, r.artifact_digest, r.run_directory, r.approved_by, r.failure, r.backend, \
+             r.artifact_blob_id, r.artifact_digest, r.run_directory, r.approved_by, r.approval, r.ending, \
+             r.failure, r.failure_phase, r.failure_epoch, r.backend, \
              r.credentials_request, r.credentials_epoch FROM runs r JOIN workspaces w ON w.id = r.workspace_id \
              LEFT JOIN agents a ON a.id = r.agent_id ",
             $tail
@@ -25,6 +26,17 @@ macro_rules! select {
     };
 }
 pub(super) use select;
+
+/// A failure as an agent reported it: sealed for (run, epoch, phase).
+#[derive(Debug, Clone)]
+pub struct SealedFailure {
+    /// In which phase.
+    pub phase: Phase,
+    /// Under which claim.
+    pub epoch: i64,
+    /// What is stored.
+    pub sealed: Vec<u8>,
+}
 
 /// A run as it is stored.
 #[derive(Debug, Clone)]
@@ -69,8 +81,10 @@ pub struct RunRecord {
     pub run_directory: Option<String>,
     /// Who approved.
     pub approved_by: Option<String>,
-    /// What failed.
-    pub failure: Option<Failure>,
+    /// What shows that they did, for `api` to check.
+    pub approval: Option<Vec<u8>>,
+    /// What failed, as an agent reported it. What ended the run otherwise is in its standing.
+    pub failure: Option<SealedFailure>,
     /// Which backend keeps the state.
     pub backend: Option<String>,
     /// The request to which credentials were released, and in which epoch.
@@ -103,7 +117,8 @@ impl RunRecord {
             artifact_digest: row.value("artifact_digest")?,
             run_directory: row.value("run_directory")?,
             approved_by: row.value("approved_by")?,
-            failure: row.json_option("failure")?,
+            approval: row.value("approval")?,
+            failure: read_failure(row)?,
             backend: row.value("backend")?,
             credentials_request: request.zip(request_epoch),
         })
@@ -114,6 +129,12 @@ impl RunRecord {
         let held = self.standing.is_claimed() || self.standing.state == crate::protocol::run::RunState::Lost;
         held && self.agent == Some(agent) && self.standing.epoch == epoch
     }
+}
+
+fn read_failure(row: &AnyRow) -> Result<Option<SealedFailure>, StoreError> {
+    let sealed: Option<Vec<u8>> = row.value("failure")?;
+    let place = row.parsed_option("failure_phase")?.zip(row.value::<Option<i64>>("failure_epoch")?);
+    Ok(sealed.zip(place).map(|(sealed, (phase, epoch))| SealedFailure { phase, epoch, sealed }))
 }
 
 fn read_standing(row: &AnyRow, artifact: bool) -> Result<Standing, StoreError> {
@@ -127,6 +148,6 @@ fn read_standing(row: &AnyRow, artifact: bool) -> Result<Standing, StoreError> {
         last_step: phase.zip(row.parsed_option("last_step")?),
         artifact,
         wish: row.parsed::<Wish>("wish")?,
-        ending: None,
+        ending: row.parsed_option("ending")?,
     })
 }

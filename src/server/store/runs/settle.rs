@@ -6,7 +6,7 @@
 use super::{RunRecord, events, new, row};
 use crate::protocol::Timestamp;
 use crate::protocol::run::{RunKind, RunState};
-use crate::server::queue::{Event, InvalidTransition, Standing, Topic};
+use crate::server::queue::{Ending, Event, InvalidTransition, Standing, Topic};
 use crate::server::store::state::lock;
 use crate::server::store::transaction::sql;
 use crate::server::store::{During, StoreError, WriteTransaction};
@@ -79,22 +79,22 @@ async fn vacate(tx: &mut WriteTransaction, done: &RunRecord, now: Timestamp) -> 
     save(tx, &before, &next).await?;
     events::state(tx, next.id, promoted.state, now).await?;
     new::occupy(tx, next.workspace, next.id).await?;
+    let (run, workspace) = (next.id, next.workspace_name.clone());
+    tx.after_commit(move || tracing::info!(%run, workspace, "run queued: its workspace is free"));
     Ok(vec![Topic::Pool(next.pool), Topic::Run(next.id)])
 }
 
 /// Writes every column that can change.
 async fn save(tx: &mut WriteTransaction, before: &Standing, record: &RunRecord) -> Result<(), StoreError> {
     let standing = &record.standing;
-    let json = |column, value: Option<Result<String, serde_json::Error>>| {
-        value.transpose().map_err(|source| StoreError::Corrupt { column, source: Box::new(source) })
-    };
-    let plan = json("plan", record.plan.as_ref().map(serde_json::to_string))?;
-    let failure = json("failure", record.failure.as_ref().map(serde_json::to_string))?;
+    let plan = record.plan.as_ref().map(serde_json::to_string).transpose();
+    let plan = plan.map_err(|source| StoreError::Corrupt { column: "plan", source: Box::new(source) })?;
     let written =
         sql("UPDATE runs SET state = $1, epoch = $2, tries = $3, last_phase = $4, last_step = $5, wish = $6, \
          claim_id = $7, agent_id = $8, lease_deadline = $9, finished_at = $10, plan = $11, artifact_blob_id = $12, \
-         artifact_digest = $13, run_directory = $14, approved_by = $15, failure = $16, backend = $17, \
-         credentials_request = $18, credentials_epoch = $19 WHERE id = $20 AND state = $21 AND epoch = $22")
+         artifact_digest = $13, run_directory = $14, approved_by = $15, ending = $16, failure = $17, failure_phase = $18, \
+         failure_epoch = $19, backend = $20, credentials_request = $21, credentials_epoch = $22, approval = $23 \
+         WHERE id = $24 AND state = $25 AND epoch = $26")
         .bind(standing.state.word())
         .bind(standing.epoch)
         .bind(i64::from(standing.tries))
@@ -110,10 +110,14 @@ async fn save(tx: &mut WriteTransaction, before: &Standing, record: &RunRecord) 
         .bind(record.artifact_digest.clone())
         .bind(record.run_directory.clone())
         .bind(record.approved_by.clone())
-        .bind(failure)
+        .bind(standing.ending.map(Ending::word))
+        .bind(record.failure.as_ref().map(|failure| failure.sealed.clone()))
+        .bind(record.failure.as_ref().map(|failure| failure.phase.word()))
+        .bind(record.failure.as_ref().map(|failure| failure.epoch))
         .bind(record.backend.clone())
         .bind(record.credentials_request.map(|(request, _)| request.to_string()))
         .bind(record.credentials_request.map(|(_, epoch)| epoch))
+        .bind(record.approval.clone())
         .bind(record.id.to_string())
         .bind(before.state.word())
         .bind(before.epoch)

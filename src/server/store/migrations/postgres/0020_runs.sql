@@ -32,6 +32,8 @@ CREATE INDEX configurations_by_blob ON configurations (blob_id);
 
 -- `sequence` is the order in which waiting runs are promoted and runs are listed. `variables` is the workspace's variables
 -- as they were when the run was made, sealed. `agent_id` is not a reference: a run remembers an agent that was removed.
+-- `failure` is what an agent reported, sealed for (run, epoch, phase); `ending` is the word of what ended it instead.
+-- `approval` is a keyed digest of who approved what.
 CREATE TABLE runs (
     sequence BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
@@ -58,7 +60,11 @@ CREATE TABLE runs (
     artifact_digest TEXT,
     run_directory TEXT,
     approved_by TEXT,
-    failure TEXT,
+    approval BYTEA,
+    ending TEXT,
+    failure BYTEA,
+    failure_phase TEXT,
+    failure_epoch BIGINT,
     backend TEXT,
     credentials_request TEXT,
     credentials_epoch BIGINT
@@ -94,7 +100,7 @@ CREATE TABLE run_steps (
     PRIMARY KEY (run_id, epoch, phase, step)
 );
 
--- Reports of a phase's end. `evidence` is 1 for one that came too late to count.
+-- Reports of a phase's end, sealed; `digest` is keyed. `evidence` is 1 for one that came too late to count.
 CREATE TABLE finishes (
     run_id TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
     epoch BIGINT NOT NULL,
@@ -102,7 +108,7 @@ CREATE TABLE finishes (
     digest TEXT NOT NULL,
     next TEXT NOT NULL,
     evidence BIGINT NOT NULL,
-    body TEXT NOT NULL,
+    body BYTEA NOT NULL,
     received_at BIGINT NOT NULL,
     PRIMARY KEY (run_id, epoch, phase)
 );
@@ -112,7 +118,7 @@ CREATE TABLE receipts (
     epoch BIGINT NOT NULL,
     phase TEXT NOT NULL,
     agent_id TEXT NOT NULL,
-    receipt TEXT NOT NULL,
+    receipt BYTEA NOT NULL,
     received_at BIGINT NOT NULL,
     PRIMARY KEY (run_id, epoch, phase)
 );
