@@ -18,7 +18,7 @@ use tar::{Archive, Builder, EntryType};
 
 use super::directory::RunDirectory;
 use super::failure::Stop;
-use super::steps::{Fetched, Run};
+use super::steps::{Fetched, Run, ask};
 use crate::protocol::limits::CONFIGURATION_UNPACKED_BYTES;
 
 const FILE: &str = "artifact.tar.gz";
@@ -37,7 +37,7 @@ pub(crate) async fn seal(run: &Run<'_>) -> Result<String, Stop> {
     let digest = packed.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
     let digest = digest.map_err(|error| Stop::io("cannot pack the plan", &error))?;
     let patience = run.host.settings.patience.request;
-    run.lease.persist(patience, || run.lease.server.put_artifact(&path, &digest)).await?;
+    ask(run.lease, patience, || run.lease.server.put_artifact(&path, &digest)).await?;
     Ok(digest)
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn fetch(run: &Run<'_>) -> Result<PathBuf, Stop> {
     let path = run.directory.private().path().join(FILE);
     let wanted = run.lease.claim.artifact_digest.as_deref().unwrap_or_default();
     let patience = run.host.settings.patience.request;
-    let download = run.lease.persist(patience, || async {
+    let download = ask(run.lease, patience, || async {
         let download = run.lease.server.artifact().await?;
         match create(&path) {
             Ok(file) => download.write_to(&mut tokio::fs::File::from_std(file), &path).await.map(Ok),

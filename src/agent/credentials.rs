@@ -5,6 +5,7 @@
 
 use super::claim::Lease;
 use super::failure::Stop;
+use super::steps::ask;
 use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, StepReport};
 use crate::protocol::id::RequestId;
 use crate::protocol::run::Step;
@@ -13,8 +14,8 @@ use std::time::Duration;
 /// Reports the step `fetch`, then asks.
 pub(crate) async fn request(lease: &Lease, patience: Duration) -> Result<CredentialsAnswer, Stop> {
     let report = StepReport { request: RequestId::generate() };
-    let during = |error| Stop::from(error).during(Step::Fetch);
-    lease.persist(patience, || lease.server.report_step(Step::Fetch, &report)).await.map_err(during)?;
+    let during = |stop: Stop| stop.during(Step::Fetch);
+    ask(lease, patience, || lease.server.report_step(Step::Fetch, &report)).await.map_err(during)?;
     let request = CredentialsRequest { request: RequestId::generate() };
-    lease.persist(patience, || lease.server.credentials(&request)).await.map_err(during)
+    ask(lease, patience, || lease.server.credentials(&request)).await.map_err(during)
 }

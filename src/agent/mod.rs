@@ -8,6 +8,7 @@ mod claim;
 mod credentials;
 mod directory;
 mod error;
+mod exposure;
 mod failure;
 mod host;
 mod identity;
@@ -28,6 +29,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +55,7 @@ const ODD_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 /// [`AgentError`] says why it cannot begin or go on, and with which exit code.
 pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Shutdown) -> Result<(), AgentError> {
     adopt_orphans()?;
+    exposure::warn(&settings);
     let host = blocking(move || Host::prepare(settings, launcher)).await?;
     let swept = Arc::clone(&host);
     blocking(move || sweep::secrets(&swept)).await?;
@@ -63,7 +66,8 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
     };
     let Some((session, lifetime)) = opened else { return Ok(()) };
     lifecycle::ready("waiting for runs");
-    tokio::spawn(sweep::directories(Arc::clone(&host), session.clone()));
+    let sweeping = tokio::spawn(sweep::directories(Arc::clone(&host), session.clone()));
+    let mut sweeping = std::pin::pin!(failure_of(sweeping).fuse());
     let running = Running::default();
     let stop = shutdown.soft.child_token();
     let agent = Agent { host, session, keeper, running, stop, hard: shutdown.hard.clone() };
@@ -72,6 +76,7 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
         error = agent.session.clone().renew(lifetime) => Err(error),
         () = watch::follow(&agent.session, &agent.running, &agent.stop) => Ok(()),
         ended = agent.claim(&mut runs) => ended,
+        error = &mut sweeping => Err(error),
     };
     agent.stop.cancel();
     // The session must outlive what still runs.
@@ -79,6 +84,7 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
         drained = agent.drain(&mut runs, ended.is_err()) => drained,
         error = agent.session.clone().renew(lifetime) => Err(error),
         () = watch::follow(&agent.session, &agent.running, &agent.stop) => Ok(()),
+        error = &mut sweeping => Err(error),
     };
     ended.and(drained)
 }
@@ -133,7 +139,7 @@ impl Agent {
         let host = Arc::clone(&self.host);
         runs.spawn(async move {
             let _entry = entry;
-            run::run(&host, lease).await
+            Box::pin(run::run(&host, lease)).await
         });
     }
 
@@ -172,6 +178,14 @@ fn judge(ended: Option<Result<Result<(), SecretsRemain>, tokio::task::JoinError>
             Ok(())
         }
         Some(Ok(Ok(()))) | None => Ok(()),
+    }
+}
+
+/// Waits for an end that is a failure; for ever if there is none.
+async fn failure_of(sweeping: tokio::task::JoinHandle<Result<(), AgentError>>) -> AgentError {
+    match sweeping.await {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) | Err(_) => std::future::pending().await,
     }
 }
 

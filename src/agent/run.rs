@@ -96,7 +96,7 @@ async fn apply_elsewhere(at: &Run<'_>) -> Result<(), Stop> {
 /// Downloads the configuration, unpacks it, looks at what it says.
 async fn prepare(at: &Run<'_>) -> Result<Prepared, Stop> {
     let download = || async { at.lease.server.configuration().await?.bytes().await };
-    let archive = at.lease.persist(at.patience(), download).await?;
+    let archive = steps::ask(at.lease, at.patience(), download).await?;
     let (directory, digest) = (Arc::clone(at.directory), at.lease.claim.configuration_digest.clone());
     let prepared = tokio::task::spawn_blocking(move || directory.prepare(archive, &digest)).await;
     prepared.unwrap_or_else(|_| Err(Stop::infrastructure("the configuration could not be unpacked", None)))

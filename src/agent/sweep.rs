@@ -1,7 +1,7 @@
 //! What an earlier agent left on this host: secrets first, then run directories.
 //!
-//! Rule: only what nobody holds is touched. A launcher that outlived its agent holds its run's directory until its
-//! tofu has ended; then a state that could not be written is rescued, and only then the directory is removed.
+//! Rule: only what nobody holds is touched. A launcher that outlived its agent holds its run's directories, on disk and
+//! in memory, until its tofu has ended; then a state that could not be written is rescued, and only then they go.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::failure::failure;
+use super::private::is_still;
 use super::session::Session;
 use super::{AgentError, Host, mark, remove, rescue};
 use crate::protocol::agent::{FailureClass, Finish, Outcome};
@@ -29,34 +30,44 @@ pub(crate) fn secrets(host: &Host) -> Result<(), AgentError> {
     Ok(())
 }
 
-/// Looks after every run directory that is there now, until none of them is left.
-pub(crate) async fn directories(host: Arc<Host>, session: Session) {
-    let Ok(entries) = std::fs::read_dir(&host.settings.run_root) else { return };
+/// Looks after every run directory that is there now, until none of them is left, and after what its launcher still
+/// held in memory.
+pub(crate) async fn directories(host: Arc<Host>, session: Session) -> Result<(), AgentError> {
+    let Ok(entries) = std::fs::read_dir(&host.settings.run_root) else { return Ok(()) };
     let runs: Vec<RunId> =
         entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
     let each = runs.into_iter().map(|run| one(&host, &session, run));
-    futures_util::future::join_all(each).await;
+    futures_util::future::try_join_all(each).await.map(drop)
 }
 
-async fn one(host: &Host, session: &Session, run: RunId) {
+async fn one(host: &Arc<Host>, session: &Session, run: RunId) -> Result<(), AgentError> {
     let path = host.settings.run_root.join(run.to_string());
     let lock = loop {
         // Gone: whoever held it has done the work.
-        let Ok(lock) = File::open(&path) else { return };
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            break lock;
+        let Ok(lock) = File::open(&path) else { break None };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && is_still(&lock, &path) {
+            break Some(lock);
         }
         tokio::time::sleep(PAUSE).await;
     };
-    if let Some(epoch) = mark::read(&path) {
-        report_apply(host, session, run, epoch, &path).await;
+    if let Some(lock) = lock {
+        clear(host, session, run, &path).await;
+        drop(lock);
     }
-    let removed = rescue::keep_aside(host, &path).and_then(|_| remove::tree(&path));
+    let host = Arc::clone(host);
+    super::blocking(move || secrets(&host)).await
+}
+
+/// Rescues and removes a run's directory, which is locked.
+async fn clear(host: &Host, session: &Session, run: RunId, path: &Path) {
+    if let Some(epoch) = mark::read(path) {
+        report_apply(host, session, run, epoch, path).await;
+    }
+    let removed = rescue::keep_aside(host, path).and_then(|_| remove::tree(path));
     match removed {
         Ok(()) => tracing::warn!(%run, "the directory of a run of an earlier agent was removed"),
         Err(error) => tracing::error!(%run, %error, "the directory of a run of an earlier agent is left"),
     }
-    drop(lock);
 }
 
 /// An apply had been reported and its agent died: the server waits for a word, and maybe for the state.

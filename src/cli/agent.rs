@@ -13,7 +13,7 @@ use super::screen::{Screen, time};
 use super::session::Session;
 use crate::agent::{AgentError, AgentExit, run_agent};
 use crate::lifecycle::{self, Shutdown};
-use crate::protocol::api::AgentStatus;
+use crate::protocol::api::{AgentPool, AgentStatus};
 use crate::sandbox::{Launcher, SecretRoot, sweep as sweep_secrets};
 use crate::settings::AgentSettings;
 use crate::settings::agent_layer::AgentLayer;
@@ -26,13 +26,28 @@ pub(super) enum Verb {
     Start(Box<HostArguments>),
     /// List the agents that have joined
     List,
-    /// Let an agent finish what it runs and take nothing new
+    /// Let an agent finish what it runs and take nothing new; then its process ends, and `agent resume` takes it back
     Drain {
         /// Its name or id
         name: String,
     },
+    /// Let an agent that was drained take runs again, once its process is started again on its host
+    Resume {
+        /// Its name or id
+        name: String,
+    },
+    /// Agent pools: named groups of agents
+    #[command(subcommand)]
+    Pool(PoolVerb),
     /// Wipe what a dead agent's runs have left of secrets on this host
     Sweep(Box<HostArguments>),
+}
+
+/// Verbs of `agent pool`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum PoolVerb {
+    /// List the agent pools
+    List,
 }
 
 /// Arguments of `start` and `sweep`.
@@ -83,9 +98,20 @@ pub(super) fn sweep(arguments: HostArguments, flags: ContextLayer, screen: Scree
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, CommandError> {
     match verb {
         Verb::List => list(session).await?,
+        Verb::Pool(PoolVerb::List) => {
+            let row = |pool: &AgentPool| vec![pool.name.clone(), pool.id.to_string()];
+            session.screen.list(&session.client.agent_pools().await?, &["NAME", "ID"], row)?;
+        }
         Verb::Drain { name } => {
             session.client.drain_agent(&name).await?;
-            session.screen.note(format_args!("`{name}` finishes what it runs and takes nothing new"));
+            session.screen.note(format_args!(
+                "`{name}` finishes what it runs and takes nothing new; then its process ends\nto have it back: `nigari \
+                 agent resume {name}`, and start it on its host"
+            ));
+        }
+        Verb::Resume { name } => {
+            session.client.resume_agent(&name).await?;
+            session.screen.note(format_args!("`{name}` may take runs again; its process has to run on its host"));
         }
         Verb::Start(_) | Verb::Sweep(_) => return Ok(ExitStatus::Usage),
     }
@@ -112,10 +138,12 @@ pub(super) fn failed(error: &AgentError) -> CommandError {
 async fn list(session: &Session) -> Result<(), CommandError> {
     let heading = &["NAME", "POOL", "STATUS", "RUNS", "TOFU", "VERSION", "LAST SEEN", "ID"];
     session.screen.list(&session.client.agents().await?, heading, |agent| {
-        let status = match agent.status {
-            AgentStatus::Online => "online",
-            AgentStatus::Offline => "offline",
-            AgentStatus::Draining => "draining",
+        let status = match (agent.status, agent.draining) {
+            (AgentStatus::Online, _) => "online",
+            (AgentStatus::Offline, false) => "offline",
+            (AgentStatus::Offline, true) => "offline, drained",
+            (AgentStatus::Draining, _) if agent.runs.is_empty() => "drained",
+            (AgentStatus::Draining, _) => "draining",
         };
         vec![
             agent.name.clone(),

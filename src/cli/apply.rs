@@ -3,18 +3,24 @@
 //! Rule: nothing is uploaded before it is clear which workspace it is for, and a local state is never overlooked.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::follow::{self, Approval};
 use super::prompt;
+use super::screen::Screen;
 use super::session::Session;
 use crate::configuration::{self, Limits, PackRequest, Packed};
 use crate::protocol::api::{NewRun, NewWorkspace, Run, Workspace};
 use crate::protocol::limits::of_configuration;
 use crate::protocol::run::{RunKind, RunState};
+
+/// How often it is shown how far a packing is.
+const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What `plan`, `apply` and `destroy` have in common.
 #[derive(Debug, Args)]
@@ -123,7 +129,7 @@ async fn start(
     // Before the upload, so that a wrong directory is told before a workspace is asked for.
     let archive =
         tempfile::NamedTempFile::new().map_err(|error| CommandError::io("cannot make a temporary file", error))?;
-    let packed = pack(directory, source.root, &archive).await?;
+    let packed = pack(directory, source.root, &archive, session.screen).await?;
     let workspace = workspace(&name, source.create, session).await?;
     refuse_local_state(&packed, &workspace)?;
     let working_directory = if packed.working_directory == "." { "" } else { &packed.working_directory };
@@ -152,12 +158,32 @@ async fn pack(
     directory: PathBuf,
     root: Option<PathBuf>,
     archive: &tempfile::NamedTempFile,
+    screen: Screen,
 ) -> Result<Packed, CommandError> {
     let request = PackRequest { directory, root, limits: of_configuration(Limits::new) };
     let file = archive.reopen().map_err(|error| CommandError::io("cannot write the temporary file", error))?;
     let packing = tokio::task::spawn_blocking(move || configuration::pack(&request, std::io::BufWriter::new(file)));
-    let packed = packing.await.map_err(|error| CommandError::io("packing broke off", std::io::Error::other(error)))?;
+    let packed = watched(packing, archive, screen)
+        .await
+        .map_err(|error| CommandError::io("packing broke off", std::io::Error::other(error)))?;
     Ok(packed?)
+}
+
+/// Waits for the packing, and shows how far it is when it takes a while.
+async fn watched<T>(packing: JoinHandle<T>, archive: &tempfile::NamedTempFile, screen: Screen) -> Result<T, JoinError> {
+    let mut packing = std::pin::pin!(packing);
+    let mut shown = false;
+    loop {
+        if let Ok(packed) = tokio::time::timeout(PROGRESS, packing.as_mut()).await {
+            if shown {
+                screen.progress("");
+            }
+            return packed;
+        }
+        let bytes = archive.as_file().metadata().map_or(0, |metadata| metadata.len());
+        screen.progress(format_args!("packing: {} MiB so far", bytes / (1024 * 1024)));
+        shown = true;
+    }
 }
 
 async fn workspace(name: &str, create: bool, session: &Session) -> Result<Workspace, CommandError> {

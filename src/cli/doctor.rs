@@ -16,6 +16,7 @@ use super::screen::Screen;
 use super::session::{Session, client};
 use crate::client::{ClientError, TokenSource};
 use crate::clock::Clock;
+use crate::delivery::MEANING;
 use crate::process::{CommandLine, capture};
 use crate::protocol::Timestamp;
 use crate::sandbox::SecretRoot;
@@ -33,6 +34,10 @@ const OUTPUT_BYTES: u64 = 256 * 1024;
 
 /// How far clocks may be apart without a word.
 const CLOCKS_APART: Duration = Duration::from_secs(30);
+
+/// How to live with it.
+const EXPOSURE_HINT: &str = "keep `concurrency = 1`, give the agent a user that owns and runs nothing else, and let only \
+                             people write configurations who may know the exported credentials";
 
 /// Arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -125,6 +130,16 @@ fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
     });
     findings
         .push(Finding::ok("sandbox", "`process`: an own session and an empty environment, no namespaces".to_owned()));
+    findings.push(Finding::bad(Verdict::Warn, "delivery", &exposure(settings), Some(EXPOSURE_HINT.to_owned())));
+}
+
+/// What today's delivery leaves open, whatever else is right here.
+fn exposure(settings: &AgentSettings) -> String {
+    let beside = match settings.concurrency.get() {
+        1 => "one run at a time here".to_owned(),
+        runs => format!("{runs} runs at the same time here"),
+    };
+    format!("`file`, {beside}: {MEANING}; and at any time every expression can read every file of the agent's user")
 }
 
 fn tofu(program: &Path, cli_configuration: Option<&Path>, findings: &mut Vec<Finding>) {

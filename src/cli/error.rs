@@ -9,6 +9,7 @@ use std::io;
 use thiserror::Error;
 
 use super::exit::ExitStatus;
+use super::harmless::harmless;
 use crate::client::ClientError;
 use crate::configuration::PackError;
 use crate::settings::secret_file::SecretFileError;
@@ -85,12 +86,19 @@ impl CommandError {
 
     /// The end of a server or an agent, with everything that its error's sources say.
     pub(super) fn service(error: &(dyn Error + 'static), status: ExitStatus) -> Self {
-        let (message, hint) = match error.to_string().split_once("; hint: ") {
-            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
-            None => (error.to_string(), None),
-        };
-        let causes = std::iter::successors(error.source(), |&cause| cause.source());
-        let message = causes.fold(message, |text, cause| format!("{text}: {cause}"));
+        let mut message = String::new();
+        let mut hint = None;
+        for cause in std::iter::successors(Some(error), |&cause| cause.source()) {
+            let text = cause.to_string();
+            let (what, to_do) =
+                text.split_once(HINT).map_or((text.as_str(), None), |(what, to_do)| (what, Some(to_do)));
+            hint = hint.or_else(|| to_do.map(str::to_owned));
+            append(&mut message, what);
+            // The client's errors say themselves what their sources say in other words.
+            if cause.is::<ClientError>() {
+                break;
+            }
+        }
         Self::Service { message, hint, status }
     }
 
@@ -124,20 +132,61 @@ impl CommandError {
         // The client's errors say themselves what their sources say in other words.
         let mut source = if matches!(self, Self::Client(_)) { None } else { self.source() };
         while let Some(cause) = source {
-            let _ = write!(text, ": {cause}");
+            append(&mut text, &cause.to_string());
             source = cause.source();
         }
-        let mut text = text.replace("; hint: ", "\nhint: ");
+        let mut text = text.replace(HINT, "\nhint: ");
         if let Some(hint) = self.hint() {
             let _ = write!(text, "\nhint: {hint}");
         }
         text.push('\n');
-        text
+        harmless(&text, false)
+    }
+}
+
+/// What stands between an error's message and its hint.
+const HINT: &str = "; hint: ";
+
+/// Adds a cause, unless it was said already: some errors of others repeat their sources.
+fn append(text: &mut String, cause: &str) {
+    if text.is_empty() {
+        text.push_str(cause);
+    } else if !text.ends_with(cause) {
+        let _ = write!(text, ": {cause}");
     }
 }
 
 impl From<SettingsProblem> for CommandError {
     fn from(problem: SettingsProblem) -> Self {
         Self::Settings(problem.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::CommandError;
+    use crate::cli::exit::ExitStatus;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the agent ends{}", .0)]
+    struct Outer(&'static str, #[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("no token; hint: make one")]
+    struct Inner;
+
+    #[test]
+    fn a_hint_is_said_once_and_after_everything_else() {
+        let error = CommandError::service(&Outer("", Inner), ExitStatus::Failed).or_hint(Some("make one".to_owned()));
+        assert_eq!(error.describe(), "error: the agent ends: no token\nhint: make one\n");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = io::Error::from_raw_os_error(2);
+        let error = CommandError::io(format!("cannot read x: {cause}"), cause);
+        assert_eq!(error.describe().matches("os error 2").count(), 1, "{}", error.describe());
     }
 }

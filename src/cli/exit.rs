@@ -12,9 +12,9 @@ use crate::protocol::run::RunState;
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// Done, or drained after a signal.
+    /// Done, drained after a signal, or detached from a run that goes on.
     Ok,
-    /// Something failed, or a command ended without knowing how its run ended.
+    /// Something failed.
     Failed,
     /// Wrong words on the command line (also clap's code).
     Usage,
@@ -127,7 +127,7 @@ fn of_client(error: &ClientError) -> ExitStatus {
         }
         ErrorKind::Problem(problem) => match problem.status {
             401 | 403 => ExitStatus::Refused,
-            502..=504 => ExitStatus::Unavailable,
+            502..=504 | 507 => ExitStatus::Unavailable,
             _ => ExitStatus::Failed,
         },
         ErrorKind::Refused(_) => ExitStatus::Settings,

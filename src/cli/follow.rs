@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
+use super::approval::{self, Answer};
 use super::error::CommandError;
 use super::exit::ExitStatus;
-use super::prompt;
+use super::harmless::printable;
 use super::run_log::{Log, patiently, write_log};
-use super::run_show::{failed, plan, what_next};
+use super::run_show::{failed, plan, remaining_lock, what_next};
 use super::screen::Screen;
 use super::session::Session;
-use crate::protocol::api::{self, Run, RunEvent, RunEventKind};
+use crate::protocol::api::{Run, RunEvent, RunEventKind};
 use crate::protocol::id::RunId;
 use crate::protocol::run::{Phase, RunState};
 
@@ -64,14 +65,6 @@ struct Follower<'a> {
     shown: Option<Phase>,
 }
 
-enum Answer {
-    Approved,
-    Discarded,
-    Detached,
-    /// Somebody else decided, or the run ended otherwise.
-    Overtaken,
-}
-
 type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, CommandError>> + 'a>>;
 
 impl Follower<'_> {
@@ -86,10 +79,13 @@ impl Follower<'_> {
                 match self.ask(&found).await? {
                     Answer::Approved | Answer::Overtaken => continue,
                     Answer::Discarded => return Ok(ExitStatus::Canceled),
-                    Answer::Detached => return Ok(detached(self.run, screen)),
+                    Answer::Left => return Ok(ExitStatus::Changes),
                 }
             }
             tell_end(&found, screen)?;
+            if let Some(lock) = remaining_lock(&found, self.session).await {
+                screen.note(lock);
+            }
             return Ok(ExitStatus::of_run(found.state));
         }
     }
@@ -141,7 +137,11 @@ impl Follower<'_> {
                     self.reached = self.reached.max(begun_by(*state));
                 }
                 RunEventKind::CancelRequested { by, kill } => {
-                    screen.note(format_args!("{by} asked to {} the run", if *kill { "kill" } else { "cancel" }));
+                    screen.note(format_args!(
+                        "{} asked to {} the run",
+                        printable(by),
+                        if *kill { "kill" } else { "cancel" }
+                    ));
                 }
                 RunEventKind::Step { .. } | RunEventKind::Receipt { .. } => {}
             }
@@ -192,37 +192,20 @@ impl Follower<'_> {
     /// Asks whether to apply; also listens for others who decide meanwhile.
     async fn ask(&mut self, run: &Run) -> Result<Answer, CommandError> {
         let session = self.session;
-        if let Some(summary) = &run.plan {
-            session.screen.heading(format_args!("Plan: {}", plan(summary)));
-        }
-        let answer = tokio::task::spawn_blocking(|| prompt::ask("Apply it? Only `yes` applies it: "));
         let decided_elsewhere = async {
             loop {
                 let seen = events(session, self.run, self.after).await?;
                 self.see_all(&seen);
                 if self.state != Some(RunState::AwaitingApproval) {
-                    return Ok::<(), CommandError>(());
+                    return Ok(());
                 }
             }
         };
-        let answer = tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(Answer::Detached),
-            decided = decided_elsewhere => {
-                decided?;
-                session.screen.note("\nsomebody else has decided");
-                return Ok(Answer::Overtaken);
-            }
-            answer = answer => answer.map_err(|error| CommandError::io("asking broke off", std::io::Error::other(error)))??,
-        };
-        if answer.trim() == "yes" {
-            let approval = api::Approval { artifact_digest: run.artifact_digest.clone() };
-            session.client.approve_run(run.id, &approval).await?;
+        let answer = approval::ask(run, session, decided_elsewhere).await?;
+        if answer == Answer::Approved {
             self.state = Some(RunState::ApplyQueued);
-            return Ok(Answer::Approved);
         }
-        session.client.discard_run(run.id).await?;
-        session.screen.note(format_args!("{} is discarded; nothing was applied", run.id));
-        Ok(Answer::Discarded)
+        Ok(answer)
     }
 }
 
@@ -255,10 +238,10 @@ async fn events(session: &Session, run: RunId, after: i64) -> Result<Vec<RunEven
 
 fn detached(run: RunId, screen: Screen) -> ExitStatus {
     screen.note(format_args!(
-        "\nThe run goes on without you.\n  follow it again:  nigari run logs --follow {run}\n  end it:           \
+        "\ndetached: the run goes on without you.\n  follow it again:  nigari run logs --follow {run}\n  end it:           \
          nigari run cancel {run}"
     ));
-    ExitStatus::Failed
+    ExitStatus::Ok
 }
 
 fn tell_end(run: &Run, screen: Screen) -> Result<(), CommandError> {

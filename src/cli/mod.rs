@@ -5,13 +5,14 @@
 
 mod agent;
 mod apply;
+mod approval;
 mod audit;
-mod colour;
 mod doctor;
 mod error;
 // Exit codes.
 pub mod exit;
 mod follow;
+mod harmless;
 mod login;
 mod private_file;
 mod prompt;
@@ -51,7 +52,7 @@ use crate::settings::log::LogSettings;
 struct Cli {
     #[command(flatten)]
     context: ContextLayer,
-    /// Write data as JSON
+    /// Write data as JSON; times are RFC 3339, UTC
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -61,7 +62,7 @@ struct Cli {
 const AFTER: &str = "\
 Begin with `nigari up` in one terminal; it says what to type in the next.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 canceled or discarded, 4 changes not applied,
+Exit codes: 0 ok (also when Ctrl-C detaches from a run, which goes on), 1 failed, 2 usage, 3 canceled or discarded, 4 changes not applied,
 69 not reachable, 74 secrets may remain on this host, 75 run lost, 77 refused, 78 settings";
 
 #[derive(Debug, Subcommand)]
@@ -120,8 +121,15 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             // Help and version go to stdout with 0, wrong words to stderr with 2.
-            let _ = error.print();
-            if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Ok.into() }
+            if !error.use_stderr() {
+                let _ = error.print();
+                return ExitStatus::Ok.into();
+            }
+            let screen = Screen::new(false);
+            let text = error.render();
+            let text = if screen.live { text.ansi().to_string() } else { text.to_string() };
+            screen.note(text.trim_end());
+            ExitStatus::Usage.into()
         }
     }
 }

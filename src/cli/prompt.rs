@@ -10,6 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 use zeroize::Zeroizing;
 
 use super::error::CommandError;
+use super::harmless::harmless;
 use crate::protocol::limits::SECRET_BYTES;
 use crate::secret::Secret;
 use crate::settings::secret_file::without_line_end;
@@ -33,16 +34,27 @@ pub(super) fn ask(question: &str) -> Result<String, CommandError> {
     Ok(answer.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-/// Asks until the answer is yes or no.
+/// Asks until the answer is yes or no; it is an error when it is neither.
 pub(super) fn confirm(question: &str) -> Result<bool, CommandError> {
     for _ in 0..3 {
         match ask(&format!("{question} [yes/no] "))?.trim().to_ascii_lowercase().as_str() {
             "yes" | "y" => return Ok(true),
-            "no" | "n" | "" => return Ok(false),
+            "no" | "n" => return Ok(false),
             _ => show("please answer `yes` or `no`\n"),
         }
     }
-    Ok(false)
+    Err(CommandError::refused("the question was not answered", "answer `yes` or `no`"))
+}
+
+/// Asks before something is removed for good, unless `yes` was given.
+pub(super) fn confirm_removal(question: &str, yes: bool) -> Result<(), CommandError> {
+    if yes {
+        return Ok(());
+    }
+    if !is_possible() {
+        return Err(CommandError::usage("there is no terminal to ask on", "`--yes` removes it without asking"));
+    }
+    if confirm(question)? { Ok(()) } else { Err(CommandError::refused("nothing was removed", "`yes` removes it")) }
 }
 
 /// Asks for a secret without echo.
@@ -91,7 +103,7 @@ pub(super) fn secret_from_stdin() -> Result<Secret, CommandError> {
 fn show(text: &str) {
     let mut stderr = io::stderr().lock();
     // A terminal that is gone cannot be asked either; the read that follows says so.
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = stderr.write_all(harmless(text, false).as_bytes()).and_then(|()| stderr.flush());
 }
 
 /// The terminal without echo, until dropped.

@@ -45,6 +45,9 @@ pub(super) enum Verb {
     Remove {
         /// Its name or id
         name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -148,7 +151,9 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
             let request = ConnectionTestRequest { repository };
             return tell(&client.test_registry_integration(&name, &request).await?, *screen);
         }
-        Verb::Remove { name } => {
+        Verb::Remove { name, yes } => {
+            let question = format!("This removes the registry integration `{name}` with its secret. Remove it?");
+            prompt::confirm_removal(&question, yes)?;
             client.delete_registry_integration(&name).await?;
             screen.note(format_args!("registry integration `{name}` is removed with its secret"));
         }
@@ -158,18 +163,13 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
 
 async fn add(arguments: AddArguments, session: &Session) -> Result<(), CommandError> {
     let AddArguments { name, url, username, secret, registry_ca_file, export } = arguments;
-    let export_credentials = match export.decision() {
-        Some(decision) => decision,
-        None if prompt::is_possible() && !secret.secret_stdin => {
-            prompt::confirm("Export credentials: may runs get them for their fetch step?")?
-        }
-        None => {
-            return Err(CommandError::usage(
-                "whether runs get the credential is not said",
-                "`--export` (runs get it for their fetch step) or `--no-export`",
-            ));
-        }
-    };
+    // Standard input that holds the secret cannot answer as well.
+    if export.decision().is_none() && (secret.secret_stdin || !prompt::is_possible()) {
+        return Err(CommandError::usage(
+            "whether runs get the credential is not said",
+            "`--export` (runs get it for their fetch step) or `--no-export`",
+        ));
+    }
     let ca_pem = registry_ca_file.as_deref().map(read_pem).transpose()?;
     let secret = match secret.read()? {
         Some(secret) => secret,
@@ -180,6 +180,10 @@ async fn add(arguments: AddArguments, session: &Session) -> Result<(), CommandEr
                 "`--secret-file FILE` or `--secret-stdin`",
             ));
         }
+    };
+    let export_credentials = match export.decision() {
+        Some(decision) => decision,
+        None => prompt::confirm("Export credentials: may runs get them for their fetch step?")?,
     };
     let new = NewRegistryIntegration { name, url, username, secret, export_credentials, ca_pem };
     show(&session.client.create_registry_integration(&new).await?, session.screen)

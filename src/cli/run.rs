@@ -22,8 +22,11 @@ pub(super) enum Verb {
     List(ListArguments),
     /// Show a run: its steps, what failed, and its receipts
     Show {
-        /// The run
-        run: RunId,
+        /// The run [default: the newest]
+        run: Option<RunId>,
+        /// The newest run of this workspace
+        #[arg(short, long, conflicts_with = "run")]
+        workspace: Option<String>,
     },
     /// Write a run's log to stdout
     Logs {
@@ -102,7 +105,13 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
     let client = &session.client;
     match verb {
         Verb::List(arguments) => list(arguments, session).await?,
-        Verb::Show { run } => run_show::show(run, session).await?,
+        Verb::Show { run, workspace } => {
+            let run = match run {
+                Some(run) => run,
+                None => newest(workspace, session).await?,
+            };
+            run_show::show(run, session).await?;
+        }
         Verb::Logs { run, follow: true, .. } => return follow::to_the_end(run, Approving::Leave, session).await,
         Verb::Logs { run, phase, .. } => {
             let phases = match phase {
@@ -129,6 +138,16 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
         }
     }
     Ok(ExitStatus::Ok)
+}
+
+/// The newest run, of all or of one workspace.
+async fn newest(workspace: Option<String>, session: &Session) -> Result<RunId, CommandError> {
+    let filter = RunFilter { workspace, limit: Some(1), ..RunFilter::default() };
+    let list = session.client.runs(&filter).await?;
+    let newest = list.items.first().map(|run| run.id);
+    newest.ok_or_else(|| {
+        CommandError::refused("there is no run yet", "`nigari plan DIR` or `nigari apply DIR` makes one")
+    })
 }
 
 async fn list(arguments: ListArguments, session: &Session) -> Result<(), CommandError> {

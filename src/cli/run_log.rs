@@ -1,12 +1,12 @@
 //! A run's log on its way to stdout.
 //!
 //! Rule: it is read from where we stand, so a broken connection or a restarted server loses nothing and shows nothing
-//! twice.
+//! twice. A claim that begins anew has a log of its own, which is read from its beginning.
 
 use std::time::Duration;
 
-use super::colour::Stripper;
 use super::error::CommandError;
+use super::harmless::Harmless;
 use super::screen::Screen;
 use super::session::Session;
 use crate::client::{Client, ClientError};
@@ -53,15 +53,18 @@ pub(super) struct Log {
     run: RunId,
     pub(super) phase: Phase,
     offset: u64,
+    /// The claim whose log it is; 0 before there is one.
+    epoch: i64,
     pub(super) complete: bool,
-    stripper: Stripper,
+    harmless: Harmless,
 }
 
 impl Log {
     /// Nothing of it has been read.
     pub(super) fn new(session: &Session, run: RunId, phase: Phase) -> Self {
         let (client, screen) = (session.client.clone(), session.screen);
-        Self { client, screen, run, phase, offset: 0, complete: false, stripper: Stripper::default() }
+        let harmless = Harmless::new(screen.log_colours());
+        Self { client, screen, run, phase, offset: 0, epoch: 0, complete: false, harmless }
     }
 
     /// Writes what is there, or what comes within `wait`. Not cancel safe: keep the future until it is done.
@@ -70,6 +73,9 @@ impl Log {
         let client = self.client.clone();
         let part = patiently(&client, self.screen, async |client| client.run_log(run, phase, offset, wait).await);
         let mut part = part.await?;
+        if self.is_another(part.epoch)? {
+            return Ok(self);
+        }
         loop {
             match part.bytes.chunk().await {
                 Ok(Some(chunk)) => {
@@ -79,6 +85,9 @@ impl Log {
                 Ok(None) => {
                     self.offset = part.next_offset;
                     self.complete = part.complete;
+                    if self.complete {
+                        self.end()?;
+                    }
                     return Ok(self);
                 }
                 // The next read goes on behind what was written.
@@ -97,15 +106,30 @@ impl Log {
                 break;
             }
         }
+        self.end()?;
         Ok(self)
     }
 
-    fn write(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
-        if self.screen.colour {
-            self.screen.log(chunk)
-        } else {
-            let text = self.stripper.strip(chunk);
-            self.screen.log(&text)
+    /// Whether that is another claim's log than the one that was read so far; then it has to be read from 0.
+    fn is_another(&mut self, epoch: i64) -> Result<bool, CommandError> {
+        let before = std::mem::replace(&mut self.epoch, epoch);
+        if before == epoch || self.offset == 0 {
+            return Ok(false);
         }
+        self.end()?;
+        self.screen.note(format_args!("\nthe {} has begun anew, by another claim", self.phase));
+        (self.offset, self.complete) = (0, false);
+        Ok(true)
+    }
+
+    fn write(&mut self, chunk: &[u8]) -> Result<(), CommandError> {
+        let text = self.harmless.piece(chunk);
+        self.screen.log(&text)
+    }
+
+    /// What comes next on the screen is not the log's.
+    fn end(&mut self) -> Result<(), CommandError> {
+        let text = self.harmless.end();
+        self.screen.log(&text)
     }
 }

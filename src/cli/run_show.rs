@@ -3,9 +3,10 @@
 //! Rule: what became of the credentials is always told, in the receipt's own words.
 
 use super::error::CommandError;
+use super::harmless::printable;
 use super::screen::{Screen, time, time_or, yes_no};
 use super::session::Session;
-use super::table::printable;
+use crate::clock::Clock;
 use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd};
 use crate::protocol::api::{Run, RunReceipt};
 use crate::protocol::id::RunId;
@@ -21,7 +22,7 @@ pub(super) async fn show(id: RunId, session: &Session) -> Result<(), CommandErro
         value["receipts"] = serde_json::to_value(&receipts)?;
         return screen.json(&value);
     }
-    fields(&run, screen)?;
+    fields(&run, agent(&run, session).await, screen)?;
     steps(&run, screen)?;
     if let Some(failure) = &run.failure {
         screen.line("\nfailure")?;
@@ -30,13 +31,44 @@ pub(super) async fn show(id: RunId, session: &Session) -> Result<(), CommandErro
     for receipt in &receipts {
         show_receipt(receipt, screen)?;
     }
-    if let Some(next) = what_next(&run) {
+    for next in [what_next(&run), remaining_lock(&run, session).await].into_iter().flatten() {
         screen.note(format_args!("\n{next}"));
     }
     Ok(())
 }
 
-fn fields(run: &Run, screen: Screen) -> Result<(), CommandError> {
+/// The agent, and while it works when it was heard of; a token that may not see agents is told the name alone.
+async fn agent(run: &Run, session: &Session) -> String {
+    let Some(name) = &run.agent_name else { return String::new() };
+    if !matches!(run.state, RunState::Planning | RunState::Applying) {
+        return name.clone();
+    }
+    let agents = session.client.agents().await.unwrap_or_default();
+    match agents.iter().find(|agent| Some(agent.id) == run.agent) {
+        Some(agent) => {
+            // Two clocks: one that is ahead does not make an agent speak from the future.
+            let seconds = Clock::new().now().saturating_sub(agent.last_seen_at).max(0) / 1_000_000;
+            format!("{name}, heard of {seconds} s ago")
+        }
+        None => name.clone(),
+    }
+}
+
+/// What to do about the lock of a state that a run has left locked.
+pub(super) async fn remaining_lock(run: &Run, session: &Session) -> Option<String> {
+    if !matches!(run.state, RunState::Errored | RunState::Canceled) {
+        return None;
+    }
+    // Only a hint: without the right to see the workspace there is none.
+    let workspace = session.client.workspace(&run.workspace.to_string()).await.ok()?;
+    let lock = workspace.state_lock.filter(|_| workspace.active_run.is_none())?;
+    Some(format!(
+        "the state lock {} stays; look who holds it ({}), then `nigari state unlock -w {} {}`",
+        lock.id, lock.who, workspace.name, lock.id
+    ))
+}
+
+fn fields(run: &Run, agent: String, screen: Screen) -> Result<(), CommandError> {
     let auto = if run.auto_apply { "auto-apply" } else { "approval" };
     screen.fields(&[
         ("run", run.id.to_string()),
@@ -46,7 +78,7 @@ fn fields(run: &Run, screen: Screen) -> Result<(), CommandError> {
         ("message", run.message.clone()),
         ("made", format!("{} by {}", time(run.created_at), run.created_by)),
         ("finished", time_or(run.finished_at, "")),
-        ("agent", run.agent_name.clone().unwrap_or_default()),
+        ("agent", agent),
         ("plan", run.plan.as_ref().map(plan).unwrap_or_default()),
         ("digest", run.artifact_digest.clone().unwrap_or_default()),
         ("approved by", run.approved_by.clone().unwrap_or_default()),
@@ -142,9 +174,29 @@ pub(super) fn what_next(run: &Run) -> Option<String> {
             )
         }),
         RunState::Lost => Some(format!(
-            "the agent vanished after the apply had started; look at what it was to change, then `nigari run resolve \
-             {id} --applied` or `--not-applied`"
+            "the agent vanished after the apply had started: start {} on its host again, it delivers what tofu wrote; \
+             only if it will not come back, look at what the apply was to change, then `nigari run resolve {id} \
+             --applied` or `--not-applied`",
+            run.agent_name.as_ref().map_or_else(|| "the agent".to_owned(), |name| format!("agent {name}"))
         )),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::what_next;
+
+    #[test]
+    fn of_a_lost_run_its_agent_is_started_first_and_a_person_decides_last() {
+        let id = |kind: &str| format!("{kind}-01a1fd86582072059141fd60117b5c25");
+        let run = json!({ "id": id("run"), "workspace": id("ws"), "workspace_name": "net", "configuration": id("cfg"),
+            "kind": "apply", "state": "lost", "auto_apply": false, "message": "", "created_by": "a", "created_at": 1,
+            "agent_name": "host-7", "epoch": 1, "cancel_requested": false });
+        let text = what_next(&serde_json::from_value(run).unwrap()).unwrap();
+        let place = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"));
+        assert!(place("start agent host-7 on its host again") < place("nigari run resolve"));
     }
 }

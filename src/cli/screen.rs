@@ -1,15 +1,18 @@
 //! Where commands write: data to stdout, everything else to stderr.
 //!
-//! Rule: colour only on a terminal and without `NO_COLOR`; with `--json` stdout holds JSON and nothing else.
+//! Rule: colour only on a terminal and without `NO_COLOR`; with `--json` stdout holds JSON and nothing else. All text
+//! goes through [`super::harmless`], whoever wrote it.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::Style;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::error::CommandError;
-use super::table::{Table, printable};
+use super::harmless::{harmless, harmless_json, printable};
+use super::table::Table;
 use crate::protocol::Timestamp;
 use crate::secret::Secret;
 use crate::settings::cli::no_color;
@@ -34,7 +37,7 @@ impl Screen {
 
     /// Writes data.
     pub(super) fn data(self, text: impl Display) -> Result<(), CommandError> {
-        self.bytes(text.to_string().as_bytes())
+        self.write(&harmless(&text.to_string(), self.colour))
     }
 
     /// Writes a line of data.
@@ -42,21 +45,40 @@ impl Screen {
         self.data(format_args!("{text}\n"))
     }
 
-    /// Writes data as it is.
-    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
+    /// Writes data as it is, except to a terminal.
     pub(super) fn bytes(self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
+        if stdout.is_terminal() {
+            return self.data(String::from_utf8_lossy(bytes));
+        }
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(CommandError::Output)
     }
 
-    /// Writes a piece of a run's log: data, unless stdout is wanted for JSON.
-    pub(super) fn log(self, bytes: &[u8]) -> Result<(), CommandError> {
-        if self.json { io::stderr().lock().write_all(bytes).map_err(CommandError::Output) } else { self.bytes(bytes) }
+    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
+    fn write(self, text: &str) -> Result<(), CommandError> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(CommandError::Output)
     }
 
-    /// Writes a thing as JSON, readable.
+    /// Writes a harmless piece of a run's log: data, unless stdout is wanted for JSON.
+    pub(super) fn log(self, text: &str) -> Result<(), CommandError> {
+        if self.json {
+            return io::stderr().lock().write_all(text.as_bytes()).map_err(CommandError::Output);
+        }
+        self.write(text)
+    }
+
+    /// Whether a log may have colours where it goes.
+    pub(super) fn log_colours(self) -> bool {
+        if self.json { self.live } else { self.colour }
+    }
+
+    /// Writes a thing as JSON, readable, with times as RFC 3339.
     pub(super) fn json<T: Serialize + ?Sized>(self, thing: &T) -> Result<(), CommandError> {
-        self.line(serde_json::to_string_pretty(thing)?)
+        self.write(&format!(
+            "{}\n",
+            harmless_json(&serde_json::to_string_pretty(&with_times(serde_json::to_value(thing)?))?)
+        ))
     }
 
     /// Writes `items` as JSON if that is wanted, else the table that `rows` fills.
@@ -94,10 +116,16 @@ impl Screen {
     }
 
     /// Tells the person something that is no data.
-    #[expect(clippy::unused_self, reason = "where a screen writes to is its own business")]
     pub(super) fn note(self, text: impl Display) {
         // Whoever closed stderr does not want to know.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", harmless(&text.to_string(), self.live));
+    }
+
+    /// Shows how far something is, in one line that the next one replaces; nothing ends it. Only where stderr takes it.
+    pub(super) fn progress(self, text: impl Display) {
+        if self.live {
+            let _ = write!(io::stderr().lock(), "\r\u{1b}[K{}", printable(&text.to_string()));
+        }
     }
 
     /// Text in a style, where stderr takes colours.
@@ -117,6 +145,26 @@ pub(super) fn time(at: Timestamp) -> String {
         .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
+/// JSON as the API has it, its times (`at`, `…_at`: microseconds) as RFC 3339.
+fn with_times(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(name, value)| {
+                    let is_time = name == "at" || name.ends_with("_at");
+                    let at =
+                        value.as_i64().filter(|_| is_time).and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
+                    let value = at.map_or_else(|| with_times(value), |at| Value::String(at.to_string()));
+                    (name, value)
+                })
+                .collect(),
+        ),
+        Value::Array(items) => Value::Array(items.into_iter().map(with_times).collect()),
+        other => other,
+    }
+}
+
 /// A time that may be absent.
 pub(super) fn time_or(at: Option<Timestamp>, absent: &str) -> String {
     at.map_or_else(|| absent.to_owned(), time)
@@ -125,4 +173,19 @@ pub(super) fn time_or(at: Option<Timestamp>, absent: &str) -> String {
 /// `yes` or `no`.
 pub(super) fn yes_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::with_times;
+
+    #[test]
+    fn times_in_json_are_for_every_program_to_read() {
+        let from_api = json!([{ "created_at": 1_000_000, "at": 1_500_000, "bytes": 7, "in": { "finished_at": null } }]);
+        let written = json!([{ "created_at": "1970-01-01T00:00:01Z", "at": "1970-01-01T00:00:01.5Z", "bytes": 7,
+            "in": { "finished_at": null } }]);
+        assert_eq!(with_times(from_api), written);
+    }
 }

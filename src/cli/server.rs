@@ -92,6 +92,7 @@ fn failed(error: &ServerError) -> CommandError {
         | ServerError::Plain(_)
         | ServerError::Tls(_)
         | ServerError::HalfTls
+        | ServerError::DatabaseGone { .. }
         | ServerError::StateDirectory { .. } => ExitStatus::Settings,
         ServerError::Store(_) => ExitStatus::Unavailable,
         ServerError::Vault(_)

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use super::harmless::printable;
+
 /// Rows below a heading.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -43,11 +45,6 @@ impl Table {
     }
 }
 
-/// The text in one line and without control characters: what came from elsewhere must not move the cursor.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::Table;
@@ -64,6 +61,6 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         let mut table = Table::new(&["NAME"]);
         table.row(["a\u{1b}[31m\nb\u{9b}".to_owned()]);
-        assert_eq!(table.render(), "NAME\na [31m b\n");
+        assert_eq!(table.render(), "NAME\na␛[31m b·\n");
     }
 }

@@ -37,7 +37,8 @@ pub(super) struct Arguments {
     /// Directory on tmpfs or ramfs for secrets
     #[arg(long, env = "NIGARI_SECRET_ROOT", value_name = "DIR")]
     secret_root: Option<PathBuf>,
-    /// Runs at the same time [default: 2]
+    /// Runs at the same time [default: 1, because runs beside each other can read each other's registry credentials
+    /// during a fetch step]
     #[arg(long, env = "NIGARI_CONCURRENCY", value_name = "N")]
     concurrency: Option<u32>,
 }
@@ -124,7 +125,7 @@ fn say_what_next(context: &Context, directory: &Path, is_stored: bool, screen: S
     };
     screen.note(format_args!(
         "Everything is kept in {}. In another terminal:\n\n{others}  nigari registry add ghcr --url https://ghcr.io \
-         --username USER     # your registry; asks for the token\n  nigari apply DIR                                   \
+         --username USER     # asks for its token, and whether runs get it\n  nigari apply DIR                                   \
          # a directory with .tf files\n\nCtrl-C stops both, when what runs has ended.\n",
         directory.display()
     ));

@@ -134,7 +134,7 @@ impl ClientError {
     pub fn is_retryable(&self) -> bool {
         match &self.0.kind {
             ErrorKind::Unreachable(_) | ErrorKind::TimedOut | ErrorKind::NotNigari { .. } => true,
-            ErrorKind::Problem(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            ErrorKind::Problem(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502 | 503 | 504 | 507),
             _ => false,
         }
     }

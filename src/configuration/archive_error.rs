@@ -112,7 +112,7 @@ impl ArchiveError {
             Self::Name { .. } | Self::Duplicate { .. } => "pack the directory from inside: `tar -C DIR -czf FILE .`",
             Self::Reserved { reserved, .. } => reserved.hint(),
             Self::TooLarge { .. } | Self::Ratio { .. } => {
-                "leave out what tofu does not need with a `.terraformignore` file; the limits are in the settings"
+                "leave out what tofu does not need with a `.terraformignore` file"
             }
             Self::NoSpace(_) => "make space where the run directories are, or lower the number of runs at a time",
             Self::Write { .. } | Self::NotEmpty => return None,

@@ -46,6 +46,9 @@ pub enum PackError {
         /// What it points to.
         target: PathBuf,
     },
+    /// A link to nothing.
+    #[error("the link {} points to nothing", .0.display())]
+    LinkDangles(PathBuf),
     /// A link to a directory that it is in.
     #[error("the link {} leads back to a directory that it is in", .0.display())]
     LinkLoop(PathBuf),
@@ -79,7 +82,7 @@ impl PackError {
             Self::LinkLeaves { .. } => {
                 "replace the link by what it points to, use `--root`, or leave it out with a `.terraformignore` file"
             }
-            Self::LinkLoop(_) | Self::Special(_) | Self::FileTooLarge { .. } => {
+            Self::LinkLoop(_) | Self::LinkDangles(_) | Self::Special(_) | Self::FileTooLarge { .. } => {
                 "leave it out with a `.terraformignore` file"
             }
             Self::Ignore(_) => "the rules of `.terraformignore` are those of `.gitignore`",

@@ -66,12 +66,24 @@ fn explain(error: ignore::Error) -> PackError {
     explain_at(PathBuf::new(), error)
 }
 
+/// The walk wraps what the system said in its own words; the path is ours to name.
+fn read(path: PathBuf, error: &std::io::Error) -> PackError {
+    let inner =
+        error.get_ref().and_then(|inner| inner.source()).and_then(|inner| inner.downcast_ref::<std::io::Error>());
+    let code = inner.unwrap_or(error).raw_os_error();
+    let source = code.map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error);
+    if source.kind() == std::io::ErrorKind::NotFound && path.is_symlink() {
+        return PackError::LinkDangles(path);
+    }
+    PackError::Read { path, source }
+}
+
 fn explain_at(path: PathBuf, error: ignore::Error) -> PackError {
     match error {
         ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => explain_at(path, *err),
         ignore::Error::WithPath { path, err } => explain_at(path, *err),
         ignore::Error::Loop { child, .. } => PackError::LinkLoop(child),
-        ignore::Error::Io(source) => PackError::Read { path, source },
+        ignore::Error::Io(source) => read(path, &source),
         other => PackError::Ignore(other),
     }
 }

@@ -1,7 +1,8 @@
 //! The delivery `file`: a Docker configuration file that tofu reads.
 //!
 //! Rule: what it means is in every receipt: during the fetch step the author of the configuration could have read it
-//! (a module source may be an expression over `file(…)`), and nobody afterwards.
+//! (a module source may be an expression over `file(…)`), and so could whatever else the agent's user ran at that
+//! time, another run's expressions too; nobody afterwards.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,8 +13,11 @@ use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::OperatorConfiguration;
 
-const MEANING: &str = "tofu read the credentials from a file that existed during the fetch step alone; during that \
-                       step the configuration and what it fetched could have read it too";
+/// What it means in the sandbox `process`, in a sentence for people.
+pub(super) const MEANING: &str = "tofu read the credentials from a file that existed during the fetch step alone; \
+                                  during that step the configuration and what it fetched could have read it too, and \
+                                  so could any process and any expression of another run under the same user, because \
+                                  the sandbox `process` keeps no files apart";
 
 /// Relative to the secret directory; `DOCKER_CONFIG` names its parent.
 const DOCKER_CONFIG: &str = "docker/config.json";

@@ -21,6 +21,9 @@ use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
 
+/// What the delivery of this build means in the sandbox `process`, in a sentence for people.
+pub const MEANING: &str = file::MEANING;
+
 /// Why there is no delivery.
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {

@@ -41,9 +41,9 @@ pub struct Launch {
     pub environment: Environment,
     /// Where it starts.
     pub working_directory: PathBuf,
-    /// The run directory. The launcher holds a shared `flock` on it as long as it lives, so whoever gets an exclusive
-    /// one knows that no step is at work there.
-    pub lock_directory: PathBuf,
+    /// The run directory, and what else the step needs until its end. The launcher holds a shared `flock` on each as
+    /// long as it lives, so whoever gets an exclusive one knows that no step is at work there.
+    pub lock_directories: Vec<PathBuf>,
     /// Files that live no longer than the step and no longer than the agent.
     pub secret_directory: Option<SecretDirectory>,
     /// What becomes of the step when the agent is gone.

@@ -19,6 +19,8 @@ use crate::protocol::api::{AgentPool, TokenKind};
 use crate::protocol::id::PoolId;
 use crate::secret::Secret;
 
+const ADMIN_TOKEN: &str = "admin.token";
+const JOIN_TOKEN: &str = "join.token";
 /// Set in the transaction of the first start.
 const STARTED: &str = "first_start";
 
@@ -29,6 +31,16 @@ pub(super) fn make_state_directory(path: &Path) -> Result<(), ServerError> {
         .mode(0o700)
         .create(path)
         .map_err(|source| ServerError::StateDirectory { path: path.to_owned(), source })
+}
+
+/// Refuses to put an empty database in the place of one that has gone: what its key has sealed and whom its tokens let
+/// in is in that one.
+pub(super) fn must_be_the_first(state_directory: &Path, database: &Path) -> Result<(), ServerError> {
+    let left = ["root.key", ADMIN_TOKEN, JOIN_TOKEN, "nigari.db-wal"].map(|name| state_directory.join(name));
+    match left.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        Some(found) => Err(ServerError::DatabaseGone { found, database: database.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// Makes the default pool and the first tokens, unless an earlier start has.
@@ -47,10 +59,15 @@ pub(super) async fn make_first_things(
     agents::insert_pool(&mut transaction, &pool, now).await?;
     let admin = make_token(&mut transaction, vault, now, TokenKind::User, None).await?;
     let join = make_token(&mut transaction, vault, now, TokenKind::Join, Some(pool.id)).await?;
-    write_token(&state_directory.join("admin.token"), &admin)?;
-    write_token(&state_directory.join("join.token"), &join)?;
+    let (admin_file, join_file) = (state_directory.join(ADMIN_TOKEN), state_directory.join(JOIN_TOKEN));
+    write_token(&admin_file, &admin)?;
+    write_token(&join_file, &join)?;
     facts::insert(&mut transaction, STARTED, &now.to_be_bytes()).await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await?;
+    let (admin_token, join_token) = (admin_file.display(), join_file.display());
+    let state_directory = state_directory.display();
+    tracing::info!(%state_directory, %admin_token, %join_token, "the first start with this database: tokens were made");
+    Ok(())
 }
 
 async fn make_token(

@@ -12,6 +12,8 @@ pub mod audit;
 mod first_start;
 // Connections: accept, serve, end.
 mod listen;
+// The log of what happens to runs.
+pub mod operations;
 // Who may do what.
 pub mod policy;
 // Who was heard of, when.
@@ -32,10 +34,12 @@ pub mod wake;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{BootInstant, Clock};
 use crate::settings::server::ServerSettings;
 use crate::tls::ListenerError;
 use api::{Parts, ServerState};
@@ -46,6 +50,10 @@ use wake::Wake;
 
 /// Where the check value of the root key is kept.
 const CHECK_VALUE: &str = "vault_check";
+/// What is written to see whether the database takes writes.
+const WRITE_CHECK: &str = "write_check";
+/// How long such a write answers for.
+const WRITE_COUNTS_FOR: Duration = Duration::from_secs(2);
 
 /// Why the server does not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +70,17 @@ pub enum ServerError {
     /// Another server uses the same SQLite database.
     #[error("another server runs with the state directory {0}; hint: stop it, or give this one another directory")]
     NotAlone(PathBuf),
+    /// Something of an earlier installation is there, but its database is not.
+    #[error(
+        "{found} is there, but the database {database} is gone; hint: bring the database back (a backup, a mount), or \
+         move {found} away to begin anew with nothing"
+    )]
+    DatabaseGone {
+        /// What is left of it.
+        found: PathBuf,
+        /// What is not there.
+        database: PathBuf,
+    },
     /// The root key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -141,7 +160,16 @@ impl Server {
         first_start::make_first_things(&store, &vault, &clock, &settings.state_directory).await?;
         let shutdown = CancellationToken::new();
         let (presence, wake) = (Presence::default(), Wake::new());
-        let state = ServerState::new(Parts { store, vault, clock, settings, presence, wake, shutdown });
+        let state = ServerState::new(Parts {
+            store,
+            vault,
+            clock,
+            settings,
+            presence,
+            wake,
+            shutdown,
+            wrote: Mutex::default(),
+        });
         Ok(Self { state, listener, alone })
     }
 
@@ -196,7 +224,11 @@ async fn open(settings: &ServerSettings) -> Result<(Store, Vault), ServerError> 
     }
     let path = settings.state_directory.join("nigari.db");
     let path = std::path::absolute(&path).map_err(|source| ServerError::StateDirectory { path, source })?;
-    let vault = Vault::new(&RootKey::load(&settings.root_key, &settings.state_directory, !path.exists())?)?;
+    let fresh = !path.exists();
+    if fresh {
+        first_start::must_be_the_first(&settings.state_directory, &path)?;
+    }
+    let vault = Vault::new(&RootKey::load(&settings.root_key, &settings.state_directory, fresh)?)?;
     let store = Store::open(&Database::Sqlite(path)).await?;
     check_key(&store, &vault).await?;
     Ok((store, vault))
@@ -211,15 +243,25 @@ async fn check_key(store: &Store, vault: &Vault) -> Result<(), ServerError> {
     Ok(transaction.commit().await?)
 }
 
-/// Whether key and database still belong together: for `/readyz`.
+/// Whether key and database still belong together and the database takes writes: for `/readyz`.
 pub(crate) async fn is_ready(state: &ServerState) -> Result<(), ServerError> {
     let value = store::facts::get(&mut *state.store.read().await?, CHECK_VALUE).await?;
     let value = value.ok_or(VaultError::Form)?;
-    state.vault.recognises(&Sealed::from_bytes(value)).map_err(ServerError::WrongKey)
+    state.vault.recognises(&Sealed::from_bytes(value)).map_err(ServerError::WrongKey)?;
+    let wrote = || state.wrote.lock().unwrap_or_else(PoisonError::into_inner);
+    // Anybody may ask, so that not every question costs a commit.
+    if wrote().is_some_and(|at| at.elapsed() < WRITE_COUNTS_FOR) {
+        return Ok(());
+    }
+    let mut transaction = state.store.begin_write().await?;
+    store::facts::put(&mut transaction, WRITE_CHECK, &state.clock.now().to_be_bytes()).await?;
+    transaction.commit().await?;
+    *wrote() = Some(BootInstant::now());
+    Ok(())
 }
 
 async fn write_down_presence(state: ServerState) {
-    let mut every = tokio::time::interval(std::time::Duration::from_mins(1));
+    let mut every = tokio::time::interval(Duration::from_mins(1));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -34,7 +34,8 @@ pub struct AgentSettings {
     pub tofu: Option<PathBuf>,
     /// `PATH`, for finding tofu and for what its steps may start (`git`, `ssh`).
     pub search_path: Option<OsString>,
-    /// Runs at the same time.
+    /// Runs at the same time. More than one can read each other's registry credentials during a fetch step, as long as
+    /// the delivery is `file` and the sandbox `process`.
     pub concurrency: NonZeroU32,
     /// How credentials come to tofu.
     pub delivery: DeliveryChoice,

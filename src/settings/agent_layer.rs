@@ -16,8 +16,9 @@ use super::list::NameList;
 use super::{AgentSettings, SettingsError, SettingsProblem, environment};
 use crate::protocol::limits::NAME_CHARACTERS;
 
-/// Runs at the same time when nothing is set.
-const DEFAULT_CONCURRENCY: NonZeroU32 = NonZeroU32::new(2).unwrap();
+/// Runs at the same time when nothing is set. One, because today's delivery and sandbox (`file` in `process`) do not
+/// keep a run from reading what another run's fetch step was given.
+const DEFAULT_CONCURRENCY: NonZeroU32 = NonZeroU32::MIN;
 
 layer! {
     /// What a file, the environment or flags say of the agent.
@@ -35,7 +36,8 @@ layer! {
         /// The agent's name, for people [default: the host's name]
         #[arg(long, env = "NIGARI_AGENT_NAME")]
         name: String,
-        /// Runs at the same time [default: 2]
+        /// Runs at the same time [default: 1, because runs beside each other can read each other's registry credentials
+        /// during a fetch step]
         #[arg(long, env = "NIGARI_CONCURRENCY", value_name = "N")]
         concurrency: u32,
         /// Directory with the agent's identity [default: `$STATE_DIRECTORY`, or
@@ -226,6 +228,7 @@ mod tests {
             ("flag", 7, 600)
         );
         assert!(settings.run_root.is_absolute() && settings.run_root.ends_with("runs"));
+        assert_eq!(AgentSettings::load(None, flags("https://a.example")).unwrap().concurrency.get(), 1);
     }
 
     #[test]

@@ -97,7 +97,8 @@ fn hold(session: &Session, keeper: &Keeper, claim: Claim, sent: BootInstant) -> 
 }
 
 impl Lease {
-    /// Repeats an idempotent call for this run while the server is away.
+    /// Repeats an idempotent call for this run while the server is away, whatever the run is told meanwhile: for what
+    /// must be said about its end.
     pub(crate) async fn persist<T, F>(&self, patience: Duration, call: impl FnMut() -> F) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,

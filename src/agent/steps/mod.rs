@@ -22,11 +22,13 @@ pub(crate) use init::{Initialized, backend_name, init};
 pub(crate) use plan::{Planned, plan};
 pub(crate) use show::show;
 
+use super::Host;
 use super::claim::Lease;
 use super::directory::RunDirectory;
 use super::failure::Stop;
 use super::log::Log;
-use super::{Host, orders::Order};
+use super::orders::{Order, Orders};
+use crate::client::ClientError;
 use crate::process::ExitReason;
 use crate::protocol::agent::StepReport;
 use crate::protocol::id::RequestId;
@@ -91,8 +93,8 @@ impl Run<'_> {
     /// Reports a step; the answer must be there before its process starts.
     async fn report(&self, step: Step) -> Result<(), Stop> {
         let report = StepReport { request: RequestId::generate() };
-        let reported = self.lease.persist(self.patience(), || self.lease.server.report_step(step, &report));
-        reported.await.map_err(|error| Stop::from(error).during(step))
+        let reported = ask(self.lease, self.patience(), || self.lease.server.report_step(step, &report));
+        reported.await.map_err(|stop| stop.during(step))
     }
 
     /// Starts tofu and follows it to its end.
@@ -109,7 +111,8 @@ impl Run<'_> {
             arguments: words,
             environment,
             working_directory: self.directory.working_directory().to_owned(),
-            lock_directory: self.directory.path().to_owned(),
+            // Plan file and CLI configuration too: an orphaned apply still has them when the next agent sweeps.
+            lock_directories: vec![self.directory.path().to_owned(), self.directory.private().path().to_owned()],
             secret_directory: start.secrets,
             when_agent_dies: when_agent_dies(step, self.host.settings.patience),
             limits: Limits::default(),
@@ -141,6 +144,23 @@ impl Run<'_> {
     /// What an order means before a step begins.
     pub(crate) fn stop_if_told(&self, step: Step) -> Result<(), Stop> {
         told(self.lease.orders.current()).map_or(Ok(()), |stop| Err(stop.during(step)))
+    }
+}
+
+/// Repeats an idempotent call for a run while the server is away, until the run is told to stop: what the answer was
+/// wanted for is not to be done then.
+pub(crate) async fn ask<T, F>(lease: &Lease, patience: Duration, call: impl FnMut() -> F) -> Result<T, Stop>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    unless_told(&lease.orders, lease.persist(patience, call)).await
+}
+
+async fn unless_told<T>(orders: &Orders, asked: impl Future<Output = Result<T, ClientError>>) -> Result<T, Stop> {
+    tokio::select! {
+        biased;
+        order = orders.above(Order::GoOn) => Err(told(order).unwrap_or(Stop::Canceled)),
+        answer = asked => answer.map_err(Stop::from),
     }
 }
 
@@ -180,5 +200,31 @@ fn when_agent_dies(step: Step, patience: Patience) -> WhenAgentDies {
         Step::Fetch | Step::Init | Step::Show => WhenAgentDies::Kill,
         Step::Plan => WhenAgentDies::Interrupt { wait: patience.step },
         Step::Apply => WhenAgentDies::Interrupt { wait: patience.apply },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Order, Orders, Stop, unless_told};
+    use crate::client::ClientError;
+
+    #[tokio::test]
+    async fn a_wait_for_the_server_ends_with_an_order() {
+        let answer = |order: Order| async move {
+            let orders = Orders::new();
+            let asked = std::future::pending::<Result<(), ClientError>>();
+            let told = async {
+                tokio::task::yield_now().await;
+                orders.raise(order);
+            };
+            tokio::join!(unless_told(&orders, asked), told).0.unwrap_err()
+        };
+        for order in [Order::Cancel, Order::Kill] {
+            assert!(matches!(answer(order).await, Stop::Canceled), "{order:?}");
+        }
+        for order in [Order::Stop, Order::LeaseLost] {
+            assert!(matches!(answer(order).await, Stop::Failed(_)), "{order:?}");
+        }
+        assert!(unless_told(&Orders::new(), std::future::ready(Ok(()))).await.is_ok());
     }
 }

@@ -29,7 +29,7 @@ impl AgentClient {
     /// From a client whose token source is this agent's alone: [`AgentClient::open_session`] sets its token.
     pub fn new(mut client: Client) -> Self {
         client.login_hint = "the agent's session, identity or join token is unknown, expired or revoked: \
-            it opens a new session by itself, or needs a new join token (`nigari token create --join`)";
+            it opens a new session by itself, or needs a new join token (`nigari token create NAME --kind join`)";
         Self { client }
     }
 

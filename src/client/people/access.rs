@@ -52,6 +52,11 @@ impl Client {
         self.call(Method::POST, &["agents", agent, "drain"], format!("drain the agent `{agent}`")).done().await
     }
 
+    /// Lets an agent that was drained take runs again; by id or name.
+    pub async fn resume_agent(&self, agent: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, &["agents", agent, "drain"], format!("resume the agent `{agent}`")).done().await
+    }
+
     /// Agent pools.
     pub async fn agent_pools(&self) -> Result<Vec<AgentPool>, ClientError> {
         let list: List<_> = self.call(Method::GET, &["agent-pools"], "list the agent pools").value().await?;

@@ -59,6 +59,8 @@ pub fn pack(request: &PackRequest, out: impl Write) -> Result<Packed, PackError>
         Some(text) => text.to_owned(),
         None => return Err(PackError::Archive(not_utf8(working_directory))),
     };
+    // A directory that is far too large is refused before minutes are spent on packing it.
+    measure(&root, &request.limits)?;
     let limited = Limited { inner: out, left: request.limits.archive_bytes };
     let mut packer = Packer {
         builder: Builder::new(GzEncoder::new(limited, Compression::default())),
@@ -73,6 +75,26 @@ pub fn pack(request: &PackRequest, out: impl Write) -> Result<Packed, PackError>
     let (entries, bytes) = (packer.entries, packer.bytes);
     packer.finish()?;
     Ok(Packed { entries, bytes, working_directory, existing_state: existing_state(&directory) })
+}
+
+/// Looks at names and sizes alone.
+fn measure(root: &Path, limits: &Limits) -> Result<(), PackError> {
+    let (mut entries, mut bytes) = (0_u64, 0_u64);
+    for selected in selection::select(root) {
+        let selected = selected?;
+        entries += 1;
+        bytes += if selected.metadata.is_file() { selected.metadata.len() } else { 0 };
+        if entries > limits.entries {
+            return Err(too_large(limits.entries, "files and directories"));
+        }
+        if selected.metadata.is_file() && selected.metadata.len() > limits.file_bytes {
+            return Err(PackError::FileTooLarge { path: selected.path, limit: limits.file_bytes });
+        }
+        if bytes > limits.total_bytes {
+            return Err(too_large(limits.total_bytes, "bytes, unpacked"));
+        }
+    }
+    Ok(())
 }
 
 fn resolve(path: &Path) -> Result<PathBuf, PackError> {

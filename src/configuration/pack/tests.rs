@@ -126,7 +126,7 @@ fn links_that_lead_out_nowhere_or_in_circles_are_named() {
         (outside.path().to_path_buf(), |error| matches!(error, PackError::LinkLeaves { .. })),
         (Path::new("..").to_path_buf(), |error| matches!(error, PackError::LinkLeaves { .. } | PackError::LinkLoop(_))),
         (Path::new(".").to_path_buf(), |error| matches!(error, PackError::LinkLoop(_))),
-        (Path::new("gone").to_path_buf(), |error| matches!(error, PackError::Read { .. })),
+        (Path::new("gone").to_path_buf(), |error| matches!(error, PackError::LinkDangles(_))),
     ] {
         let source = directory(&[("main.tf", "")]);
         symlink(&target, source.path().join("mylink")).unwrap();
@@ -182,6 +182,29 @@ fn directories_that_cannot_be_a_configuration_are_refused() {
     let socket = directory(&[("main.tf", "")]);
     let _listener = std::os::unix::net::UnixListener::bind(socket.path().join("s")).unwrap();
     assert!(matches!(refused(socket.path()), PackError::Special(_)));
+}
+
+#[test]
+fn a_link_to_nothing_is_named_and_its_error_said_once() {
+    let source = directory(&[("main.tf", "")]);
+    symlink("nowhere", source.path().join("link")).unwrap();
+    let error = pack(&request(source.path()), &mut Vec::new()).unwrap_err();
+    assert!(matches!(&error, PackError::LinkDangles(link) if link.ends_with("link")), "{error:?}");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn a_directory_that_is_too_large_is_refused_before_anything_is_packed() {
+    let source = directory(&[("main.tf", ""), ("z.bin", &"x".repeat(2000))]);
+    for limits in [
+        Limits { total_bytes: 1000, ..Limits::default() },
+        Limits { file_bytes: 1000, ..Limits::default() },
+        Limits { entries: 1, ..Limits::default() },
+    ] {
+        let mut archive = Vec::new();
+        pack(&PackRequest { limits, ..request(source.path()) }, &mut archive).unwrap_err();
+        assert!(archive.is_empty(), "{} bytes were written", archive.len());
+    }
 }
 
 #[test]

@@ -147,6 +147,9 @@ pub struct Agent {
     pub pool: String,
     /// How it is.
     pub status: AgentStatus,
+    /// Whether a person wants it to take nothing new, also while it is offline.
+    #[serde(default)]
+    pub draining: bool,
     /// Its program's version.
     pub version: String,
     /// The tofu that it found.

@@ -1,7 +1,8 @@
 //! What the launcher does to itself before it reads anything.
 //!
 //! Rule: no secret is read by a process that others of the same user may look into (`security.md`, T6): not dumpable,
-//! no core, and nothing inherited from the agent but the socket.
+//! no core, and nothing inherited from the agent but the socket. What ends it is the end of its step, never a signal
+//! that means everybody: the step's process would die with it.
 
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -10,6 +11,7 @@ use rustix::fs::{Dir, Mode, OFlags, open};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getpid, set_child_subreaper, set_dumpable_behavior, setrlimit, setsid, umask,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Hardens this process.
 pub(super) fn harden() -> io::Result<()> {
@@ -20,6 +22,19 @@ pub(super) fn harden() -> io::Result<()> {
     setsid()?;
     set_child_subreaper(Some(getpid()))?;
     umask(Mode::RWXG | Mode::RWXO);
+    outlive_signals()
+}
+
+/// Takes the signals that ask a process to end, and does nothing about them: a service manager sends them to every
+/// process of the service. A handler, other than a mask or `SIG_IGN`, ends with the exec of the step's process, which
+/// hears them as usual. tokio keeps a handler for the rest of the process's life once it was asked for; nothing of the
+/// runtime is needed after that.
+fn outlive_signals() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _entered = runtime.enter();
+    for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()] {
+        drop(signal(kind)?);
+    }
     Ok(())
 }
 

@@ -54,8 +54,9 @@ struct Pipes {
 
 fn run(connection: &mut Connection, mut launch: Launch, pipes: Pipes) {
     // Held until this function returns, which is the launcher's end.
-    let _lock = match lock(&launch.lock_directory) {
-        Ok(lock) => lock,
+    let locked: Result<Vec<OwnedFd>, Refusal> = launch.lock_directories.iter().map(|path| lock(path)).collect();
+    let _locks = match locked {
+        Ok(locks) => locks,
         Err(refusal) => return connection.say(&ToAgent::Refused(refusal)),
     };
     let mut made = match launch.secret_directory.take().map(MadeDirectory::make).transpose() {
@@ -82,7 +83,7 @@ fn run(connection: &mut Connection, mut launch: Launch, pipes: Pipes) {
     connection.say(&said);
 }
 
-/// Locks the run directory for as long as the result lives, unless somebody is about to remove it.
+/// Locks a directory for as long as the result lives, unless somebody is about to remove it.
 fn lock(path: &Path) -> Result<OwnedFd, Refusal> {
     let refused = |detail: String| Refusal::LockDirectory { path: path.to_owned(), detail };
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

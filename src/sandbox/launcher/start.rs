@@ -1,7 +1,7 @@
 //! Starts the step's process.
 //!
-//! Rule: it dies with the launcher, gains no privileges, leaves no core, and gets the environment that was given, its
-//! two pipes, and nothing else.
+//! Rule: it dies with the launcher, has no capability even as root and gains no privileges, leaves no core, and gets the
+//! environment that was given, its two pipes, and nothing else.
 
 use std::fs;
 use std::io;
@@ -9,10 +9,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, set_parent_process_death_signal, setrlimit,
 };
-use rustix::thread::set_no_new_privs;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    set_no_new_privs,
+};
 
 use crate::process::{Child, CommandLine, ProcessGroup, SpawnError, spawn};
 use crate::sandbox::protocol::{Launch, Limits, Refusal, WhenAgentDies};
@@ -51,11 +55,29 @@ fn prepare_in_child(command: &mut Command, limits: Limits) {
 /// Runs in the child. The parent is looked at last: one that died before the signal was set would never be noticed.
 fn bind_to(launcher: Pid, limits: Limits) -> io::Result<()> {
     set_no_new_privs(true)?;
+    drop_capabilities()?;
     limit(Resource::Core, Some(0))?;
     limit(Resource::Nofile, limits.open_files)?;
     limit(Resource::Fsize, limits.file_size_bytes)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() == Some(launcher) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+    if getppid() == Some(launcher) { Ok(()) } else { Err(Errno::SRCH.into()) }
+}
+
+/// Every capability, out of every set (capabilities(7)). After `no_new_privs` an exec gives none back, not even to root
+/// and not even where the bounding set cannot be changed, which takes `CAP_SETPCAP`.
+fn drop_capabilities() -> io::Result<()> {
+    clear_ambient_capability_set()?;
+    for number in 0..u64::BITS {
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            Ok(()) => {}
+            // The one before was the last that this kernel knows; or we may not.
+            Err(Errno::INVAL | Errno::PERM) => break,
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let none = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    Ok(())
 }
 
 /// Lowers a limit; one that is lower already stays.

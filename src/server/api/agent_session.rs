@@ -44,7 +44,8 @@ async fn open(
     let (agent, pool) = match joining {
         JoiningActor::Join { token, pool } => {
             if !tokens::take_use(&mut transaction, token).await? {
-                let text = "the join token has no use left; hint: make another with `nigari token create --join`";
+                let text =
+                    "the join token has no use left; hint: make another with `nigari token create NAME --kind join`";
                 return Err(ApiError::new(Code::Unauthorized, text));
             }
             (AgentId::generate(), pool)
@@ -63,6 +64,12 @@ async fn open(
     tokens::end_sessions(&mut transaction, agent).await?;
     let session = make_token(&state, &mut transaction, TokenKind::Session, (agent, pool)).await?;
     let pool_name = agents::pools(&mut transaction).await?.into_iter().find(|known| known.id == pool);
+    let (name, pool_called) =
+        (request.name.clone(), pool_name.as_ref().map(|pool| pool.name.clone()).unwrap_or_default());
+    let (version, tofu, run_root) = (request.version, request.tofu_version, request.run_root);
+    transaction.after_commit(move || {
+        tracing::info!(agent = name, id = %agent, pool = pool_called, version, tofu, run_root, "session opened");
+    });
     transaction.commit().await?;
     state.presence.agent_seen(agent, now);
     Ok(Json(SessionAnswer {

@@ -51,6 +51,7 @@ fn show(state: &ServerState, row: AgentRow, pools: &[AgentPool], running: &[(Age
         name: row.name,
         pool: pool.unwrap_or_default(),
         status,
+        draining: row.draining,
         version: row.version,
         tofu_version: row.tofu_version,
         concurrency: u32::try_from(row.concurrency).unwrap_or(u32::MAX),

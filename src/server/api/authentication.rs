@@ -125,9 +125,9 @@ async fn authenticate(parts: &Parts, state: &ServerState, kinds: &[TokenKind]) -
         return Err(unauthorized("what was sent is not a token of nigari; hint: was it copied as a whole?"));
     };
     if !kinds.contains(&presented.kind) {
-        let sent = presented.kind.word();
         return Err(unauthorized(&format!(
-            "a {sent} token is not taken here; hint: this route takes {}",
+            "{} is not taken here; hint: this route takes {}",
+            named(&[presented.kind]),
             named(kinds)
         )));
     }
@@ -170,7 +170,13 @@ fn bearer(header: &str) -> Option<&str> {
 }
 
 fn named(kinds: &[TokenKind]) -> String {
-    let words: Vec<String> = kinds.iter().map(|kind| format!("a {} token", kind.word())).collect();
+    let words: Vec<String> = kinds
+        .iter()
+        .map(|kind| {
+            let article = if kind.word().starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+            format!("{article} {} token", kind.word())
+        })
+        .collect();
     words.join(" or ")
 }
 

@@ -49,7 +49,7 @@ pub(super) fn apply(
         seal_secret(state, user, row, &secret)?;
     } else if before != (row.address.clone(), row.username.clone(), row.ca_pem.clone()) {
         let text = "it has to be given again when `url`, `username` or `ca_pem` change, because they say where it is \
-                    sent; hint: send `secret` as well";
+                    sent; hint: give the secret again, with `--secret-file` or `--secret-stdin` (`secret` in the API)";
         return Err(ApiError::invalid("secret", text));
     }
     Ok(())

@@ -46,7 +46,8 @@ async fn create(
     let mut transaction = state.store.begin_write().await?;
     let pool = new.pool.as_deref().unwrap_or(DEFAULT_POOL);
     let pool = agents::pool_named(&mut transaction, pool).await?;
-    let pool = pool.ok_or_else(|| ApiError::invalid("pool", "there is no such pool; hint: see `agent-pools`"))?;
+    let pool = pool
+        .ok_or_else(|| ApiError::invalid("pool", "there is no such pool; hint: `nigari agent pool list` shows them"))?;
     let making = Making {
         kind: TokenKind::Join,
         name: new.name,

@@ -1,7 +1,7 @@
 //! Errors of the API as problem details.
 //!
 //! Rule: one table of codes with their status and title. What the asker can change is said to them with a hint; what
-//! they cannot is logged with its whole chain and answered with `internal` alone. Not allowed to see is `not_found`,
+//! they cannot is logged with its whole chain and answered with a code and where to look. Not allowed to see is `not_found`,
 //! see but not do is `forbidden`.
 
 use axum::http::StatusCode;
@@ -54,6 +54,7 @@ codes! {
     Invalid "invalid" UNPROCESSABLE_ENTITY "A value cannot be accepted",
     Locked "locked" LOCKED "Locked",
     Internal "internal" INTERNAL_SERVER_ERROR "Something failed inside the server",
+    StorageFull "storage_full" INSUFFICIENT_STORAGE "The server's disk is full",
     Unavailable "unavailable" SERVICE_UNAVAILABLE "Not available now",
 }
 
@@ -120,6 +121,7 @@ impl ApiError {
     pub fn code(&self) -> Code {
         match self {
             Self::Refused(refusal) => refusal.code,
+            Self::Store(error) if error.is_full() => Code::StorageFull,
             Self::Store(error) if error.is_unavailable() => Code::Unavailable,
             Self::Store(error) if error.is_nul() => Code::Invalid,
             Self::Store(_) | Self::Vault(_) | Self::Fault(_) => Code::Internal,
@@ -155,8 +157,12 @@ impl IntoResponse for ApiError {
             }
             error => {
                 tracing::error!(error = %chain(&error), "a request failed");
-                let hint = (code == Code::Unavailable).then(|| "try again in a few seconds".to_owned());
-                (None, hint)
+                let hint = match code {
+                    Code::Unavailable => "try again in a few seconds",
+                    Code::StorageFull => "free space where the server keeps its database; it goes on by itself then",
+                    _ => "see the server's log, which has this request's id",
+                };
+                (None, Some(hint.to_owned()))
             }
         };
         let problem = Problem {

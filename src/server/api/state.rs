@@ -1,11 +1,11 @@
 //! What every handler gets.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{BootInstant, Clock};
 use crate::server::presence::Presence;
 use crate::server::queue::LeaseTerms;
 use crate::server::store::Store;
@@ -32,6 +32,8 @@ pub struct Parts {
     pub presence: Presence,
     /// Long polls.
     pub wake: Wake,
+    /// When the database last took a write that was made to see whether it does.
+    pub wrote: Mutex<Option<BootInstant>>,
     /// Set when the server is to end: long polls answer at once.
     pub shutdown: CancellationToken,
 }

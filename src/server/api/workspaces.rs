@@ -147,8 +147,8 @@ async fn remove(
         return Err(ApiError::new(Code::Conflict, text));
     }
     if row.state_serial.is_some() && !removal.force {
-        let text = "it has a state, so its resources probably exist; hint: `nigari destroy` first, or `force=true` to \
-                    forget them";
+        let text = "it has a state, so its resources probably exist; hint: `nigari destroy` first, or `--force` (`force=true` \
+                    in the API) to forget them";
         return Err(ApiError::new(Code::Conflict, text));
     }
     store::delete(&mut transaction, row.id).await?;
@@ -160,7 +160,7 @@ async fn remove(
 
 async fn pool_named(transaction: &mut WriteTransaction, name: &str) -> Result<PoolId, ApiError> {
     let pool = agents::pool_named(transaction, name).await?;
-    pool.ok_or_else(|| ApiError::invalid("pool", "there is no such pool; hint: see `agent-pools`"))
+    pool.ok_or_else(|| ApiError::invalid("pool", "there is no such pool; hint: `nigari agent pool list` shows them"))
 }
 
 async fn check_free(transaction: &mut WriteTransaction, row: &WorkspaceRow) -> Result<(), ApiError> {

@@ -34,7 +34,7 @@ impl fmt::Display for Actor {
     }
 }
 
-/// Writes the record of an action; it is committed with it. The action's word comes from the particulars.
+/// Writes the record of an action, and its line in the log once it is committed; it is committed with it. The action's word comes from the particulars.
 ///
 /// # Errors
 /// When it cannot be written; then the action must not be committed either.
@@ -45,6 +45,12 @@ pub async fn record(
     resource: &(impl fmt::Display + Sync),
     particulars: &Particulars,
 ) -> Result<(), StoreError> {
+    // What happens to runs has lines of its own, with more to say.
+    if !matches!(particulars.action().split_once(':'), Some(("run", _))) {
+        let (action, by, resource) = (particulars.action(), actor.to_string(), resource.to_string());
+        let particulars = particulars.to_json();
+        transaction.after_commit(move || tracing::info!(by, resource, particulars, "{action}"));
+    }
     let record = store::audit::NewRecord {
         at,
         actor: actor.to_string(),

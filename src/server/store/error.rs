@@ -6,6 +6,10 @@
 /// shutdown, crash and start of the database.
 const PASSING: &[&str] = &["5", "55P03", "25P03", "57P01", "57P02", "57P03"];
 
+/// Codes of a disk that is full: `SQLITE_FULL`, `SQLITE_IOERR_SHMSIZE` (the WAL's index cannot grow), and PostgreSQL's
+/// `disk_full` (<https://sqlite.org/rescode.html>, <https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+const FULL: &[&str] = &["13", "4874", "53100"];
+
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -85,6 +89,12 @@ impl StoreError {
     pub fn is_nul(&self) -> bool {
         let Self::Statement { source: sqlx::Error::Database(error), .. } = self else { return false };
         error.code().is_some_and(|code| code == "22021")
+    }
+
+    /// Whether the disk that the database is on is full.
+    pub fn is_full(&self) -> bool {
+        let Self::Statement { source: sqlx::Error::Database(error), .. } = self else { return false };
+        error.code().is_some_and(|code| FULL.contains(&code.as_ref()))
     }
 
     /// Whether trying again later may work: no connection was free, or the database is away.

@@ -31,3 +31,17 @@ pub async fn insert(transaction: &mut WriteTransaction, name: &str, value: &[u8]
         .during("write a fact about this installation")?;
     Ok(())
 }
+
+/// Keeps a fact, whatever it was before.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn put(transaction: &mut WriteTransaction, name: &str, value: &[u8]) -> Result<(), StoreError> {
+    sql("INSERT INTO server_facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
+        .bind(name)
+        .bind(value)
+        .execute(&mut **transaction)
+        .await
+        .during("write a fact about this installation")?;
+    Ok(())
+}

@@ -9,18 +9,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Executor, Row};
+use sqlx::{AnyConnection, AnyPool};
+use sqlx::{Connection, Executor, Row};
 use url::Url;
 
 use super::{Dialect, Store, StoreError};
+use crate::clock::BootInstant;
 use crate::secret::Secret;
 
 /// `3.51.3` fixed the loss of WAL frames when a checkpoint and a reset meet (<https://sqlite.org/wal.html>).
 const OLDEST_SQLITE: (u32, u32, u32) = (3, 51, 3);
 /// How long a request waits for its turn to write or for a free connection before it is told to try again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two tries to reach PostgreSQL at the start.
+const REACH_PAUSE: Duration = Duration::from_millis(500);
 const READERS: u32 = 4;
 
 /// Where the data is.
@@ -89,6 +92,11 @@ fn sqlite_pool(connections: u32) -> AnyPoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+        .after_release(|connection, _| {
+            // SQLite ends a transaction itself when the disk is full or fails; the driver goes on counting it, and its
+            // connection could never begin another. The ping waits for the roll-back that a dropped one has left.
+            Box::pin(async move { connection.ping().await.map(|()| !connection.is_in_transaction()) })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 connection
@@ -123,6 +131,7 @@ async fn open_postgres(url: &Secret) -> Result<Store, StoreError> {
     };
     let url = postgres_url(url.expose())?;
     let options: AnyConnectOptions = url.as_str().parse().map_err(failed)?;
+    reach(&options).await.map_err(failed)?;
     let pool = |connections| {
         AnyPoolOptions::new()
             .max_connections(connections)
@@ -137,6 +146,23 @@ async fn open_postgres(url: &Secret) -> Result<Store, StoreError> {
     let writers = pool(4).connect_with(options.clone()).await.map_err(failed)?;
     let readers = pool(READERS * 2).connect_with(options).await.map_err(failed)?;
     Ok(Store { dialect: Dialect::Postgres, readers, writers })
+}
+
+/// Connects once: a pool keeps the reason to itself and says no more than that it waited. A database that starts at the
+/// same time as we do is waited for.
+async fn reach(options: &AnyConnectOptions) -> Result<(), sqlx::Error> {
+    let deadline = BootInstant::now().after(PATIENCE);
+    loop {
+        let connected = tokio::time::timeout(deadline.remaining(), AnyConnection::connect_with(options)).await;
+        match connected {
+            Ok(Ok(connection)) => return connection.close().await,
+            Ok(Err(sqlx::Error::Io(_))) if deadline.remaining() > REACH_PAUSE => {
+                tokio::time::sleep(REACH_PAUSE).await;
+            }
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
 }
 
 /// The driver's own default, `prefer`, takes any certificate and even none.

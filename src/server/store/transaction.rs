@@ -5,6 +5,7 @@
 //! transaction has read is therefore still true when it writes, and one SQL text is right on both. Dropped without
 //! [`WriteTransaction::commit`] it leaves nothing behind.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use sqlx::AnyConnection;
@@ -41,16 +42,32 @@ impl DerefMut for ReadConnection {
 }
 
 /// A transaction that writes; can be read through like a [`ReadConnection`].
-#[derive(Debug)]
-pub struct WriteTransaction(Transaction<'static, Any>);
+pub struct WriteTransaction {
+    transaction: Transaction<'static, Any>,
+    after_commit: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+impl fmt::Debug for WriteTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteTransaction").field("after_commit", &self.after_commit.len()).finish_non_exhaustive()
+    }
+}
 
 impl WriteTransaction {
+    /// Calls `tell` once this is committed, in order, and not at all if it is not: for the log, which must not say
+    /// what never was.
+    pub fn after_commit(&mut self, tell: impl FnOnce() + Send + 'static) {
+        self.after_commit.push(Box::new(tell));
+    }
+
     /// Makes everything in it durable: returns after the database has synced it to disk.
     ///
     /// # Errors
     /// When the database cannot; then nothing of it happened, unless the connection broke meanwhile.
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.0.commit().await.during("commit")
+        self.transaction.commit().await.during("commit")?;
+        self.after_commit.into_iter().for_each(|tell| tell());
+        Ok(())
     }
 }
 
@@ -58,13 +75,13 @@ impl Deref for WriteTransaction {
     type Target = AnyConnection;
 
     fn deref(&self) -> &AnyConnection {
-        &self.0
+        &self.transaction
     }
 }
 
 impl DerefMut for WriteTransaction {
     fn deref_mut(&mut self) -> &mut AnyConnection {
-        &mut self.0
+        &mut self.transaction
     }
 }
 
@@ -87,6 +104,7 @@ impl Store {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
             Dialect::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(7101001)",
         };
-        self.writers.begin_with(begin).await.map(WriteTransaction).during("begin a transaction")
+        let transaction = self.writers.begin_with(begin).await.during("begin a transaction")?;
+        Ok(WriteTransaction { transaction, after_commit: Vec::new() })
     }
 }

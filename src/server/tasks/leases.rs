@@ -17,7 +17,9 @@ pub async fn lapse_overdue(state: &ServerState) -> Result<Vec<RunId>, StoreError
         let Some((record, topics)) = claims::lapse(&mut transaction, run, state.clock.now()).await? else { continue };
         state.wake.commit(&state.store, transaction, &topics).await?;
         let (became, epoch) = (record.standing.state, record.standing.epoch);
-        tracing::warn!(%run, epoch, agent = ?record.agent, state = %became, "a lease is over");
+        let (workspace, agent) = (record.workspace_name, record.agent_name.unwrap_or_default());
+        let reason = "the agent was not heard of for a whole lease";
+        tracing::warn!(%run, workspace, agent, epoch, state = %became, reason, "lease lapsed");
         lapsed.push(run);
     }
     Ok(lapsed)

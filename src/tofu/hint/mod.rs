@@ -104,11 +104,12 @@ fn access(output: &Output, known: Known<'_>) -> Option<String> {
         ),
         (Refusal::NotFound, None) => format!(
             "{host} has no such repository or tag, or shows it to nobody without a login; look at the module's source, \
-             or `nigari registry add {host} --export`"
+             or {}",
+            registry_add(&host, "")
         ),
         (Refusal::NoCredential, Some(_)) => other_path(&host),
         (_, None) if elsewhere => other_path(&host),
-        (_, None) => format!("there is no registry integration for {host}: `nigari registry add {host} --export`"),
+        (_, None) => format!("there is no registry integration for {host}: {}", registry_add(&host, "")),
         (Refusal::WrongCredential, Some(delivered)) => format!(
             "{host} does not accept the user or the secret of the registry integration {:?}; give it a new secret: \
              `nigari registry update {} --secret-stdin`",
@@ -122,6 +123,21 @@ fn access(output: &Output, known: Known<'_>) -> Option<String> {
             )
         }
     })
+}
+
+/// How to store a credential for `host`.
+fn registry_add(host: &str, more: &str) -> String {
+    format!("`nigari registry add NAME --url https://{host} --username USER{more} --export`")
+}
+
+fn untrusted(host: &str, delivered: Option<&Delivered>) -> String {
+    let what_to_do = match delivered {
+        Some(delivered) => {
+            format!("`nigari registry update {} --registry-ca-file ca.pem`", word(&delivered.integration))
+        }
+        None => registry_add(host, " --registry-ca-file ca.pem"),
+    };
+    format!("{host} has a certificate of a private authority; give its CA certificate to nigari: {what_to_do}")
 }
 
 fn other_path(host: &str) -> String {
@@ -178,7 +194,7 @@ fn connection(output: &Output, known: Known<'_>) -> Option<String> {
         return Some(withheld.sentence());
     }
     let hint = if is_untrusted {
-        format!("{host} has a certificate of a private authority: give its CA certificate to the registry integration")
+        untrusted(&host, delivered(output, known, &host))
     } else if output.has("x509: certificate is valid for") || output.has("x509: certificate is not valid for") {
         format!("the certificate of {host} has another name on it: write the source with a name that it has")
     } else if output.has("x509: certificate has expired") {

@@ -68,7 +68,11 @@ fn each_refusal_has_its_hint() {
     }];
     let with = Known { delivered: &delivered, withheld: &[] };
     for (cause, known, expected) in [
-        (NO_CREDENTIAL, Known::default(), "`nigari registry add h.example:5000 --export`"),
+        (
+            NO_CREDENTIAL,
+            Known::default(),
+            "`nigari registry add NAME --url https://h.example:5000 --username USER --export`",
+        ),
         (NO_CREDENTIAL, with, "another path"),
         ("GET \"https://h.example:5000/v2/\": response status code 401: Unauthorized", with, "new secret"),
         (

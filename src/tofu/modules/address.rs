@@ -35,7 +35,7 @@ const DEFAULT_REGISTRY: &str = "registry.opentofu.org";
 /// Hosts that are never module registries.
 const GIT_HOSTS: [&str; 2] = ["github.com", "bitbucket.org"];
 /// Query arguments that say which version; every other value may be a secret (`sshkey`, signatures).
-const SHOWN_ARGUMENTS: [&str; 4] = ["tag", "digest", "ref", "depth"];
+const SHOWN_ARGUMENTS: [&str; 4] = ["tag", "digest", "ref", "version"];
 
 impl SourceKind {
     /// Decides for a plain string.
@@ -77,7 +77,7 @@ pub(super) fn is_absolute(source: &str) -> bool {
     rest.starts_with('/') || lower.starts_with("file:") || (rest.len() != source.len() && rest.starts_with('.'))
 }
 
-/// The source without user information and without values that may be secret: for logs and receipts.
+/// A literal source without user information and without values that may be secret: for logs and receipts.
 pub(super) fn shown(source: &str) -> String {
     let (address, query) = source.split_once('?').map_or((source, None), |(address, query)| (address, Some(query)));
     let mut shown = without_user(address);
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(shown("oci://h/x?tag=1"), "oci://h/x?tag=1");
         assert_eq!(
             shown("git::https://user:hunter22@h/x.git?ref=v1&sshkey=hunter22&depth=1"),
-            "git::https://h/x.git?ref=v1&sshkey=…&depth=1"
+            "git::https://h/x.git?ref=v1&sshkey=…&depth=…"
         );
         assert_eq!(shown("./a"), "./a");
     }

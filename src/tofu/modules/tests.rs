@@ -64,7 +64,8 @@ fn absolute_sources_are_refused_and_expressions_are_left_for_later() {
 fn fetched_modules_are_listed_without_the_root() {
     let root = configuration(&[
         (".terraform/modules/vpc/main.tf", ""),
-        ("m/main.tf", ""),
+        ("main.tf", &module("m", "./m")),
+        ("m/main.tf", &module("vpc", "git::https://u:p@h/x.git?ref=1")),
         (
             ".terraform/modules/modules.json",
             r#"{"Modules":[{"Key":"","Source":"","Dir":"."},{"Key":"m","Source":"./m","Dir":"m"},
@@ -75,6 +76,30 @@ fn fetched_modules_are_listed_without_the_root() {
     assert_eq!(modules.len(), 2);
     assert_eq!((modules[1].key.as_str(), modules[1].source.as_str()), ("m.vpc", "git::https://h/x.git?ref=1"));
     assert!(fetched(root.path(), root.path(), &root.path().join("m")).unwrap().is_empty());
+}
+
+#[test]
+fn a_computed_source_is_not_shown() {
+    let call = |source: &str| format!("module \"m\" {{\n  source = {source}\n}}\n");
+    let record = r#"{"Modules":[{"Key":"m","Source":"git::https://h/x.git?ref=hunter22","Dir":"m"},
+                    {"Key":"m.n","Source":"git::https://h/x.git?ref=hunter22","Dir":"m"}]}"#;
+    let sources = |main: &str, more: &str, inner: &str| {
+        let root = configuration(&[
+            (".terraform/modules/modules.json", record),
+            ("main.tf", main),
+            ("m_override.tf", more),
+            ("m/main.tf", inner),
+        ]);
+        let modules = fetched(root.path(), root.path(), &root.path().join(".terraform")).unwrap();
+        modules.into_iter().map(|module| module.source).collect::<Vec<_>>()
+    };
+    let computed = call("\"git::https://h/x.git?ref=${file(\"/proc/self/environ\")}\"");
+    let plain = call("\"git::https://h/x.git?ref=hunter22\"");
+    let inner = "module \"n\" {\n  source = var.x\n}\n";
+    assert_eq!(sources(&plain, "", inner), ["git::https://h/x.git?ref=hunter22", "…"]);
+    for (main, more) in [(&*computed, ""), (&*plain, &*computed), (&*computed, &*plain), ("", ""), ("module {{{", "")] {
+        assert_eq!(sources(main, more, inner), ["…", "…"], "{main} {more}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use support::child::Signal;
+
 use super::{Scene, Silence, found, wait_until};
 
 /// Configurations that wait in this step for ever, or long enough.
@@ -61,4 +63,32 @@ fn an_agent_that_is_killed_in_the_apply_rescues_its_state_at_the_next_start() {
     wait_until("the sweep", || scene.run_directories().is_empty() && scene.secrets().is_empty());
     // The lock is free again.
     scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
+}
+
+#[test]
+fn a_sweep_leaves_alone_what_an_orphaned_apply_still_has_in_memory() {
+    let Some(mut scene) = Scene::start() else { return };
+    let main =
+        "resource \"terraform_data\" \"slow\" {\n  provisioner \"local-exec\" {\n    command = \"sleep 2\"\n  }\n}\n";
+    let run = scene.begin(&scene.configuration(main), &["--auto-approve"]);
+    scene.wait_for_step(&run, "apply");
+    wait_until("the process", || !scene.processes().is_empty());
+    // It does not hear the interrupt that its agent's death brings, so it stays.
+    let processes = scene.processes();
+    let send = |signal| {
+        for process in &processes {
+            rustix::process::kill_process(*process, signal).unwrap();
+        }
+    };
+    send(Signal::STOP);
+    let kept = scene.secrets();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    scene.stack.agent().unwrap().kill().unwrap();
+    scene.stack.start_agent(&[]).unwrap();
+    scene.stack.agent().unwrap().wait_for_line("session opened", super::SOON).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(scene.secrets(), kept);
+    send(Signal::CONT);
+    scene.wait(&run, "the end", |run| ["errored", "applied"].contains(&found(run, "state").as_str()));
+    wait_until("the sweep", || scene.run_directories().is_empty() && scene.secrets().is_empty());
 }

@@ -50,4 +50,51 @@ fn the_receipt_says_what_was_there_and_that_it_is_gone() {
     assert_eq!(receipt["hosts"][0], shelf.registry.host(), "{receipt:#}");
     assert_eq!((&receipt["wiped"], &receipt["end"]), (&true.into(), &"step_over".into()), "{receipt:#}");
     assert!(receipt["modules"][0].as_str().unwrap().starts_with("greeting oci://"), "{receipt:#}");
+    let meaning = receipt["meaning"].as_str().unwrap();
+    assert!(meaning.contains("any expression of another run under the same user"), "{meaning}");
+}
+
+#[test]
+fn git_reads_no_settings_of_a_home_and_starts_nothing_of_them() {
+    let Some(mut scene) = Scene::start() else { return };
+    let at = |name: &str| scene.place.path().join(name);
+    let text = |name: &str| at(name).display().to_string();
+    let git = |arguments: &[&str]| {
+        let mut git = support::child::command("git");
+        git.args(arguments).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        support::child::run(git).unwrap().succeeded().unwrap()
+    };
+    let repository = text("repository");
+    git(&["init", "--quiet", "--initial-branch=main", &repository]);
+    std::fs::write(at("repository/main.tf"), "output \"x\" {\n  value = \"from git\"\n}\n").unwrap();
+    git(&["-C", &repository, "add", "."]);
+    let who = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+    git(&[&["-C", &repository][..], &who, &["commit", "--quiet", "-m", "x"]].concat());
+    // What a home can hold: a hook that every clone gets, a program that is started in every repository.
+    let hook = at("home/template/hooks/post-checkout");
+    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    std::fs::write(&hook, format!("#!/bin/sh\nenv > {}\n", text("hit"))).unwrap();
+    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let settings =
+        format!("[init]\n  templateDir = {}\n[core]\n  fsmonitor = {0}/hooks/post-checkout\n", text("home/template"));
+    std::fs::write(at("home/.gitconfig"), settings).unwrap();
+    let home = text("home");
+    scene.stack.agent().unwrap().stop().unwrap();
+    scene.stack.start_agent(&["--home", &home]).unwrap();
+    // A path outside of the configuration is refused where it stands literally, so it is computed.
+    let main = format!(
+        "locals {{\n  where = \"git::file://{repository}\"\n}}\nmodule \"m\" {{\n  source = local.where\n}}\n\
+         resource \"terraform_data\" \"a\" {{\n  provisioner \"local-exec\" {{\n    command = \"env | grep ^GIT_\"\n  }}\n}}\n\
+         output \"x\" {{\n  value = module.m.x\n}}\n"
+    );
+    let said = scene.apply(&scene.configuration(&main)).succeeded().unwrap().all();
+    assert!(said.contains("from git"), "{said}");
+    assert!(!scene.place.path().join("hit").exists(), "{said}");
+    let ceiling = format!("GIT_CEILING_DIRECTORIES={}", scene.stack.run_root().display());
+    for variable in ["GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_COUNT=4", "GIT_CONFIG_VALUE_1=never", &ceiling] {
+        assert!(said.contains(variable), "{variable}: {said}");
+    }
+    // Nor can a variable of the run bring them back.
+    let refused = scene.stack.run(&["variable", "set", "GIT_CONFIG_GLOBAL=/x", "-w", "demo"]).unwrap();
+    assert_ne!(refused.code, Some(0), "{}", refused.all());
 }

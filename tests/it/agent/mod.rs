@@ -144,6 +144,18 @@ impl Scene {
         !self.secrets().iter().all(is_of_run)
     }
 
+    /// The processes of steps: what works in a run directory.
+    fn processes(&self) -> Vec<rustix::process::Pid> {
+        let root = self.stack.run_root();
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let of = |entry: fs::DirEntry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let cwd = fs::read_link(entry.path().join("cwd")).ok()?;
+            cwd.starts_with(&root).then(|| rustix::process::Pid::from_raw(number))?
+        };
+        entries.filter_map(of).collect()
+    }
+
     /// Names of the run directories.
     fn run_directories(&self) -> Vec<PathBuf> {
         fs::read_dir(self.stack.run_root()).unwrap().flatten().map(|entry| entry.path()).collect()

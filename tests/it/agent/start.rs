@@ -65,3 +65,39 @@ fn a_broken_cli_configuration_is_78_and_a_good_one_is_merged() {
     scene.stack.start_agent(&["--cli-config", &good]).unwrap();
     scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
 }
+
+#[test]
+fn a_cli_configuration_that_breaks_later_is_found_before_a_credential_is_released() {
+    let (Some(shelf), Some(mut scene)) = (super::Shelf::start(), Scene::start()) else { return };
+    shelf.store(&scene, "--export", &shelf.canary.password);
+    let settings = file(&scene, "cli.tfrc", "disable_checkpoint = true\n");
+    scene.stack.agent().unwrap().stop().unwrap();
+    scene.stack.start_agent(&["--cli-config", &settings]).unwrap();
+    scene.stack.agent().unwrap().wait_for_line("session opened", super::SOON).unwrap();
+    let released = |scene: &Scene| {
+        let audit = scene.stack.json(&["audit", "list", "--json"]).unwrap();
+        audit.to_string().matches("registry_integration:release").count()
+    };
+    for broken in ["provider_installation {\n", "provider_installation {\n  nonsense {}\n}\n"] {
+        fs::write(&settings, broken).unwrap();
+        let said = scene.apply(&scene.configuration(&shelf.main()));
+        assert_eq!(said.code, Some(1), "{}", said.all());
+        assert!(said.all().contains("cli.tfrc") || said.all().contains("cli_config"), "{}", said.all());
+        assert_eq!(released(&scene), 0, "{}", said.all());
+    }
+    fs::write(&settings, "disable_checkpoint = true\n").unwrap();
+    scene.apply(&scene.configuration(&shelf.main())).succeeded().unwrap();
+    assert_ne!(released(&scene), 0);
+}
+
+#[test]
+fn an_agent_says_at_its_start_what_lies_open_to_runs() {
+    let Some(mut scene) = Scene::with(&[], &["--concurrency", "2"]) else { return };
+    let agent = scene.stack.agent().unwrap();
+    agent.wait_for_line("session opened", super::SOON).unwrap();
+    let log = agent.log();
+    assert!(log.contains("at the same time can read each other's registry credentials"), "{log}");
+    // The stack's server lies beside its agent, under the same user.
+    assert!(log.contains("root key"), "{log}");
+    assert_eq!(log.contains("the agent is root"), rustix::process::geteuid().is_root(), "{log}");
+}

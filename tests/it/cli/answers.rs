@@ -25,6 +25,26 @@ fn a_pipe_gets_no_escape_sequence() {
 }
 
 #[test]
+fn an_error_does_not_let_its_arguments_command_the_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let evil = "x\u{1b}[2J\u{1b}]52;c;eA==\u{7}\u{9b}1m\u{202e}\r";
+    for arguments in [
+        &["run", "show", evil][..],
+        &[evil],
+        &["run", "list", "--server", "https://a.example", "--token-file", evil],
+        &["doctor", "--tofu", evil],
+        &["agent", "start", "--config", evil],
+    ] {
+        let said = typed(home.path(), arguments);
+        let harm = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!said.all().contains(harm), "{arguments:?}: {:?}", said.all());
+        // clap leaves out what it knows to be a sequence.
+        let seen = if said.code == Some(2) { "x·1m·" } else { "x␛[2J" };
+        assert!(said.all().contains(seen), "{arguments:?}: {:?}", said.all());
+    }
+}
+
+#[test]
 fn doctor_names_what_is_missing_and_how_to_get_it() {
     let home = tempfile::tempdir().unwrap();
     let said = typed(home.path(), &["doctor", "--json"]);

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a failure in a test ends the test")]
 
+mod agents;
 mod answers;
+mod approval;
+mod begun_anew;
 mod example_settings;
+mod hinted;
 mod refusals;
 mod runs;
 mod terminal;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use support::canary::Canary;
 use support::child::{Child, Finished, run};
+use support::http::Request;
 use support::nigari::{Programs, Stack};
 use support::require;
 
@@ -14,13 +15,13 @@ use super::program;
 use super::terminal::Terminal;
 
 /// What a test has: server, agent, and a directory `net` with a configuration.
-struct World {
-    directory: tempfile::TempDir,
-    stack: Stack,
+pub(super) struct World {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) stack: Stack,
 }
 
 impl World {
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let tofu = require::tofu()?;
         let directory = tempfile::tempdir().unwrap();
         let stack = Stack::start(Programs { nigari: program(), tofu }, directory.path()).unwrap();
@@ -30,7 +31,7 @@ impl World {
         Some(world)
     }
 
-    fn write(&self, input: &str) {
+    pub(super) fn write(&self, input: &str) {
         let text = format!(
             "resource \"terraform_data\" \"a\" {{\n  input = \"{input}\"\n}}\n\noutput \"o\" {{\n  value = \
              terraform_data.a.output\n}}\n"
@@ -49,14 +50,14 @@ impl World {
     }
 
     /// Types, and wants that exit code.
-    fn ends(&self, arguments: &[&str], code: i32) -> Finished {
+    pub(super) fn ends(&self, arguments: &[&str], code: i32) -> Finished {
         let said = self.typed(arguments);
         assert_eq!(said.code, Some(code), "{arguments:?}\n{}", said.all());
         said
     }
 
     /// The newest run's id and state.
-    fn newest(&self) -> (String, String) {
+    pub(super) fn newest(&self) -> (String, String) {
         let runs = self.stack.json(&["run", "list", "--json"]).unwrap();
         let word = |name: &str| runs[0][name].as_str().unwrap().to_owned();
         (word("id"), word("state"))
@@ -84,6 +85,11 @@ fn a_directory_becomes_an_applied_run() {
         assert!(shown.contains(words), "{words}:\n{shown}");
     }
     assert_eq!(world.stack.json(&["run", "show", &id, "--json"]).unwrap()["receipts"][0]["wiped"], true);
+    for arguments in [&["run", "show"][..], &["run", "show", "-w", "net"]] {
+        assert_eq!(world.ends(arguments, 0).out, shown, "{arguments:?}");
+    }
+    let made = world.stack.json(&["run", "show", "--json"]).unwrap()["created_at"].clone();
+    assert!(made.as_str().is_some_and(|made| made.starts_with("20") && made.ends_with('Z')), "{made}");
     assert!(world.ends(&["run", "logs", &id, "--phase", "apply"], 0).out.contains("Apply complete!"));
     assert!(world.ends(&["run", "logs", &id, "--follow"], 0).out.contains("Plan: 1 to add"));
     world.ends(&["plan", "net", "--detailed-exitcode"], 0);
@@ -93,6 +99,30 @@ fn a_directory_becomes_an_applied_run() {
     assert!(world.ends(&["destroy", "net", "--auto-approve"], 0).out.contains("1 destroyed"));
     let agents = world.stack.json(&["agent", "list", "--json"]).unwrap();
     assert_eq!(agents[0]["status"], "online");
+}
+
+#[test]
+fn what_a_configuration_prints_does_not_command_the_terminal() {
+    let Some(world) = World::new() else { return };
+    let evil = r#"resource "terraform_data" "a" {
+  provisioner "local-exec" {
+    command = "printf '\\033[2J\\033]52;c;eA==\\007painted\\n'"
+  }
+}
+"#;
+    std::fs::write(world.directory.path().join("net/main.tf"), evil).unwrap();
+    let apply = at(&world, &["apply", "net", "--create", "--auto-approve", "-m", "m\u{1b}[2J"]);
+    let Some(terminal) = Terminal::start(&apply) else { return };
+    let (code, seen) = terminal.end();
+    assert_eq!(code, 0, "{seen:?}");
+    assert!(seen.contains("␛[2J␛]52;c;eA==·painted") && seen.contains("\u{1b}[1m"), "{seen:?}");
+    for harm in ["\u{1b}[2J", "\u{1b}]", "\u{7}"] {
+        assert!(!seen.contains(harm), "{harm:?}: {seen:?}");
+    }
+    let (id, _) = world.newest();
+    for said in [world.ends(&["run", "logs", &id], 0), world.ends(&["run", "show", &id], 0)] {
+        assert!(said.out.contains("␛[2J") && !said.out.contains('\u{1b}'), "{:?}", said.out);
+    }
 }
 
 #[test]
@@ -121,6 +151,32 @@ fn a_failed_run_ends_with_1_and_tofus_own_words() {
     let said = world.ends(&["plan", "net", "--create"], 1);
     assert!(said.all().contains("Missing name for resource"), "{}", said.all());
     assert_eq!(world.newest().1, "errored");
+}
+
+#[test]
+fn a_lock_that_stays_behind_an_ended_run_is_named_with_the_way_to_take_it_away() {
+    let Some(world) = World::new() else { return };
+    world.ends(&["apply", "net", "--create", "--auto-approve"], 0);
+    std::fs::write(world.directory.path().join("net/main.tf"), "resource \"terraform_data\" {}\n").unwrap();
+    let token = std::fs::read_to_string(world.stack.token_file()).unwrap();
+    let lock =
+        br#"{"ID":"left-behind","Operation":"x","Who":"kim@host","Version":"","Created":"","Info":"","Path":""}"#;
+    let request = Request {
+        method: "POST",
+        target: "/api/v1/workspaces/net/state/lock",
+        headers: &[("authorization", &format!("Bearer {}", token.trim())), ("content-type", "application/json")],
+        body: lock,
+    };
+    let port = world.stack.url().trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
+    let answer = request.over_loopback(port).unwrap();
+    assert!(answer.status < 300, "{} {}", answer.status, answer.text());
+    let command = "nigari state unlock -w net left-behind";
+    for arguments in [&["plan", "net"][..], &["run", "show"]] {
+        let said = world.typed(arguments);
+        assert!(said.err.contains(command) && said.err.contains("kim@host"), "{arguments:?}: {}", said.err);
+    }
+    world.ends(&["state", "unlock", "-w", "net", "left-behind"], 0);
+    assert!(!world.ends(&["run", "show"], 0).err.contains(command));
 }
 
 #[test]
@@ -162,7 +218,8 @@ fn an_interrupt_ends_the_following_and_not_the_run() {
     let mut following = Child::start("apply", apply, &world.directory.path().join("apply.log")).unwrap();
     following.wait_for_line("waits for an agent", Duration::from_secs(30)).unwrap();
     following.signal(Signal::INT).unwrap();
-    assert_eq!(following.wait(Duration::from_secs(10)).unwrap().code(), Some(1));
+    assert_eq!(following.wait(Duration::from_secs(10)).unwrap().code(), Some(0));
+    assert!(following.log().contains("detached"), "{}", following.log());
     let (id, state) = world.newest();
     assert_eq!(state, "queued");
     let log = following.log();
@@ -189,51 +246,17 @@ fn a_server_that_comes_back_is_followed_on() {
 }
 
 #[test]
-fn at_a_terminal_yes_applies_and_everything_else_discards() {
-    let Some(world) = World::new() else { return };
-    let Some(mut terminal) = Terminal::start(&at(&world, &["apply", "net"])) else { return };
-    terminal.wait_for("There is no workspace `net`. Make it?");
-    terminal.press("yes\n");
-    terminal.wait_for("Only `yes` applies it: ");
-    terminal.press("yes\n");
-    let (code, seen) = terminal.end();
-    assert_eq!(code, 0, "{seen}");
-    assert!(seen.contains("Apply complete!") && seen.contains("\u{1b}["), "{seen}");
-    world.write("other");
-    let mut no_colour = at(&world, &["apply", "net"]);
-    no_colour.env("NO_COLOR", "1");
-    let mut terminal = Terminal::start(&no_colour).unwrap();
-    terminal.wait_for("Only `yes` applies it: ");
-    terminal.press("y\n");
-    let (code, seen) = terminal.end();
-    assert_eq!(code, 3, "{seen}");
-    assert!(seen.contains("is discarded") && !seen.contains("\u{1b}["), "{seen:?}");
-    assert_eq!(world.newest().1, "discarded");
-}
-
-#[test]
-fn at_a_terminal_an_interrupt_leaves_the_plan_waiting() {
-    let Some(world) = World::new() else { return };
-    let Some(mut terminal) = Terminal::start(&at(&world, &["apply", "net", "--create"])) else { return };
-    terminal.wait_for("Only `yes` applies it: ");
-    terminal.press("\u{3}");
-    let (code, seen) = terminal.end();
-    assert_eq!(code, 1, "{seen}");
-    assert_eq!(world.newest().1, "awaiting_approval");
-}
-
-#[test]
 fn a_secret_that_is_typed_is_not_shown() {
     let Some(world) = World::new() else { return };
     let secret = Canary::new("robot");
     let add = ["registry", "add", "hub", "--url", "https://hub.localhost:1", "--username", "robot"];
     let Some(mut terminal) = Terminal::start(&at(&world, &add)) else { return };
-    terminal.wait_for("may runs get them for their fetch step?");
-    terminal.press("no\n");
     terminal.wait_for("Password or token of robot: ");
     // The echo is switched off behind the question.
     std::thread::sleep(Duration::from_millis(300));
     terminal.press(&format!("{}\n", secret.password));
+    terminal.wait_for("may runs get them for their fetch step?");
+    terminal.press("no\n");
     let (code, seen) = terminal.end();
     assert_eq!(code, 0, "{seen}");
     assert!(!seen.contains(&secret.password), "{seen}");
@@ -265,7 +288,7 @@ fn an_interrupt_while_a_secret_is_typed_gives_the_echo_back() {
 }
 
 /// A command for a terminal: `script` starts it where the test says.
-fn at(world: &World, arguments: &[&str]) -> Command {
+pub(super) fn at(world: &World, arguments: &[&str]) -> Command {
     let net = world.directory.path().join("net").display().to_string();
     let here = |word: &&str| if *word == "net" { net.clone() } else { (*word).to_owned() };
     let arguments: Vec<String> = arguments.iter().map(here).collect();

@@ -46,8 +46,13 @@ impl Terminal {
 
     /// Waits for words.
     pub(crate) fn wait_for(&self, words: &str) {
+        self.wait_for_times(words, 1);
+    }
+
+    /// Waits until the words stand there so often.
+    pub(crate) fn wait_for_times(&self, words: &str, times: usize) {
         let begun = Instant::now();
-        while !self.seen().contains(words) {
+        while self.seen().matches(words).count() < times {
             assert!(begun.elapsed() < Duration::from_mins(1), "no {words:?} in:\n{}", self.seen());
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -59,7 +59,7 @@ fn a_registry_integration_takes_its_secret_and_never_shows_it() {
     ok(&stack, &["registry", "update", "hub", "--export"]);
     assert!(ok(&stack, &["registry", "list"]).out.contains("registry.localhost:1/team"));
     assert_eq!(stack.json(&["registry", "show", "hub", "--json"]).unwrap()["export_credentials"], true);
-    refused(&stack, &["registry", "update", "hub", "--url", "https://other.localhost:1"], 1, "hint: ");
+    refused(&stack, &["registry", "update", "hub", "--url", "https://other.localhost:1"], 1, "`--secret-file`");
     let secret = file(&directory.path().join("secret"), &second.password, 0o600);
     ok(&stack, &["registry", "update", "hub", "--url", "https://other.localhost:1", "--secret-file", &secret]);
     std::fs::remove_file(&secret).unwrap();
@@ -72,7 +72,8 @@ fn a_registry_integration_takes_its_secret_and_never_shows_it() {
         search.bytes(&arguments.join(" "), ok(&stack, arguments).all().as_bytes());
     }
     search.verdict().unwrap();
-    ok(&stack, &["registry", "remove", "hub"]);
+    refused(&stack, &["registry", "remove", "hub"], 2, "`--yes`");
+    ok(&stack, &["registry", "remove", "hub", "--yes"]);
     assert_eq!(stack.json(&["registry", "list", "--json"]).unwrap(), Value::Array(vec![]));
 }
 
@@ -163,7 +164,7 @@ fn a_state_is_pushed_only_over_its_own_past() {
     assert_eq!(stack.json(&["state", "list", "-w", "net", "--json"]).unwrap().as_array().unwrap().len(), 3);
     assert!(stack.json(&["workspace", "show", "net", "--json"]).unwrap().get("state_lock").is_none());
     refused(&stack, &["state", "unlock", "nobodys", "-w", "net"], 1, "error: ");
-    refused(&stack, &["workspace", "delete", "net", "--yes"], 1, "hint: ");
+    refused(&stack, &["workspace", "delete", "net", "--yes"], 1, "`--force`");
     ok(&stack, &["workspace", "delete", "net", "--yes", "--force"]);
 }
 
@@ -177,6 +178,8 @@ fn what_there_is_not_is_said_on_stderr() {
         assert_eq!(stack.json(&[noun, "list", "--json"]).unwrap(), Value::Array(vec![]), "{noun}");
     }
     refused(&stack, &["agent", "drain", "nobody"], 1, "error: ");
+    refused(&stack, &["run", "show"], 1, "nigari plan DIR");
+    refused(&stack, &["workspace", "create", "w", "--pool", "none"], 1, "`nigari agent pool list`");
     refused(&stack, &["run", "show", "run-01a1fd86582072059141fd60117b5c25"], 1, "error: ");
     let audit = stack.json(&["audit", "list", "--limit", "1", "--json"]).unwrap();
     assert_eq!(audit[0]["action"], "token:create");

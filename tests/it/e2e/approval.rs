@@ -151,3 +151,16 @@ fn two_fetches_of_two_runs_are_two_deliveries() {
     let records = world.audited("registry_integration:release");
     assert_eq!(records.len(), 2, "{records:#?}");
 }
+
+#[test]
+fn a_plan_alone_does_not_wait_for_the_one_that_waits() {
+    let Some(world) = World::start() else { return };
+    let waiting = world.plans(&world.configuration(PLAIN));
+    let directory = world.configuration(PLAIN).display().to_string();
+    let said = world.ends(&["plan", &directory, "-w", "demo", "--detailed-exitcode"], 4);
+    assert!(said.contains("1 to add"), "{said}");
+    let said = world.ends(&["run", "approve", &world.newest()], 1);
+    assert!(said.contains("plan_finished"), "{said}");
+    world.ends(&["run", "approve", &waiting, "--follow"], 0);
+    world.ends(&["plan", &directory, "-w", "demo", "--detailed-exitcode"], 0);
+}

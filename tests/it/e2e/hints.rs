@@ -82,7 +82,7 @@ fn an_unknown_authority_asks_for_its_certificate() {
         world.types_with(&arguments, &shelf.password).succeeded().unwrap();
         let hint = fails(&world, &shelf);
         assert!(hint.contains("CA certificate") && hint.contains(&shelf.host()), "{hint}");
-        world.ends(&["registry", "remove", name], 0);
+        world.ends(&["registry", "remove", name, "--yes"], 0);
     }
     // With the right one the registry is trusted, and no request of the others ever had a password.
     assert!(!shelf.log().contains("auth.user.name"), "{}", shelf.log());

@@ -131,3 +131,45 @@ fn an_integration_that_no_module_needs_is_not_in_the_way() {
     world.apply(&world.configuration(super::PLAIN), 0);
     assert!(shelf.registry.requests().is_empty(), "{:?}", shelf.registry.requests());
 }
+
+#[test]
+fn a_module_that_calls_one_of_another_registry_brings_both() {
+    let Some(world) = World::start() else { return };
+    let Some(outer) = Shelf::start(&world.canaries[0].password) else { return };
+    let Some(inner) = Shelf::start(&world.canaries[1].password) else { return };
+    let main = format!(
+        "variable \"name\" {{}}\nmodule \"inner\" {{\n  source = \"{}\"\n  name   = \"inner ${{var.name}}\"\n}}\noutput \
+         \"text\" {{\n  value = module.inner.text\n}}\n",
+        inner.source(REPOSITORY)
+    );
+    outer.registry.push("team/outer", "1.0.0", &Package::new(&[("main.tf", &main)])).unwrap();
+    outer.add(&world, "outer", &["--export"]).succeeded().unwrap();
+    inner.add(&world, "inner", &["--export"]).succeeded().unwrap();
+    let said = world.apply(&world.configuration(&with_modules(&[("m", outer.source("team/outer"))])), 0);
+    assert!(said.contains("hello, inner m"), "{said}");
+}
+
+#[test]
+fn a_digest_and_a_directory_in_a_package_are_module_sources_too() {
+    let Some(world) = World::start() else { return };
+    let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
+    let text = "variable \"name\" {}\noutput \"text\" {\n  value = \"below, ${var.name}\"\n}\n";
+    let digest = shelf.registry.push("team/deep", "1.0.0", &Package::new(&[("sub/main.tf", text)])).unwrap();
+    shelf.store(&world);
+    let source = format!("oci://{}/team/deep//sub?digest={digest}", shelf.host());
+    let said = world.apply(&world.configuration(&with_modules(&[("m", source)])), 0);
+    assert!(said.contains("below, m"), "{said}");
+}
+
+#[test]
+fn what_was_applied_is_destroyed_with_the_same_credentials() {
+    let Some(world) = World::start() else { return };
+    let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
+    shelf.store(&world);
+    let directory = world.configuration(&shelf.main());
+    world.apply(&directory, 0);
+    let directory = directory.display().to_string();
+    world.ends(&["destroy", &directory, "-w", "demo"], 4);
+    let said = world.ends(&["run", "approve", &world.newest(), "--follow"], 0);
+    assert!(said.contains("1 destroyed"), "{said}");
+}

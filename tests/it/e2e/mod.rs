@@ -5,12 +5,19 @@
 
 mod approval;
 mod cancel;
+mod configurations;
 mod hints;
+mod hosts;
 mod integrations;
 mod meddler;
+mod operator;
 mod passwords;
+mod processes;
 mod recorder;
 mod shelf;
+mod states;
+mod tofu;
+mod variables;
 mod world;
 
 use std::fs;

@@ -21,6 +21,10 @@ pub(super) struct Start {
     pub(super) cli_configuration: String,
     /// `config.json` of `DOCKER_CONFIG`; empty when there is none.
     pub(super) docker_config: String,
+    /// What `more` has written to `$to/memory`.
+    pub(super) memory: String,
+    /// Its process id.
+    pub(super) pid: String,
 }
 
 impl Recorder {
@@ -31,7 +35,7 @@ impl Recorder {
         let records = directory.path().join("records");
         fs::create_dir(&records).unwrap();
         let text = format!(
-            "to=$(mktemp -d '{}/'$1.XXXXXX)\ncat /proc/$$/environ > $to/environ\ncp \"$TF_CLI_CONFIG_FILE\" \
+            "to=$(mktemp -d '{}/'$1.XXXXXX)\ncat /proc/$$/environ > $to/environ\necho $$ > $to/pid\ncp \"$TF_CLI_CONFIG_FILE\" \
              $to/tofu.tfrc 2>&-\ncp \"$DOCKER_CONFIG/config.json\" $to/ 2>&-\n{more}\nexec '{}' \"$@\"",
             records.display(),
             tofu.display()
@@ -75,5 +79,11 @@ impl Start {
 fn read(path: &Path) -> Start {
     let text = |name: &str| support::child::read_text(&path.join(name));
     let environment = text("environ").split_terminator('\0').map(str::to_owned).collect();
-    Start { environment, cli_configuration: text("tofu.tfrc"), docker_config: text("config.json") }
+    Start {
+        environment,
+        cli_configuration: text("tofu.tfrc"),
+        docker_config: text("config.json"),
+        memory: text("memory"),
+        pid: text("pid"),
+    }
 }

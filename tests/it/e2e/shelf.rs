@@ -25,7 +25,7 @@ impl Shelf {
     /// With Basic authentication.
     pub(super) fn start(password: &str) -> Option<Self> {
         let program = require::registry()?;
-        Self::fill(password, |directory| Registry::start(&program, directory, USER, password).unwrap())
+        Some(Self::fill(password, |directory| Registry::start(&program, directory, USER, password).unwrap()))
     }
 
     /// With bearer tokens from a signer.
@@ -34,14 +34,14 @@ impl Shelf {
         let start = |directory: &std::path::Path| {
             Registry::start_with_tokens([&program, &signer], directory, USER, password).unwrap()
         };
-        Self::fill(password, start)
+        Some(Self::fill(password, start))
     }
 
-    fn fill(password: &str, start: impl FnOnce(&std::path::Path) -> Registry) -> Option<Self> {
+    fn fill(password: &str, start: impl FnOnce(&std::path::Path) -> Registry) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let registry = start(directory.path());
         registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
-        Some(Self { registry, password: password.to_owned(), directory })
+        Self { registry, password: password.to_owned(), directory }
     }
 
     pub(super) fn host(&self) -> String {

@@ -128,6 +128,27 @@ fn the_agent_kills_and_wipes_when_its_launcher_was_killed() {
 }
 
 #[test]
+fn a_launcher_that_is_asked_to_end_goes_on_until_its_step_has_ended() {
+    let place = Place::new();
+    let script = "trap 'echo 3 > interrupted; exit 3' INT; touch ready; while [ ! -e go ]; do sleep 0.02; done; exit 5";
+    let agent = agent_process::start(place.shell_with_secret(script), place.run.path());
+    wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+    let launcher = launcher_of(&place);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        for _ in 0..3 {
+            kill_process(launcher, signal).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(!place.path("ended").exists() && !place.path("interrupted").exists());
+    fs::write(place.path("go"), "").unwrap();
+    wait_until("the agent has an end", || place.path("ended").exists());
+    let end = fs::read_to_string(place.path("ended")).unwrap();
+    assert!(end.contains("exit: Code(5)") && end.contains("launcher_lost: false"), "{end}");
+    assert!(agent.wait().unwrap().is_success());
+}
+
+#[test]
 fn an_agent_that_finds_a_link_in_place_of_the_secrets_does_not_call_them_wiped() {
     let place = Place::new();
     let launch =

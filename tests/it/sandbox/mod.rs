@@ -58,7 +58,7 @@ impl Place {
             arguments: vec!["-c".into(), script.into()],
             environment,
             working_directory: self.run.path().to_owned(),
-            lock_directory: self.run.path().to_owned(),
+            lock_directories: vec![self.run.path().to_owned()],
             secret_directory: None,
             when_agent_dies: WhenAgentDies::Kill,
             limits: Limits::default(),

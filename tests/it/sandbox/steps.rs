@@ -97,6 +97,25 @@ async fn a_step_can_gain_nothing_and_leaves_no_core() {
 }
 
 #[tokio::test]
+async fn a_step_has_no_capability_even_as_root_and_hears_every_signal() {
+    let ran = run(Place::new().shell("exec cat /proc/self/status")).await.unwrap();
+    let text = ran.text();
+    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    for name in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(value(name), "0000000000000000", "{name}");
+    }
+    for name in ["SigBlk:", "SigIgn:", "SigCgt:"] {
+        // 32 and above are the C library's own.
+        let signals = u64::from_str_radix(&value(name), 16).unwrap() & 0x7fff_ffff;
+        assert_eq!(signals, 0, "{name} {signals:x}");
+    }
+    // Only who has CAP_SETPCAP can take something out of it.
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(value("CapBnd:"), "0000000000000000");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_started_is_refused_by_name() {
     let place = Place::new();
     let text = place.path("text");
@@ -119,7 +138,7 @@ async fn what_cannot_be_started_is_refused_by_name() {
     launch.working_directory = place.path("nowhere");
     assert!(matches!(refusal(launch).await, Refusal::WorkingDirectory { .. }));
     let mut launch = place.shell_with_secret("exit 0");
-    launch.lock_directory = place.path("nowhere");
+    launch.lock_directories = vec![place.path("nowhere")];
     assert!(matches!(refusal(launch).await, Refusal::LockDirectory { .. }));
     assert_eq!(place.secrets_left(), Vec::<std::path::PathBuf>::new());
 }

@@ -125,3 +125,23 @@ async fn a_key_may_come_from_a_file_a_credential_or_the_environment() {
     settings.root_key = KeySource::File(file);
     assert!(Server::bind(settings).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_database_that_has_gone_is_not_replaced_by_an_empty_one() {
+    let directory = started().await;
+    let database = directory.path().join("nigari.db");
+    let kept = fs::read(&database).unwrap();
+    fs::remove_file(&database).unwrap();
+    for left in ["root.key", "admin.token", "join.token"] {
+        let refused = Server::bind(settings(directory.path())).await.unwrap_err();
+        assert!(matches!(&refused, ServerError::DatabaseGone { found, .. } if found.ends_with(left)), "{refused:?}");
+        assert!(refused.to_string().contains("hint: "), "{refused}");
+        assert!(!database.exists());
+        fs::rename(directory.path().join(left), directory.path().join(format!("{left}.away"))).unwrap();
+    }
+    for left in ["root.key", "admin.token", "join.token"] {
+        fs::rename(directory.path().join(format!("{left}.away")), directory.path().join(left)).unwrap();
+    }
+    fs::write(&database, kept).unwrap();
+    assert!(Server::bind(settings(directory.path())).await.is_ok());
+}

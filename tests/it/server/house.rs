@@ -93,8 +93,12 @@ impl House {
 
     /// A fresh server with other settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// The same, in this state directory.
+    pub(crate) async fn start_in(directory: TempDir, change: impl FnOnce(&mut ServerSettings)) -> Self {
         nigari::tls::install_provider();
-        let directory = tempfile::tempdir().unwrap();
         let mut settings = settings(directory.path());
         change(&mut settings);
         let clock = Clock::new();

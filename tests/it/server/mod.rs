@@ -7,6 +7,7 @@ mod house;
 mod every_route;
 mod first_start;
 mod frame;
+mod full_disk;
 mod listener;
 mod registry_integrations;
 mod runs;

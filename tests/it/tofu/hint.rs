@@ -85,7 +85,10 @@ fn each_refusal_of_a_real_registry_has_its_hint() {
         )
     );
     let none = scene.hint(&source, None, true, Known::default());
-    assert!(none.contains(&format!("`nigari registry add {host} --export`")), "{none}");
+    assert!(
+        none.contains(&format!("`nigari registry add NAME --url https://{host} --username USER --export`")),
+        "{none}"
+    );
     let with = Known { delivered: &delivered, withheld: &[] };
     let wrong = scene.hint(&source, Some("wrong"), true, with);
     assert!(wrong.contains("new secret"), "{wrong}");

@@ -12,6 +12,7 @@ use crate::protocol::run::Phase;
 use crate::server::api::hold::hold_for;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, approval, snapshot};
 use crate::server::audit::{self, Actor, Particulars};
+use crate::server::operations::{self, Besides};
 use crate::server::policy::Protected;
 use crate::server::queue::{Event, Topic};
 use crate::server::store::runs::claims::{self, Claimant, Taken};
@@ -102,6 +103,7 @@ async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> R
         }
         let particulars = Particulars::RunClaim { phase, epoch: record.standing.epoch, claim };
         audit::record(&mut transaction, claimant.now, &actor.actor(), &record.id, &particulars).await?;
+        operations::note(&mut transaction, &record, "run claimed", Besides::default());
     }
     let answer = answer(state, &mut transaction, &record, claim).await?;
     state.wake.commit(&state.store, transaction, &topics.unwrap_or_default()).await?;
@@ -186,6 +188,7 @@ pub(super) async fn release(
     let topics = settle::happen(&mut transaction, &mut record, Event::Release, now).await?;
     let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
     claims::note_release(&mut transaction, claim, now).await?;
+    operations::note(&mut transaction, &record, "claim given back", Besides::default());
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)
 }

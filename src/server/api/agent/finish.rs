@@ -18,6 +18,7 @@ use crate::server::api::headers::Epoch;
 use crate::server::api::sealed_report::{Column, Place};
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
 use crate::server::audit::{self, Particulars};
+use crate::server::operations::{self, Besides};
 use crate::server::policy::{Permit, Protected};
 use crate::server::queue::{Event, Topic};
 use crate::server::store::runs::finishes::{self, FinishRecord, ReceiptRecord};
@@ -122,6 +123,14 @@ async fn take(
     let particulars =
         Particulars::RunFinish { phase: report.place.phase, epoch: report.place.epoch, state: record.standing.state };
     audit::record(transaction, report.now, &actor.actor(), &record.id, &particulars).await?;
+    let what = match record.standing.state {
+        RunState::AwaitingApproval => "run planned: waits for approval",
+        RunState::Applying => "run planned: is applied at once",
+        state if state.is_final() => "run ended",
+        _ => "claim ended without a result",
+    };
+    let reason = finish.failure.as_ref().map(operations::reason);
+    operations::note(transaction, &record, what, Besides { reason, ..Besides::default() });
     Ok((next, topics))
 }
 

@@ -10,6 +10,7 @@ use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
 use crate::server::api::headers::Epoch;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
+use crate::server::operations::{self, Besides};
 use crate::server::queue::{Event, Wish};
 use crate::server::store::runs::{claims, settle};
 
@@ -27,6 +28,7 @@ pub(super) async fn renew(
     let mut topics = Vec::new();
     if record.standing.state == RunState::Lost {
         let back = settle::happen(&mut transaction, &mut record, Event::Renew, now).await?;
+        operations::note(&mut transaction, &record, "the agent of a lost run is back", Besides::default());
         topics = back.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
     }
     let terms = state.lease_terms();

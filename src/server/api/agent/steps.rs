@@ -10,6 +10,7 @@ use crate::protocol::id::RunId;
 use crate::protocol::run::{Phase, Step};
 use crate::server::api::headers::Epoch;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
+use crate::server::operations::{self, Besides};
 use crate::server::queue::Event;
 use crate::server::store::runs::{events, settle, steps};
 
@@ -32,6 +33,8 @@ pub(super) async fn report(
     let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
     steps::add(&mut transaction, &record, (phase, step), report.request, now).await?;
     events::add(&mut transaction, run, &RunEventKind::Step { phase, step }, now).await?;
+    let besides = Besides { step: Some(step.word()), ..Besides::default() };
+    operations::note(&mut transaction, &record, "step begins", besides);
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)
 }

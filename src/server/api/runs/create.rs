@@ -9,6 +9,7 @@ use crate::protocol::id::RunId;
 use crate::server::api::place::workspace_of;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor, snapshot};
 use crate::server::audit::{self, Particulars};
+use crate::server::operations::{self, Besides};
 use crate::server::policy::Permission;
 use crate::server::store::runs::new::{self, NewRunRecord};
 
@@ -50,6 +51,8 @@ pub(super) async fn create(
     let standing = record.standing;
     let particulars = Particulars::RunCreate { workspace, kind: standing.kind, auto_apply: standing.auto_apply };
     audit::record(&mut transaction, now, &actor.actor(), &id, &particulars).await?;
+    let by = Some(actor.name.clone());
+    operations::note(&mut transaction, &record, "run made", Besides { by, ..Besides::default() });
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok((StatusCode::CREATED, Json(shown::plain(&state, &actor, record)?)))
 }

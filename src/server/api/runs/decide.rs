@@ -8,6 +8,7 @@ use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor, approval};
 use crate::server::audit::{self, Particulars};
+use crate::server::operations::{self, Besides};
 use crate::server::policy::Permission;
 use crate::server::queue::{Event, InvalidTransition, Wish};
 use crate::server::store::WriteTransaction;
@@ -99,6 +100,15 @@ async fn decide(
     let topics = settle::happen(&mut transaction, &mut record, event, now).await?;
     let topics = topics.map_err(|refusal| refused(&refusal))?;
     audit::record(&mut transaction, now, &actor.actor(), &record.id, &particulars).await?;
+    let what = match event {
+        Event::Approve => "run approved",
+        Event::Discard => "plan discarded",
+        Event::Cancel(_) if record.standing.state == RunState::Canceled => "run canceled",
+        Event::Cancel(_) => "run is to be canceled: its agent is told",
+        _ => "lost run resolved",
+    };
+    let by = Some(actor.name.clone());
+    operations::note(&mut transaction, &record, what, Besides { by, ..Besides::default() });
     let run = shown::with_steps(state, actor, &mut transaction, record).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(Json(run))

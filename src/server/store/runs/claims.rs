@@ -9,6 +9,7 @@ use crate::protocol::Timestamp;
 use crate::protocol::id::{AgentId, ClaimId, PoolId, RunId};
 use crate::protocol::run::Phase;
 use crate::server::queue::{Event, LeaseTerms, Topic, Verdict};
+use crate::server::store::agents;
 use crate::server::store::row::Columns;
 use crate::server::store::transaction::sql;
 use crate::server::store::{During, StoreError, WriteTransaction};
@@ -102,6 +103,7 @@ pub async fn take(tx: &mut WriteTransaction, claimant: &Claimant) -> Result<Take
     }
     record.claim = Some(claimant.claim);
     record.agent = Some(claimant.agent);
+    record.agent_name = agents::get(&mut *tx, claimant.agent).await?.map(|agent| agent.name);
     record.lease_deadline = Some(claimant.terms.deadline(claimant.now));
     let topics = settle::settle(tx, &before, &mut record, claimant.now).await?;
     write(tx, claimant, &record).await?;

@@ -79,6 +79,8 @@ async fn vacate(tx: &mut WriteTransaction, done: &RunRecord, now: Timestamp) -> 
     save(tx, &before, &next).await?;
     events::state(tx, next.id, promoted.state, now).await?;
     new::occupy(tx, next.workspace, next.id).await?;
+    let (run, workspace) = (next.id, next.workspace_name.clone());
+    tx.after_commit(move || tracing::info!(%run, workspace, "run queued: its workspace is free"));
     Ok(vec![Topic::Pool(next.pool), Topic::Run(next.id)])
 }
 

@@ -102,3 +102,12 @@ async fn what_is_no_database_is_refused_and_left_alone() {
     assert!(error.to_string().contains("hint: "), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
 }
+
+#[tokio::test]
+async fn a_postgres_that_is_not_there_is_named_with_the_cause() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("postgres://user@{free}/name");
+    let error = Store::open(&Database::Postgres(url.as_str().into())).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("refused"), "{error}: {cause}");
+}

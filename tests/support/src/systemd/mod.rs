@@ -13,20 +13,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
 use self::group::Group;
 pub use self::rootfs::find_or_make as root_file_system;
-use crate::child::{Child, Finished, command, find_program, read_text, run, tail};
+use crate::child::{Child, Finished, Signal, command, find_program, read_text, run, tail};
 use crate::failure::{During as _, Failure, Outcome};
 use crate::require;
 
 /// How long booting may take; on a quiet machine it is less than a second.
 const BOOT: Duration = Duration::from_mins(1);
+/// How long nspawn may take to notice that the machine is gone.
+const END: Duration = Duration::from_secs(10);
 /// How long a command in it may take, in seconds.
 const COMMAND: &str = "180";
 
-/// A booted machine. Dropping it powers it off.
+/// A booted machine. Dropping it ends it and everything in it.
 #[derive(Debug)]
 pub struct Machine {
     nspawn: Child,
@@ -68,8 +71,10 @@ impl Machine {
         let mut nspawn = command("sh");
         nspawn.env("DOORS", doors).args(["-c", enter, "sh", "--quiet", "--boot", "--volatile=overlay"]);
         nspawn.args(["--register=no", "--keep-unit", "--link-journal=no", "--resolv-conf=off", "--timezone=off"]);
-        nspawn.args(["--kill-signal=SIGRTMIN+3", "--console=pipe"]);
-        nspawn.arg(format!("--machine={}", group.name())).arg(format!("--directory={}", root.display()));
+        nspawn
+            .arg("--console=pipe")
+            .arg(format!("--machine={}", group.name()))
+            .arg(format!("--directory={}", root.display()));
         nspawn.args(programs.iter().map(|(from, to)| format!("--bind-ro={}:{to}", from.display())));
         let nspawn = Child::start("systemd-nspawn", nspawn, &place.path().join("console"))?;
         let mut machine = Self { nspawn, leader: 0, group, _place: place };
@@ -168,7 +173,14 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // A clean power-off; what it does not reach is killed with the group.
+        // No power-off: that would wait for services that take their time, and nothing is kept anyway. All others die
+        // with the first process; nspawn sees it and cleans up.
+        if let Some(leader) = i32::try_from(self.leader).ok().and_then(Pid::from_raw)
+            && self.nspawn.ended().is_ok_and(|ended| ended.is_none())
+        {
+            let _ = kill_process(leader, Signal::KILL);
+            let _ = self.nspawn.wait(END);
+        }
         let _ = self.nspawn.stop();
         // nspawn leaves it behind where it may not remove it.
         let _ = fs::remove_dir_all(Path::new("/run/systemd/nspawn/propagate").join(self.group.name()));

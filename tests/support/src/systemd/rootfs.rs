@@ -39,7 +39,7 @@ pub fn find_or_make() -> Outcome<PathBuf> {
             tar(&["--extract", "--gzip", "--preserve-permissions"], &archive, &new)?;
         } else {
             download(&release, &new)?;
-            trim(&new)?;
+            finish(&new)?;
             let written = place.join("new.tar.gz");
             tar(&["--create", "--use-compress-program=gzip -1"], &written, &new)?;
             fs::rename(&written, &archive).during(archive.display())?;
@@ -66,12 +66,14 @@ fn download(release: &str, new: &Path) -> Outcome<()> {
     run(debootstrap)?.succeeded().during("debootstrap").map(drop)
 }
 
-/// Removes what only takes room. An empty machine id is filled at each boot, and is not taken for a first boot.
-fn trim(new: &Path) -> Outcome<()> {
+/// Removes what only takes room, and adds what an installer would. An empty machine id is filled at each boot, and is
+/// not taken for a first boot.
+fn finish(new: &Path) -> Outcome<()> {
     let useless = ["var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale", "usr/share/man"];
     for path in useless.map(|name| new.join(name)).iter().filter(|path| path.exists()) {
         fs::remove_dir_all(path).during(path.display())?;
     }
+    fs::write(new.join("etc/hosts"), "127.0.0.1 localhost\n::1 localhost\n").during("host names")?;
     fs::write(new.join("etc/machine-id"), "").during("machine id")
 }
 
