@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::Duration;
 
-use sqlx::{AnyConnection, AnyPool};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool};
 use sqlx::{Connection, Executor, Row};
 use url::Url;
 

@@ -54,6 +54,7 @@ fn the_words_of_the_design_are_known() {
         "agent start --config f --name n --concurrency 3 --ca-file c --cli-config t",
         "agent list",
         "agent drain a",
+        "agent remove a --force",
         "agent sweep",
         "plan",
         "plan d -w w --detailed-exitcode --root . -m why",
