@@ -26,6 +26,9 @@ pub enum AgentError {
     /// Exit 77: the server does not take this agent.
     #[error("the server refuses this agent")]
     Refused(#[source] Box<ClientError>),
+    /// Exit 77: another process has this agent's identity.
+    #[error("another process has opened a session with this agent's identity, so this one ends")]
+    Superseded,
     /// Exit 77: nothing to show to the server.
     #[error("the agent has no identity in {}, and no join token; hint: give `join_token_file`", .0.display())]
     NoIdentity(PathBuf),
@@ -86,7 +89,7 @@ impl AgentError {
         match self {
             Self::Unavailable(_) => AgentExit::Unavailable,
             Self::SecretsRemain(_) | Self::Sweep(_) => AgentExit::SecretsRemain,
-            Self::Refused(_) | Self::NoIdentity(_) => AgentExit::Refused,
+            Self::Refused(_) | Self::Superseded | Self::NoIdentity(_) => AgentExit::Refused,
             Self::Directory { .. }
             | Self::NotUtf8(_)
             | Self::Server(_)
@@ -108,6 +111,9 @@ impl AgentError {
             Self::SecretsRemain(_) => {
                 Some("look at the directory, remove it by hand, then start the agent again".into())
             }
+            Self::Superseded => Some(
+                "was the state directory copied? give each agent its own, and start the copy with a join token".into(),
+            ),
             _ => None,
         }
     }

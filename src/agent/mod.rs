@@ -18,6 +18,7 @@ mod operator;
 mod orders;
 mod phase_log;
 mod private;
+mod reach;
 mod remove;
 mod report;
 mod rescue;
@@ -82,7 +83,7 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
     // The session must outlive what still runs.
     let drained = tokio::select! {
         drained = agent.drain(&mut runs, ended.is_err()) => drained,
-        error = agent.session.clone().renew(lifetime) => Err(error),
+        error = agent.session.clone().renew(lifetime), if ended.is_ok() => Err(error),
         () = watch::follow(&agent.session, &agent.running, &agent.stop) => Ok(()),
         error = &mut sweeping => Err(error),
     };

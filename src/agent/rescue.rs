@@ -14,6 +14,7 @@ use super::Host;
 use super::host::make_private;
 use crate::gateway::{StateStore, StoreError};
 use crate::protocol::api::StateLock;
+use crate::protocol::id::RunId;
 
 /// tofu's name for it.
 const ERRORED: &str = "errored.tfstate";
@@ -102,6 +103,17 @@ pub(crate) fn keep_aside(host: &Host, run_directory: &Path) -> io::Result<Option
         kept = Some(target);
     }
     Ok(kept)
+}
+
+/// What was kept aside of a run, now or earlier.
+pub(crate) fn kept(host: &Host, run: RunId) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(host.settings.state_directory.join(ASIDE)) else { return Vec::new() };
+    let of_run = format!("{run}-");
+    entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&of_run))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn copy_private(from: &Path, to: &Path) -> io::Result<()> {

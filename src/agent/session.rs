@@ -5,18 +5,24 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use super::identity::{self, Proof};
+use super::reach::Reach;
 use super::{AgentError, Host};
 use crate::client::{AgentClient, Client, ClientError, ClientOptions, ServerAddress, TokenSource, retry};
 use crate::clock::BootInstant;
 use crate::lifecycle;
 use crate::protocol::PROTOCOL;
 use crate::protocol::agent::{SessionAnswer, SessionRequest};
+use crate::protocol::id::RequestId;
 use crate::secret::Secret;
+
+/// The server's word for a session that another process's session has ended.
+const SUPERSEDED: &str = "session_superseded";
 
 /// The session; clones share it.
 #[derive(Debug, Clone)]
@@ -37,6 +43,29 @@ struct Shared {
     identity: Mutex<Secret>,
     /// Counts sessions.
     generation: watch::Sender<u64>,
+    /// This process, to tell its own new sessions from those of a copy.
+    process: RequestId,
+    ended: Ended,
+    reach: Reach,
+}
+
+/// The server does not take this process any more: told to [`Session::renew`], which ends the agent.
+#[derive(Debug, Default)]
+struct Ended {
+    superseded: AtomicBool,
+    told: Notify,
+}
+
+impl Ended {
+    fn superseded(&self) {
+        if !self.superseded.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "another process uses this agent's identity (was the state directory copied?); this one takes no more \
+                 runs and ends"
+            );
+            self.told.notify_one();
+        }
+    }
 }
 
 impl Session {
@@ -52,13 +81,15 @@ impl Session {
         };
         let (client, lease_client) = (client()?, client()?);
         let proof = identity::load(&settings.state_directory, settings.join_token_file.as_deref())?;
-        let request = request(host);
+        let (process, reach) = (RequestId::generate(), Reach::default());
+        let request = request(host, process);
         let deadline = BootInstant::now().after(settings.patience.request);
         // Said before the first try: who looks at a service that does not get ready must see what it waits for.
         tracing::info!(server = settings.server.as_str(), "asking for a session");
         lifecycle::status("waiting for the server");
-        let mut answer =
-            retry::until(deadline, || client.open_session(proof.token(), &request)).await.map_err(failed)?;
+        let mut answer = retry::until(deadline, || reach.note(client.open_session(proof.token(), &request)))
+            .await
+            .map_err(failed)?;
         let identity = match (answer.identity.take(), proof) {
             (Some(identity), _) => {
                 identity::keep(&settings.state_directory, &identity)?;
@@ -67,17 +98,25 @@ impl Session {
             (None, Proof::Identity(identity) | Proof::Join(identity)) => identity,
         };
         tracing::info!(agent = %answer.agent, pool = answer.pool_name, "session opened");
-        let shared =
-            Shared { host: Arc::clone(host), identity: Mutex::new(identity), generation: watch::Sender::new(1) };
+        let (identity, generation) = (Mutex::new(identity), watch::Sender::new(1));
+        let ended = Ended::default();
+        let shared = Shared { host: Arc::clone(host), identity, generation, process, ended, reach };
         let hold = Duration::from_secs(answer.hold_seconds);
         Ok((Self { client, lease_client, hold, shared: Arc::new(shared) }, lifetime(&answer)))
     }
 
-    /// Opens new sessions before they expire, for ever; returns when the server refuses the agent.
+    /// Opens new sessions before they expire, for ever; returns when the server refuses the agent or another process has
+    /// its identity.
     pub(crate) async fn renew(self, mut lifetime: Duration) -> AgentError {
         let mut backoff = retry::Backoff::new();
         loop {
-            tokio::time::sleep(lifetime).await;
+            tokio::select! {
+                () = tokio::time::sleep(lifetime) => {}
+                () = self.shared.ended.told.notified() => {}
+            }
+            if self.shared.ended.superseded.load(Ordering::Relaxed) {
+                return AgentError::Superseded;
+            }
             match self.reopen(*self.shared.generation.borrow()).await {
                 Ok(next) => {
                     backoff.reset();
@@ -99,10 +138,22 @@ impl Session {
         let mut renewed = 0;
         loop {
             let generation = *self.shared.generation.borrow();
-            match retry::until(deadline, &mut call).await {
+            match retry::until(deadline, || self.shared.reach.note(call())).await {
+                Err(error) if error.is_problem(SUPERSEDED) => {
+                    self.shared.ended.superseded();
+                    return Err(error);
+                }
                 Err(error) if error.status() == Some(401) && renewed < 3 => {
                     renewed += 1;
-                    self.reopen(generation).await?;
+                    // Who was superseded must not supersede the other in turn.
+                    if self.shared.ended.superseded.load(Ordering::Relaxed) {
+                        return Err(error);
+                    }
+                    let reopened = self.reopen(generation).await;
+                    if reopened.as_ref().is_err_and(is_final) {
+                        self.shared.ended.told.notify_one();
+                    }
+                    reopened?;
                 }
                 answer => return answer,
             }
@@ -115,7 +166,8 @@ impl Session {
         if *self.shared.generation.borrow() != generation {
             return Ok(Duration::from_mins(1));
         }
-        let answer = self.client.open_session(&identity, &request(&self.shared.host)).await?;
+        let request = request(&self.shared.host, self.shared.process);
+        let answer = self.shared.reach.note(self.client.open_session(&identity, &request)).await?;
         self.shared.generation.send_modify(|count| *count += 1);
         Ok(lifetime(&answer))
     }
@@ -126,7 +178,7 @@ fn lifetime(answer: &SessionAnswer) -> Duration {
     Duration::from_secs(answer.session_seconds) / 2
 }
 
-fn request(host: &Host) -> SessionRequest {
+fn request(host: &Host, process: RequestId) -> SessionRequest {
     SessionRequest {
         protocol_min: PROTOCOL,
         protocol_max: PROTOCOL,
@@ -135,6 +187,7 @@ fn request(host: &Host) -> SessionRequest {
         concurrency: host.settings.concurrency.get(),
         tofu_version: host.version.to_string(),
         run_root: host.settings.run_root.display().to_string(),
+        process: Some(process),
     }
 }
 

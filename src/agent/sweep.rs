@@ -14,7 +14,7 @@ use super::failure::failure;
 use super::private::is_still;
 use super::session::Session;
 use super::{AgentError, Host, mark, remove, rescue};
-use crate::protocol::agent::{FailureClass, Finish, Outcome};
+use crate::protocol::agent::{FailureClass, Finish, KeptState, Outcome};
 use crate::protocol::id::{RequestId, RunId};
 use crate::protocol::run::Step;
 
@@ -64,6 +64,7 @@ async fn clear(host: &Host, session: &Session, run: RunId, path: &Path) {
         report_apply(host, session, run, epoch, path).await;
     }
     let removed = rescue::keep_aside(host, path).and_then(|_| remove::tree(path));
+    tell_of_kept(host, session, run).await;
     match removed {
         Ok(()) => tracing::warn!(%run, "the directory of a run of an earlier agent was removed"),
         Err(error) => tracing::error!(%run, %error, "the directory of a run of an earlier agent is left"),
@@ -91,5 +92,17 @@ async fn report_apply(host: &Host, session: &Session, run: RunId, epoch: i64, pa
     };
     if let Err(error) = session.persist(host.settings.patience.state_write, || server.finish(&finish)).await {
         tracing::warn!(%run, %error, "the end of an earlier agent's apply could not be reported");
+    }
+}
+
+/// The run's people must learn where its state is, whoever kept it aside and when.
+async fn tell_of_kept(host: &Host, session: &Session, run: RunId) {
+    for path in rescue::kept(host, run) {
+        let kept = KeptState { path: path.display().to_string() };
+        let told =
+            session.persist(host.settings.patience.state_write, || session.client.state_kept_aside(run, &kept)).await;
+        if let Err(error) = told {
+            tracing::warn!(%run, %error, path = kept.path, "the server could not be told of a state that is kept aside");
+        }
     }
 }

@@ -39,6 +39,14 @@ pub(super) enum Verb {
     /// Agent pools: named groups of agents
     #[command(subcommand)]
     Pool(PoolVerb),
+    /// Remove an agent: the server does not take its identity any more
+    Remove {
+        /// Its name or id
+        name: String,
+        /// Also while it holds a run, which lapses then
+        #[arg(long)]
+        force: bool,
+    },
     /// Wipe what a dead agent's runs have left of secrets on this host
     Sweep(Box<HostArguments>),
 }
@@ -112,6 +120,10 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
         Verb::Resume { name } => {
             session.client.resume_agent(&name).await?;
             session.screen.note(format_args!("`{name}` may take runs again; its process has to run on its host"));
+        }
+        Verb::Remove { name, force } => {
+            session.client.remove_agent(&name, force).await?;
+            session.screen.note(format_args!("`{name}` is removed; to come back it needs a join token"));
         }
         Verb::Start(_) | Verb::Sweep(_) => return Ok(ExitStatus::Usage),
     }

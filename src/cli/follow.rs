@@ -143,6 +143,9 @@ impl Follower<'_> {
                         if *kill { "kill" } else { "cancel" }
                     ));
                 }
+                RunEventKind::StateKeptAside { agent, path } => {
+                    screen.note(format_args!("a state that tofu could not write is kept on `{agent}` in {path}"));
+                }
                 RunEventKind::Step { .. } | RunEventKind::Receipt { .. } => {}
             }
         }

@@ -261,14 +261,14 @@ pub(crate) async fn is_ready(state: &ServerState) -> Result<(), ServerError> {
 }
 
 async fn write_down_presence(state: ServerState) {
-    let mut every = tokio::time::interval(Duration::from_mins(1));
+    let mut every = tokio::time::interval(presence::WRITTEN_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = state.shutdown.cancelled() => return,
             _ = every.tick() => {
                 if let Err(error) = state.presence.write_down(&state.store).await {
-                    tracing::warn!(%error, "cannot write down who was heard of; tried again in a minute");
+                    tracing::warn!(%error, "cannot write down who was heard of; tried again soon");
                 }
             }
         }

@@ -5,11 +5,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::protocol::Timestamp;
 use crate::protocol::id::{AgentId, TokenId};
+use crate::server::store::agents::AgentRow;
 use crate::server::store::{Store, StoreError, agents, tokens};
 
+/// How often it is written down who was heard of.
+pub const WRITTEN_EVERY: Duration = Duration::from_secs(30);
 const MINUTE: i64 = 60 * 1_000_000;
 
 /// Who was heard of since the last time that it was written down, and agents ever since the start.
@@ -38,9 +42,9 @@ impl Presence {
         self.heard().unwritten_tokens.insert(token, now - now.rem_euclid(MINUTE));
     }
 
-    /// When an agent was last heard of by this process.
-    pub fn agent_last_seen(&self, agent: AgentId) -> Option<Timestamp> {
-        self.heard().agents.get(&agent).copied()
+    /// When an agent was last heard of, by this process or, as far as that is written down, by another.
+    pub fn last_heard(&self, agent: &AgentRow) -> Timestamp {
+        self.heard().agents.get(&agent.id).map_or(agent.last_seen_at, |at| agent.last_seen_at.max(*at))
     }
 
     /// When a token was last used, if that is not written down yet; to the minute.

@@ -15,7 +15,7 @@ pub use leased_run::LeasedRun;
 pub use state::StateAnswer;
 
 use super::{Client, ClientError};
-use crate::protocol::agent::{Claim, ClaimRequest, SessionAnswer, SessionRequest, WatchAnswer};
+use crate::protocol::agent::{Claim, ClaimRequest, KeptState, SessionAnswer, SessionRequest, WatchAnswer};
 use crate::protocol::id::{ClaimId, RunId};
 use crate::secret::Secret;
 
@@ -69,6 +69,16 @@ impl AgentClient {
             .query("after", &after)
             .hold(hold)
             .value()
+            .await
+    }
+
+    /// Tells where on this host a state is kept that tofu could not write.
+    pub async fn state_kept_aside(&self, run: RunId, kept: &KeptState) -> Result<(), ClientError> {
+        let route = ["agent", "runs", &run.to_string(), "kept-state"];
+        self.client
+            .call(Method::POST, &route, format!("tell of the state that is kept of {run}"))
+            .json(kept)
+            .done()
             .await
     }
 

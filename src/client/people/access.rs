@@ -57,6 +57,13 @@ impl Client {
         self.call(Method::DELETE, &["agents", agent, "drain"], format!("resume the agent `{agent}`")).done().await
     }
 
+    /// Removes an agent, by id or name: its identity and session are not taken any more. With `force` also one that
+    /// holds a run.
+    pub async fn remove_agent(&self, agent: &str, force: bool) -> Result<(), ClientError> {
+        let call = self.call(Method::DELETE, &["agents", agent], format!("remove the agent `{agent}`"));
+        call.query("force", &force).done().await
+    }
+
     /// Agent pools.
     pub async fn agent_pools(&self) -> Result<Vec<AgentPool>, ClientError> {
         let list: List<_> = self.call(Method::GET, &["agent-pools"], "list the agent pools").value().await?;

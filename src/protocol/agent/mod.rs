@@ -17,17 +17,20 @@
 //! | `POST runs/{run}/state?lock=ID` | state bytes → 204; only after the step `apply` was reported |
 //! | `POST runs/{run}/state/lock` | [`super::api::StateLock`] → 204, or 423 with the holder's [`super::api::StateLock`] |
 //! | `POST runs/{run}/state/unlock` | [`super::api::StateLock`] → 204 |
+//! | `POST runs/{run}/kept-state` | [`KeptState`] → 204; a state that tofu could not write is on this host; no epoch |
 //! | `POST runs/{run}/finish` | [`Finish`] → [`FinishAnswer`] |
 //!
-//! Every `runs/…` route carries the epoch header. A stale epoch is answered with 409 `stale_epoch`; state writes are
+//! Every other `runs/…` route carries the epoch header. A stale epoch is answered with 409 `stale_epoch`; state writes are
 //! the exception: they are accepted from the run that holds the lock.
 
 mod claim;
 mod credentials;
 mod finish;
+mod rescue;
 mod session;
 
 pub use claim::{Claim, ClaimRequest, RenewAnswer, RunVariable, StepReport, WatchAnswer};
 pub use credentials::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
 pub use finish::{Failure, FailureClass, Finish, FinishAnswer, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd};
+pub use rescue::KeptState;
 pub use session::{SessionAnswer, SessionRequest};

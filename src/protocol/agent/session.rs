@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::id::{AgentId, PoolId};
+use crate::protocol::id::{AgentId, PoolId, RequestId};
 use crate::secret::{Secret, serialize_exposed, serialize_exposed_option};
 
 /// An agent introduces itself. Its bearer token is a join token (first time) or its identity token (later).
@@ -25,6 +25,10 @@ pub struct SessionRequest {
     pub tofu_version: String,
     /// Absolute directory below which its run directories are: `<run_root>/<run id>`; equal within a pool.
     pub run_root: String,
+    /// Which process asks: made at its start, the same in all its sessions. A session of another process supersedes this
+    /// one's, for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<RequestId>,
 }
 
 /// The session.

@@ -77,6 +77,12 @@ pub struct Run {
     pub backend: Option<String>,
     /// Whether a person has asked to cancel it.
     pub cancel_requested: bool,
+    /// While it is queued and not every agent of its pool can have it: what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// While an agent has it, or it is lost: when that agent was last heard of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_last_seen_at: Option<Timestamp>,
     /// The steps that were reported, in order.
     #[serde(default)]
     pub steps: Vec<StepRecord>,
@@ -165,6 +171,13 @@ pub enum RunEventKind {
         by: String,
         /// Whether to kill.
         kill: bool,
+    },
+    /// A state that tofu could not write is on an agent's host; `nigari state push` brings it in.
+    StateKeptAside {
+        /// The agent's name.
+        agent: String,
+        /// Where on its host.
+        path: String,
     },
     /// A receipt came in.
     Receipt {

@@ -5,7 +5,7 @@
 
 use axum::extract::State;
 
-use super::authentication::JoiningActor;
+use super::authentication::{JoiningActor, terms};
 use super::extract::Json;
 use super::problem::{ApiError, Code};
 use super::routes::{Audience, Routes};
@@ -14,13 +14,12 @@ use super::values::check_name;
 use crate::protocol::PROTOCOL;
 use crate::protocol::agent::{SessionAnswer, SessionRequest};
 use crate::protocol::api::TokenKind;
-use crate::protocol::id::{AgentId, PoolId};
+use crate::protocol::id::{AgentId, PoolId, TokenId};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Particulars};
 use crate::server::store::WriteTransaction;
 use crate::server::store::agents::{self, AgentRow};
 use crate::server::store::tokens::{self, TokenRow};
-use crate::server::vault::TokenTerms;
 
 /// Longest version, tofu version and run root.
 const TEXT_BYTES: usize = 1024;
@@ -57,12 +56,14 @@ async fn open(
         JoiningActor::Join { .. } => {
             let particulars = Particulars::AgentJoin { pool, name: request.name.clone() };
             audit::record(&mut transaction, now, &Actor::Agent(agent), &agent, &particulars).await?;
-            Some(make_token(&state, &mut transaction, TokenKind::Agent, (agent, pool)).await?)
+            Some(keep_token(&state, &mut transaction, new_token(&state, TokenKind::Agent, (agent, pool))).await?)
         }
         JoiningActor::Agent { .. } => None,
     };
-    tokens::end_sessions(&mut transaction, agent).await?;
-    let session = make_token(&state, &mut transaction, TokenKind::Session, (agent, pool)).await?;
+    let process = request.process.map(|process| process.to_string()).unwrap_or_default();
+    tokens::end_sessions(&mut transaction, agent, &process, now).await?;
+    let session = TokenRow { name: process, ..new_token(&state, TokenKind::Session, (agent, pool)) };
+    let session = keep_token(&state, &mut transaction, session).await?;
     let pool_name = agents::pools(&mut transaction).await?.into_iter().find(|known| known.id == pool);
     let (name, pool_called) =
         (request.name.clone(), pool_name.as_ref().map(|pool| pool.name.clone()).unwrap_or_default());
@@ -131,32 +132,33 @@ fn described(request: &SessionRequest, id: AgentId, pool_id: PoolId, now: i64) -
     }
 }
 
-async fn make_token(
-    state: &ServerState,
-    transaction: &mut WriteTransaction,
-    kind: TokenKind,
-    (agent, pool): (AgentId, PoolId),
-) -> Result<Secret, ApiError> {
+/// Without its secret's digest yet.
+fn new_token(state: &ServerState, kind: TokenKind, (agent, pool): (AgentId, PoolId)) -> TokenRow {
     let now = state.clock.now();
     let life = i64::try_from(state.settings.session.as_micros()).unwrap_or(i64::MAX);
-    let expires_at = (kind == TokenKind::Session).then(|| now.saturating_add(life));
-    let terms = TokenTerms { kind, name: "", role: "", expires_at, pool: Some(pool), agent: Some(agent) };
-    let issued = state.vault.issue_token(&terms)?;
-    let row = TokenRow {
-        id: issued.id,
+    TokenRow {
+        id: TokenId::generate(),
         kind,
         name: String::new(),
         role: String::new(),
-        digest: issued.digest,
+        digest: Vec::new(),
         created_by: Actor::Agent(agent).to_string(),
         created_at: now,
-        expires_at,
+        expires_at: (kind == TokenKind::Session).then(|| now.saturating_add(life)),
         last_used_at: None,
         revoked_at: None,
         uses_left: None,
         pool_id: Some(pool),
         agent_id: Some(agent),
-    };
-    tokens::insert(transaction, &row).await?;
+    }
+}
+
+async fn keep_token(
+    state: &ServerState,
+    transaction: &mut WriteTransaction,
+    row: TokenRow,
+) -> Result<Secret, ApiError> {
+    let issued = state.vault.issue_token(&terms(&row))?;
+    tokens::insert(transaction, &TokenRow { id: issued.id, digest: issued.digest, ..row }).await?;
     Ok(issued.text)
 }

@@ -14,6 +14,7 @@ use crate::protocol::api::TokenKind;
 use crate::protocol::id::{AgentId, PoolId, TokenId};
 use crate::server::audit::Actor;
 use crate::server::policy::{Permission, Role};
+use crate::server::store::agents;
 use crate::server::store::tokens::{self, TokenRow};
 use crate::server::vault::{PresentedToken, TokenTerms};
 use crate::server::visitor::Visitor;
@@ -138,6 +139,9 @@ async fn authenticate(parts: &Parts, state: &ServerState, kinds: &[TokenKind]) -
         return Err(unauthorized(&format!("the token is not known{hint}")));
     };
     let now = state.clock.now();
+    if row.revoked_at.is_some() && row.kind == TokenKind::Session {
+        return Err(superseded(state, &row).await);
+    }
     if row.revoked_at.is_some() {
         return Err(unauthorized("the token was revoked; hint: ask for another"));
     }
@@ -153,15 +157,41 @@ async fn authenticate(parts: &Parts, state: &ServerState, kinds: &[TokenKind]) -
 
 /// Whether the token is the one of the row, and the row says what it said when the token was made.
 fn is_its_own(state: &ServerState, presented: &PresentedToken, row: &TokenRow) -> bool {
-    let terms = TokenTerms {
+    state.vault.recognises_token(presented, &terms(row), &row.digest)
+}
+
+/// What a token's digest vouches for.
+pub(super) fn terms(row: &TokenRow) -> TokenTerms<'_> {
+    TokenTerms {
         kind: row.kind,
         name: &row.name,
         role: &row.role,
         expires_at: row.expires_at,
         pool: row.pool_id,
         agent: row.agent_id,
+    }
+}
+
+/// A session that a newer one of another process ended is used: two processes have one identity.
+async fn superseded(state: &ServerState, row: &TokenRow) -> ApiError {
+    let named = async {
+        let (id, _) = row.agent()?;
+        let mut connection = state.store.read().await?;
+        let sessions = tokens::list(&mut connection, TokenKind::Session).await?;
+        let newer = sessions.into_iter().find(|other| other.agent_id == Some(id) && other.revoked_at.is_none());
+        let agent = agents::get(&mut connection, id).await?.map(|agent| agent.name).unwrap_or_default();
+        Ok::<_, ApiError>((id, agent, newer.map(|newer| newer.name).unwrap_or_default()))
     };
-    state.vault.recognises_token(presented, &terms, &row.digest)
+    match named.await {
+        Ok((id, agent, newer)) => {
+            let older = row.name.as_str();
+            tracing::warn!(agent, %id, older, newer, "two processes use one agent's identity: the older is sent away");
+        }
+        Err(error) => return error,
+    }
+    let text = "another process has opened a session with this agent's identity; hint: was the agent's state directory \
+                copied? start one of the two with a state directory of its own and a join token";
+    ApiError::new(Code::SessionSuperseded, text)
 }
 
 fn bearer(header: &str) -> Option<&str> {

@@ -209,6 +209,18 @@ actions! {
         /// Its name.
         name: String,
     },
+    /// An agent was removed: neither its identity nor its session is taken any more.
+    AgentDelete "agent:delete" {
+        /// Its name.
+        name: String,
+        /// Whether it still had runs.
+        with_runs: bool,
+    },
+    /// An agent kept a state aside that tofu could not write.
+    StateKeptAside "state:keep_aside" {
+        /// Of which run.
+        run: RunId,
+    },
     /// An agent may take runs again.
     AgentResume "agent:resume" {
         /// Its name.

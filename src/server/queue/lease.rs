@@ -51,6 +51,11 @@ impl LeaseTerms {
         now.saturating_sub(last) > micros(interval).saturating_add(micros(Duration::from_secs(5)))
     }
 
+    /// How long a lease with this deadline still stands at `now`.
+    pub fn left(deadline: Timestamp, now: Timestamp) -> Duration {
+        Duration::from_micros(u64::try_from(deadline.saturating_sub(now)).unwrap_or(0))
+    }
+
     /// L in whole seconds, as agents are told.
     pub fn lease_seconds(&self) -> u64 {
         self.lease.as_secs()

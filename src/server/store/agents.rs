@@ -133,6 +133,19 @@ pub async fn set_draining(transaction: &mut WriteTransaction, id: AgentId, drain
     Ok(())
 }
 
+/// Removes an agent, with its identity and its sessions. Its runs remember its id.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn delete(transaction: &mut WriteTransaction, id: AgentId) -> Result<(), StoreError> {
+    sql("DELETE FROM agents WHERE id = $1")
+        .bind(id.to_string())
+        .execute(&mut **transaction)
+        .await
+        .during("remove an agent")?;
+    Ok(())
+}
+
 /// Which agent runs what.
 ///
 /// # Errors

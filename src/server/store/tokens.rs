@@ -16,7 +16,7 @@ pub struct TokenRow {
     pub id: TokenId,
     /// Its kind.
     pub kind: TokenKind,
-    /// For people.
+    /// For people; of a session token: the agent's process.
     pub name: String,
     /// User tokens: the role's word; else empty.
     pub role: String,
@@ -184,16 +184,31 @@ pub async fn take_use(transaction: &mut WriteTransaction, id: TokenId) -> Result
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends an agent's sessions.
+/// Ends an agent's sessions for a new one of `process`. Those of the same process are forgotten. Those of another are
+/// revoked and kept until they would have expired: whoever still uses one is told that it was superseded.
 ///
 /// # Errors
 /// When it cannot be written.
-pub async fn end_sessions(transaction: &mut WriteTransaction, agent: AgentId) -> Result<(), StoreError> {
-    sql("DELETE FROM tokens WHERE agent_id = $1 AND kind = 'session'")
+pub async fn end_sessions(
+    transaction: &mut WriteTransaction,
+    agent: AgentId,
+    process: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    sql("DELETE FROM tokens WHERE agent_id = $1 AND kind = 'session' \
+         AND (expires_at <= $2 OR (name = $3 AND revoked_at IS NULL))")
+    .bind(agent.to_string())
+    .bind(now)
+    .bind(process)
+    .execute(&mut **transaction)
+    .await
+    .during("end an agent's sessions")?;
+    sql("UPDATE tokens SET revoked_at = $1 WHERE agent_id = $2 AND kind = 'session' AND revoked_at IS NULL")
+        .bind(now)
         .bind(agent.to_string())
         .execute(&mut **transaction)
         .await
-        .during("end an agent's sessions")?;
+        .during("supersede an agent's sessions")?;
     Ok(())
 }
 

@@ -20,19 +20,22 @@ fn an_approved_plan_is_applied_by_another_agent_without_the_registry() {
 }
 
 #[test]
-fn an_agent_that_cannot_have_the_path_gives_the_claim_back() {
+fn an_apply_waits_for_an_agent_that_can_have_its_path() {
     let Some(mut scene) = Scene::start() else { return };
     let run = scene.begin(&scene.configuration("resource \"terraform_data\" \"a\" {}\n"), &[]);
     scene.wait_for_state(&run, "awaiting_approval");
     scene.stack.agent().unwrap().stop().unwrap();
     let other = scene.stack.directory().join("other-runs").display().to_string();
-    // An agent of its own: the server leaves one alone for a while with a run that it gave back.
     let state = scene.stack.directory().join("other-agent").display().to_string();
     let mut elsewhere = scene.other_agent(&[("--run-root", &other), ("--state-dir", &state)]);
     scene.stack.run(&["run", "approve", &run]).unwrap().succeeded().unwrap();
-    elsewhere.wait_for_line("a claim is given back", super::SOON).unwrap();
+    elsewhere.wait_for_line("session opened", super::SOON).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(3));
     let shown = scene.run(&run);
-    assert!(!shown["steps"].to_string().contains("\"apply\",\"step\":\"init\""), "{shown:#}");
+    assert_eq!(found(&shown, "state"), "apply_queued", "{shown:#}");
+    let root = scene.stack.run_root().display().to_string();
+    assert!(found(&shown, "waits_for").contains(&root), "{shown:#}");
+    assert!(!elsewhere.log().contains("given back"), "{}", elsewhere.log());
     elsewhere.stop().unwrap();
     scene.stack.start_agent(&[]).unwrap();
     scene.wait_for_state(&run, "applied");

@@ -101,3 +101,35 @@ fn an_agent_says_at_its_start_what_lies_open_to_runs() {
     assert!(log.contains("root key"), "{log}");
     assert_eq!(log.contains("the agent is root"), rustix::process::geteuid().is_root(), "{log}");
 }
+
+#[test]
+fn a_copy_of_a_running_agent_sends_the_older_away_with_77_and_says_why() {
+    let Some(mut scene) = Scene::start() else { return };
+    scene.stack.agent().unwrap().wait_for_line("session opened", super::SOON).unwrap();
+    let copy = scene.place.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    fs::copy(scene.stack.directory().join("agent/identity"), copy.join("identity")).unwrap();
+    let mut copied = scene.other_agent(&[("--state-dir", &copy.display().to_string())]);
+    let older = scene.stack.agent().unwrap();
+    assert_eq!(older.wait(super::SOON).unwrap().code(), Some(77), "{}", older.log());
+    let log = older.log();
+    assert!(log.contains("ERROR") && log.contains("another process uses this agent's identity"), "{log}");
+    assert!(scene.stack.server().unwrap().log().contains("two processes use one agent's identity"));
+    scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
+    assert!(copied.ended().unwrap().is_none(), "{}", copied.log());
+    copied.stop().unwrap();
+}
+
+#[test]
+fn an_agent_without_its_server_says_so_once_and_when_it_is_back() {
+    let Some(mut scene) = Scene::start() else { return };
+    scene.stack.agent().unwrap().wait_for_line("session opened", super::SOON).unwrap();
+    scene.stack.server().unwrap().stop().unwrap();
+    scene.stack.agent().unwrap().wait_for_line("the server is out of reach", super::SOON).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    scene.stack.start_server(&[]).unwrap();
+    let agent = scene.stack.agent().unwrap();
+    agent.wait_for_line("the server is back", super::SOON).unwrap();
+    let log = agent.log();
+    assert_eq!(log.matches("the server is out of reach").count(), 1, "{log}");
+}

@@ -56,6 +56,7 @@ fn the_words_of_the_design_are_known() {
         "agent resume a",
         "agent pool list",
         "run show -w w",
+        "agent remove a --force",
         "agent sweep",
         "plan",
         "plan d -w w --detailed-exitcode --root . -m why",

@@ -21,6 +21,7 @@ fn session_request() -> SessionRequest {
         version: "1".to_owned(),
         concurrency: 1,
         tofu_version: "1.12.6".to_owned(),
+        process: None,
         run_root: "/r".to_owned(),
     }
 }

@@ -64,6 +64,7 @@ impl RealServer {
             version: "1".to_owned(),
             concurrency: 1,
             tofu_version: "1.12.6".to_owned(),
+            process: None,
             run_root: "/var/lib/nigari/runs".to_owned(),
         };
         let answer = agent.open_session(&self.token("join.token"), &request).await.unwrap();

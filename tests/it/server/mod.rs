@@ -9,6 +9,7 @@ mod first_start;
 mod frame;
 mod full_disk;
 mod listener;
+mod operations;
 mod registry_integrations;
 mod runs;
 mod store_contract;

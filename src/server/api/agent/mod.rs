@@ -11,6 +11,7 @@ mod finish_check;
 mod held;
 mod log;
 mod renew;
+mod rescue;
 mod state;
 mod steps;
 mod watch;
@@ -34,5 +35,6 @@ pub(super) fn routes() -> Routes {
         .post("/agent/runs/{run}/state", state::write)
         .post("/agent/runs/{run}/state/lock", state::lock)
         .post("/agent/runs/{run}/state/unlock", state::unlock)
+        .post("/agent/runs/{run}/kept-state", rescue::kept)
         .post("/agent/runs/{run}/finish", finish::finish)
 }

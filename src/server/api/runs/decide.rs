@@ -10,7 +10,7 @@ use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor, app
 use crate::server::audit::{self, Particulars};
 use crate::server::operations::{self, Besides};
 use crate::server::policy::Permission;
-use crate::server::queue::{Event, InvalidTransition, Wish};
+use crate::server::queue::{Event, InvalidTransition, LeaseTerms, Wish};
 use crate::server::store::WriteTransaction;
 use crate::server::store::runs::{self, RunRecord, settle};
 use crate::server::store::state::lock;
@@ -78,7 +78,7 @@ pub(super) async fn resolve(
     actor.allow(Permission::RunResolve)?;
     let (mut transaction, record) = begin(&state, run).await?;
     let event = Event::Resolve(resolution.resolved_as);
-    let state_after = record.standing.after(event).map_err(|refusal| refused(&refusal))?.state;
+    let state_after = record.standing.after(event).map_err(|refusal| unresolved(&state, &record, &refusal))?.state;
     lock::release_of_run(&mut transaction, record.workspace, run).await?;
     decide(&state, &actor, transaction, record, (event, Particulars::RunResolve { state: state_after })).await
 }
@@ -112,6 +112,19 @@ async fn decide(
     let run = shown::with_steps(state, actor, &mut transaction, record).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(Json(run))
+}
+
+/// A run that is not lost cannot be resolved; while its agent is silent it may come to that.
+fn unresolved(state: &ServerState, record: &RunRecord, refusal: &InvalidTransition) -> ApiError {
+    let deadline = record.lease_deadline.filter(|_| record.standing.is_claimed() && record.standing.apply_started());
+    let Some(deadline) = deadline else { return refused(refusal) };
+    let seconds = LeaseTerms::left(deadline, state.clock.now()).as_secs() + 1;
+    let text = format!(
+        "the run is `{}`: an agent has it; hint: if that agent is not heard of again, the run becomes `lost` in \
+         {seconds} s and can be resolved then; `nigari run show` says when it was last heard of",
+        record.standing.state
+    );
+    ApiError::new(Code::Conflict, text)
 }
 
 /// What a person is told, by state rather than by event.

@@ -10,8 +10,8 @@ use crate::protocol::run::RunState;
 use crate::server::api::place::workspace_of;
 use crate::server::api::{ApiError, Json, Path, Query, ServerState, UserActor};
 use crate::server::policy::Permission;
-use crate::server::store::runs;
 use crate::server::store::runs::list::{Filter, page};
+use crate::server::store::{agents, runs};
 
 const PAGE: i64 = 50;
 const LONGEST_PAGE: i64 = 500;
@@ -63,5 +63,10 @@ pub(super) async fn get(
     actor.allow(Permission::RunRead)?;
     let mut connection = state.store.read().await?;
     let record = runs::load(&mut connection, run).await?.ok_or_else(|| ApiError::not_found("run", run))?;
-    Ok(Json(shown::with_steps(&state, &actor, &mut connection, record).await?))
+    let holder = record.agent.filter(|_| record.standing.is_claimed() || record.standing.state == RunState::Lost);
+    let agent_last_seen_at = match holder {
+        Some(agent) => agents::get(&mut connection, agent).await?.map(|row| state.presence.last_heard(&row)),
+        None => None,
+    };
+    Ok(Json(Run { agent_last_seen_at, ..shown::with_steps(&state, &actor, &mut connection, record).await? }))
 }

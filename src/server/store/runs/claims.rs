@@ -14,8 +14,19 @@ use crate::server::store::row::Columns;
 use crate::server::store::transaction::sql;
 use crate::server::store::{During, StoreError, WriteTransaction};
 
-/// Microseconds for which an agent is not offered again what it has given back: it could not do it, another may.
-const SHUNNED: i64 = 60_000_000;
+/// What an agent ($2) is offered of its pool ($1) now ($3). A plan that is kept can be applied only at the path where it
+/// was made, so an apply goes only to who has that path. What an agent gave back it is not offered again for a minute,
+/// and for one more each further time: it could not do it, another may.
+macro_rules! offered {
+    () => {
+        "w.pool_id = $1 AND r.state IN ('queued', 'apply_queued') \
+         AND (r.state = 'queued' OR r.artifact_blob_id IS NULL OR r.run_directory IS NULL OR r.run_directory = \
+         (SELECT rtrim(o.run_root, '/') || '/' || r.id FROM agents o WHERE o.id = $2)) \
+         AND NOT EXISTS (SELECT 1 FROM claims c WHERE c.run_id = r.id AND c.agent_id = $2 AND c.released_at > \
+         $3 - 60000000 * (SELECT COUNT(*) FROM claims b WHERE b.run_id = r.id AND b.agent_id = $2 \
+         AND b.released_at IS NOT NULL))"
+    };
+}
 
 /// Who asks for a phase, and when.
 #[derive(Debug, Clone, Copy)]
@@ -61,12 +72,14 @@ pub struct Grant {
 /// # Errors
 /// When the database fails.
 pub async fn worth_trying(connection: &mut AnyConnection, claimant: &Claimant) -> Result<bool, StoreError> {
-    sql("SELECT 1 AS one FROM runs r JOIN workspaces w ON w.id = r.workspace_id WHERE w.pool_id = $1 \
-         AND r.state IN ('queued', 'apply_queued') AND NOT EXISTS (SELECT 1 FROM claims c WHERE c.run_id = r.id \
-         AND c.agent_id = $2 AND c.released_at > $3) UNION ALL SELECT 1 AS one FROM claims WHERE id = $4 LIMIT 1")
+    sql(concat!(
+        "SELECT 1 AS one FROM runs r JOIN workspaces w ON w.id = r.workspace_id WHERE ",
+        offered!(),
+        " UNION ALL SELECT 1 AS one FROM claims WHERE id = $4 LIMIT 1"
+    ))
     .bind(claimant.pool.to_string())
     .bind(claimant.agent.to_string())
-    .bind(claimant.now - SHUNNED)
+    .bind(claimant.now)
     .bind(claimant.claim.to_string())
     .fetch_optional(connection)
     .await
@@ -83,12 +96,13 @@ pub async fn take(tx: &mut WriteTransaction, claimant: &Claimant) -> Result<Take
         return repeated(tx, claimant, grant).await;
     }
     let row = sql(row::select!(
-        "WHERE w.pool_id = $1 AND r.state IN ('queued', 'apply_queued') AND NOT EXISTS (SELECT 1 FROM claims c \
-         WHERE c.run_id = r.id AND c.agent_id = $2 AND c.released_at > $3) ORDER BY CASE r.state WHEN 'apply_queued' THEN 0 ELSE 1 END, r.sequence LIMIT 1"
+        "WHERE ",
+        offered!(),
+        " ORDER BY CASE r.state WHEN 'apply_queued' THEN 0 ELSE 1 END, r.sequence LIMIT 1"
     ))
     .bind(claimant.pool.to_string())
     .bind(claimant.agent.to_string())
-    .bind(claimant.now - SHUNNED)
+    .bind(claimant.now)
     .fetch_optional(&mut **tx)
     .await
     .during("find a phase to claim")?;

@@ -12,7 +12,7 @@ use crate::server::store::row::Columns;
 
 /// A `SELECT` of whole run rows, with what follows `FROM … JOIN …`.
 macro_rules! select {
-    ($tail:literal) => {
+    ($($tail:tt)+) => {
         concat!(
             "SELECT r.sequence, r.id, r.workspace_id, w.name AS workspace_name, w.pool_id, r.configuration_id, r.kind, \
              r.auto_apply, r.message, r.created_by, r.created_at, r.state, r.epoch, r.tries, r.last_phase, r.last_step, \
@@ -21,7 +21,7 @@ macro_rules! select {
              r.failure, r.failure_phase, r.failure_epoch, r.backend, \
              r.credentials_request, r.credentials_epoch FROM runs r JOIN workspaces w ON w.id = r.workspace_id \
              LEFT JOIN agents a ON a.id = r.agent_id ",
-            $tail
+            $($tail)+
         )
     };
 }

@@ -8,29 +8,34 @@ use serde_json::{Value, json};
 use crate::server::house::{Answer, House};
 
 /// An agent in a session.
-pub(super) struct FakeAgent<'a> {
-    pub(super) house: &'a House,
-    pub(super) session: String,
-    pub(super) id: String,
+pub(in crate::server) struct FakeAgent<'a> {
+    pub(in crate::server) house: &'a House,
+    pub(in crate::server) session: String,
+    pub(in crate::server) id: String,
     client: reqwest::Client,
 }
 
 /// A claim as it was granted.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
-    pub(super) run: String,
-    pub(super) epoch: i64,
-    pub(super) phase: String,
-    pub(super) claim: String,
-    pub(super) all: Value,
+pub(in crate::server) struct Held {
+    pub(in crate::server) run: String,
+    pub(in crate::server) epoch: i64,
+    pub(in crate::server) phase: String,
+    pub(in crate::server) claim: String,
+    pub(in crate::server) all: Value,
 }
 
 impl<'a> FakeAgent<'a> {
     /// A new agent in the pool `default`.
-    pub(super) async fn join(house: &'a House) -> Self {
+    pub(in crate::server) async fn join(house: &'a House) -> Self {
+        Self::join_with(house, "/run/nigari").await
+    }
+
+    /// The same, with its run directories elsewhere.
+    pub(in crate::server) async fn join_with(house: &'a House, run_root: &str) -> Self {
         let request = json!({
             "protocol_min": 1, "protocol_max": 1, "name": "fake", "version": "0", "concurrency": 1,
-            "tofu_version": "1.12.6", "run_root": "/run/nigari",
+            "tofu_version": "1.12.6", "run_root": run_root,
         });
         let answer = house.send(Method::POST, "/agent/session", &house.join, Some(&request)).await.expect(200);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -38,77 +43,77 @@ impl<'a> FakeAgent<'a> {
     }
 
     /// A request with the session's token.
-    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(in crate::server) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{API}/agent{path}", self.house.origin)).bearer_auth(&self.session)
     }
 
     /// A request about a run, with the epoch.
-    pub(super) fn of_run(&self, held: &Held, method: Method, path: &str) -> RequestBuilder {
+    pub(in crate::server) fn of_run(&self, held: &Held, method: Method, path: &str) -> RequestBuilder {
         self.request(method, &format!("/runs/{}/{path}", held.run)).header(EPOCH_HEADER, held.epoch)
     }
 
-    pub(super) async fn post(&self, held: &Held, path: &str, body: &Value) -> Answer {
+    pub(in crate::server) async fn post(&self, held: &Held, path: &str, body: &Value) -> Answer {
         House::read(self.of_run(held, Method::POST, path).json(body)).await
     }
 
-    pub(super) async fn get(&self, held: &Held, path: &str) -> Answer {
+    pub(in crate::server) async fn get(&self, held: &Held, path: &str) -> Answer {
         House::read(self.of_run(held, Method::GET, path)).await
     }
 
     /// Asks for a phase under this id.
-    pub(super) async fn ask(&self, claim: &str, hold_seconds: u64) -> Answer {
+    pub(in crate::server) async fn ask(&self, claim: &str, hold_seconds: u64) -> Answer {
         let body = json!({"claim": claim, "hold_seconds": hold_seconds});
         House::read(self.request(Method::POST, "/claims").json(&body)).await
     }
 
     /// Takes the phase that there is.
-    pub(super) async fn claim(&self) -> Held {
+    pub(in crate::server) async fn claim(&self) -> Held {
         let claim = ClaimId::generate().to_string();
         Held::of(&self.ask(&claim, 0).await.expect(200))
     }
 
-    pub(super) async fn step(&self, held: &Held, step: &str) -> Answer {
+    pub(in crate::server) async fn step(&self, held: &Held, step: &str) -> Answer {
         let body = json!({"request": RequestId::generate().to_string()});
         self.post(held, &format!("steps/{step}"), &body).await
     }
 
     /// Reports all steps of a plan.
-    pub(super) async fn plan(&self, held: &Held) {
+    pub(in crate::server) async fn plan(&self, held: &Held) {
         for step in ["fetch", "init", "plan", "show"] {
             self.step(held, step).await.expect(204);
         }
     }
 
-    pub(super) async fn credentials(&self, held: &Held, request: &str) -> Answer {
+    pub(in crate::server) async fn credentials(&self, held: &Held, request: &str) -> Answer {
         self.post(held, "credentials", &json!({"request": request})).await
     }
 
-    pub(super) async fn log(&self, held: &Held, offset: u64, bytes: &[u8]) -> Answer {
+    pub(in crate::server) async fn log(&self, held: &Held, offset: u64, bytes: &[u8]) -> Answer {
         let request = self.of_run(held, Method::PATCH, &format!("log/{}", held.phase));
         House::read(request.header(OFFSET_HEADER, offset).body(bytes.to_vec())).await
     }
 
-    pub(super) async fn upload_artifact(&self, held: &Held, bytes: &[u8]) -> Answer {
+    pub(in crate::server) async fn upload_artifact(&self, held: &Held, bytes: &[u8]) -> Answer {
         let request = self.of_run(held, Method::PUT, "artifact");
         House::read(request.header(DIGEST_HEADER, digest(bytes)).body(bytes.to_vec())).await
     }
 
-    pub(super) async fn lock(&self, held: &Held, id: &str) -> Answer {
+    pub(in crate::server) async fn lock(&self, held: &Held, id: &str) -> Answer {
         self.post(held, "state/lock", &json!({"ID": id, "Who": "fake"})).await
     }
 
-    pub(super) async fn write_state(&self, held: &Held, lock: &str, state: &Value) -> Answer {
+    pub(in crate::server) async fn write_state(&self, held: &Held, lock: &str, state: &Value) -> Answer {
         let request = self.of_run(held, Method::POST, &format!("state?lock={lock}"));
         House::read(request.body(state.to_string())).await
     }
 
-    pub(super) async fn finish(&self, held: &Held, report: &Value) -> Answer {
+    pub(in crate::server) async fn finish(&self, held: &Held, report: &Value) -> Answer {
         self.post(held, "finish", report).await
     }
 }
 
 /// The report of a plan with changes that waits for approval.
-pub(super) fn planned_report(held: &Held, artifact: &[u8]) -> Value {
+pub(in crate::server) fn planned_report(held: &Held, artifact: &[u8]) -> Value {
     let directory = format!("/run/nigari/{}", held.run);
     let mut report = report("planned");
     report["artifact_digest"] = json!(digest(artifact));
@@ -118,7 +123,7 @@ pub(super) fn planned_report(held: &Held, artifact: &[u8]) -> Value {
 }
 
 impl Held {
-    pub(super) fn of(answer: &Answer) -> Self {
+    pub(in crate::server) fn of(answer: &Answer) -> Self {
         let all = answer.json();
         let text = |name: &str| all[name].as_str().unwrap().to_owned();
         let epoch = all["epoch"].as_i64().unwrap();
@@ -127,7 +132,7 @@ impl Held {
 }
 
 /// A report of a phase's end, with a receipt.
-pub(super) fn report(outcome: &str) -> Value {
+pub(in crate::server) fn report(outcome: &str) -> Value {
     let mut report = json!({
         "request": RequestId::generate().to_string(),
         "outcome": outcome,
@@ -144,11 +149,11 @@ pub(super) fn report(outcome: &str) -> Value {
     report
 }
 
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(in crate::server) fn digest(bytes: &[u8]) -> String {
     hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))
 }
 
 /// A state of this serial.
-pub(super) fn state(serial: i64, lineage: &str) -> Value {
+pub(in crate::server) fn state(serial: i64, lineage: &str) -> Value {
     json!({"version": 4, "terraform_version": "1.12.6", "serial": serial, "lineage": lineage, "outputs": {}})
 }

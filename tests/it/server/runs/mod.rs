@@ -5,7 +5,8 @@ mod claims;
 mod configurations;
 mod credentials;
 mod decisions;
-mod fake_agent;
+mod elsewhere;
+pub(super) mod fake_agent;
 mod finishes;
 mod forged;
 mod logs;
@@ -80,7 +81,7 @@ async fn claimed<'a>(house: &'a House, more: &Value) -> (FakeAgent<'a>, Held) {
 }
 
 /// The same, planned: it waits for approval.
-async fn planned(house: &House) -> (FakeAgent<'_>, Held) {
+pub(super) async fn planned(house: &House) -> (FakeAgent<'_>, Held) {
     let (agent, held) = claimed(house, &json!({})).await;
     agent.plan(&held).await;
     agent.upload_artifact(&held, b"the plan").await.expect(204);
@@ -89,7 +90,7 @@ async fn planned(house: &House) -> (FakeAgent<'_>, Held) {
 }
 
 /// The same, approved and claimed again, its apply started.
-async fn applying(house: &House) -> (FakeAgent<'_>, Held) {
+pub(super) async fn applying(house: &House) -> (FakeAgent<'_>, Held) {
     let (agent, held) = planned(house).await;
     house.post(&format!("/runs/{}/approve", held.run), json!({})).await.expect(200);
     let held = agent.claim().await;
@@ -103,7 +104,7 @@ async fn state_of(house: &House, run: &str) -> String {
 }
 
 /// Lets every lease be over. The server's own look may come between and take the leap for an absence: then once more.
-async fn expire_leases(house: &House) {
+pub(super) async fn expire_leases(house: &House) {
     for _ in 0..5 {
         house.clock.advance(A_LEASE);
         if !tasks::lapse_overdue(&house.state).await.unwrap().is_empty() {

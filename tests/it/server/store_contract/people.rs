@@ -197,12 +197,20 @@ async fn a_new_session_ends_the_agents_own_earlier_ones_alone(store: &Store) {
             made.push(row.id);
         }
     }
-    tokens::end_sessions(&mut transaction, one.id).await.unwrap();
-    let mut left = Vec::new();
-    for id in &made {
-        left.push(tokens::get(&mut transaction, *id).await.unwrap().is_some());
+    let own = tokens::get(&mut transaction, made[0]).await.unwrap().unwrap().name;
+    // Another process's session is kept as revoked until it would have expired; the process's own is forgotten.
+    for (process, now, expected) in [("other", 1, [0, 2, 2, 2]), (&own, 1, [0, 2, 2, 2])] {
+        tokens::end_sessions(&mut transaction, one.id, process, now).await.unwrap();
+        let mut left = Vec::new();
+        for id in &made {
+            let token = tokens::get(&mut transaction, *id).await.unwrap();
+            left.push(token.map_or(3, |token| if token.revoked_at.is_some() { 0 } else { 2 }));
+        }
+        assert_eq!(left, expected, "{process}");
     }
-    assert_eq!(left, [false, true, true, true]);
+    tokens::end_sessions(&mut transaction, other.id, &own, 1).await.unwrap();
+    assert!(tokens::get(&mut transaction, made[2]).await.unwrap().is_none());
+    assert!(tokens::get(&mut transaction, made[3]).await.unwrap().is_some());
 }
 
 async fn an_agent_that_comes_back_stays_drained(store: &Store) {
