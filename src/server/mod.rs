@@ -59,7 +59,7 @@ const WRITE_COUNTS_FOR: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The state directory cannot be used.
-    #[error("cannot use the state directory {path}; hint: it must be a directory of ours")]
+    #[error("cannot use the state directory {path}; hint: the server's user must be able to write there")]
     StateDirectory {
         /// Which.
         path: PathBuf,

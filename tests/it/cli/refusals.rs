@@ -114,3 +114,11 @@ fn a_secret_is_never_asked_for_without_a_terminal() {
     let said = typed(home.path(), &["login", "--server", "https://a.example"]);
     assert_eq!(said.code, Some(2), "{}", said.err);
 }
+
+#[test]
+fn a_state_directory_that_cannot_be_made_says_what_it_has_to_be() {
+    let home = tempfile::tempdir().unwrap();
+    let said = typed(home.path(), &["server", "start", "--listen", "127.0.0.1:0", "--state-dir", "/proc/nigari"]);
+    assert_eq!(said.code, Some(78), "{}", said.err);
+    assert!(said.err.contains("/proc/nigari") && said.err.contains("able to write there"), "{}", said.err);
+}
