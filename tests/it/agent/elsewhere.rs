@@ -1,6 +1,6 @@
 //! Approval across claims: what was approved is what is applied, without any registry.
 
-use super::{Scene, Shelf, found};
+use super::{Scene, Shelf, found, wait_until};
 
 #[test]
 fn an_approved_plan_is_applied_by_another_agent_without_the_registry() {
@@ -8,7 +8,8 @@ fn an_approved_plan_is_applied_by_another_agent_without_the_registry() {
     shelf.store(&scene, "--export", &shelf.canary.password);
     let run = scene.begin(&scene.configuration(&shelf.main()), &[]);
     scene.wait_for_state(&run, "awaiting_approval");
-    assert!(scene.run_directories().is_empty() && scene.secrets().is_empty());
+    // The end of a phase is reported before its directories go.
+    wait_until("the wipe", || scene.run_directories().is_empty() && scene.secrets().is_empty());
     shelf.registry.stop().unwrap();
     scene.stack.agent().unwrap().stop().unwrap();
     std::fs::remove_dir_all(scene.stack.directory().join("agent")).unwrap();

@@ -2,7 +2,7 @@
 
 use support::watch::Watch;
 
-use super::{Scene, Shelf, found};
+use super::{Scene, Shelf, found, wait_until};
 
 #[test]
 fn a_module_from_a_private_registry_comes_and_nothing_of_the_password_stays() {
@@ -16,7 +16,8 @@ fn a_module_from_a_private_registry_comes_and_nothing_of_the_password_stays() {
     search.bytes("what the command wrote", said.all().as_bytes());
     search.absorb(watch.finish().unwrap().search);
     search.verdict().unwrap();
-    assert!(scene.run_directories().is_empty() && scene.secrets().is_empty());
+    // The end of a phase is reported before its directories go.
+    wait_until("the wipe", || scene.run_directories().is_empty() && scene.secrets().is_empty());
 }
 
 #[test]
