@@ -64,7 +64,8 @@ mod tests {
                 page[..read].iter_mut().for_each(|byte| *byte ^= HIDDEN);
                 found += page[..read].windows(hidden.len()).filter(|window| *window == hidden).count();
                 page.fill(0);
-                if read == 0 || at + read as u64 >= end {
+                // A short read: another thread has given the rest back. Going on from here would not get anywhere.
+                if read < most || at + read as u64 >= end {
                     break;
                 }
                 at += (read - hidden.len()) as u64;
