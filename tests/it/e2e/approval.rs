@@ -108,8 +108,13 @@ fn an_agent_with_another_run_root_leaves_the_run_to_others_and_people_can_see_wh
     let elsewhere = world.path("elsewhere").display().to_string();
     let mut second = world.another_agent("second", &["--run-root", &elsewhere]);
     world.ends(&["run", "approve", &id], 0);
-    second.wait_for_line("a claim is given back", std::time::Duration::from_secs(30)).unwrap();
-    let shown = world.wait(&id, "the run in its queue again", |run| run["state"] == "apply_queued");
+    // Offered to nobody who would give it back: an agent of that pool is there and asks, and does not get it.
+    second.wait_for_line("session opened", std::time::Duration::from_secs(30)).unwrap();
+    let root = world.stack.run_root().display().to_string();
+    let shown = world.wait(&id, "what the run waits for", |run| {
+        run["state"] == "apply_queued" && run["waits_for"].as_str().is_some_and(|text| text.contains(&root))
+    });
+    assert!(!second.log().contains("a claim is given back"), "{}", second.log());
     assert!(!shown["steps"].to_string().contains("\"phase\":\"apply\""), "{shown:#}");
     let text = world.ends(&["run", "show", &id], 0);
     let path = world.stack.run_root().join(&id).display().to_string();
