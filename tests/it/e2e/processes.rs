@@ -32,7 +32,7 @@ fn each_step_gets_what_it_needs_and_no_more() {
 }
 
 /// All that a step may have besides the door to the state and the run's variables.
-const KNOWN: [&str; 18] = [
+const KNOWN: [&str; 34] = [
     "PATH",
     "PWD",
     "HOME",
@@ -51,6 +51,22 @@ const KNOWN: [&str; 18] = [
     "REGISTRY_AUTH_FILE",
     "HELM_REGISTRY_CONFIG",
     "SSL_CERT_FILE",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_ATTR_NOSYSTEM",
+    "GIT_CEILING_DIRECTORIES",
+    "GIT_TERMINAL_PROMPT",
+    "GIT_ASKPASS",
+    "GIT_SSH_COMMAND",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_KEY_0",
+    "GIT_CONFIG_VALUE_0",
+    "GIT_CONFIG_KEY_1",
+    "GIT_CONFIG_VALUE_1",
+    "GIT_CONFIG_KEY_2",
+    "GIT_CONFIG_VALUE_2",
+    "GIT_CONFIG_KEY_3",
+    "GIT_CONFIG_VALUE_3",
 ];
 
 /// Nothing of agent and server but what the design names.

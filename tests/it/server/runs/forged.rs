@@ -93,7 +93,6 @@ async fn an_approval_is_for_one_run_one_artifact_and_by_one_person() {
         "approved_by = 'somebody'",
         "approved_by = NULL",
         "configuration_id = (SELECT id FROM configurations WHERE workspace_id <> runs.workspace_id)",
-        "run_directory = '/tmp'",
     ] {
         let house = House::start().await;
         let (agent, held) = planned(&house).await;
@@ -102,6 +101,17 @@ async fn an_approval_is_for_one_run_one_artifact_and_by_one_person() {
         house.sql(&format!("UPDATE runs SET {change} WHERE id = '{}'", held.run)).await;
         is_refused(&house, &agent, &held.run).await;
     }
+}
+
+#[tokio::test]
+async fn an_approved_plan_whose_directory_was_changed_is_offered_to_nobody() {
+    let house = House::start().await;
+    let (agent, held) = planned(&house).await;
+    house.post(&format!("/runs/{}/approve", held.run), json!({})).await.expect(200);
+    house.sql(&format!("UPDATE runs SET run_directory = '/tmp' WHERE id = '{}'", held.run)).await;
+    let claim = nigari::protocol::id::ClaimId::generate().to_string();
+    agent.ask(&claim, 0).await.expect(204);
+    assert_eq!(state_of(&house, &held.run).await, "apply_queued");
 }
 
 #[tokio::test]
