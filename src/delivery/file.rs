@@ -67,7 +67,7 @@ impl Delivery for FileDelivery {
             variables.push(("SSL_CERT_FILE".into(), text(&directory.join(CA_BUNDLE))));
             files.push(SecretFile { path: CA_BUNDLE.into(), content: Secret::new(bundle) });
         }
-        Ok(Delivered { files, variables, receipt: self.receipt })
+        Ok(Delivered { files, variables, beside: None, receipt: self.receipt })
     }
 }
 

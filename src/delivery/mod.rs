@@ -10,13 +10,14 @@ mod docker_config;
 mod file;
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use ca_bundle::RootsError;
 
 use crate::clock::Clock;
 use crate::protocol::Timestamp;
-use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential};
+use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
 use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
@@ -68,8 +69,31 @@ pub struct Delivered {
     pub files: Vec<SecretFile>,
     /// Variables of the step alone.
     pub variables: Vec<(String, Secret)>,
+    /// What works beside the step, if the delivery needs that.
+    pub beside: Option<Box<dyn Beside>>,
     /// The receipt so far.
     pub receipt: Pending,
+}
+
+/// What works beside the step until its end: the broker's listener, the credential helper's socket. Dropping it ends it too,
+/// but nobody hears then what it saw.
+pub trait Beside: Send + std::fmt::Debug {
+    /// The step's process runs under this number of our PID namespace: whoever asks can be compared with it.
+    fn started(&mut self, process: i32);
+
+    /// Ends it: when this is done nothing listens and no credential is held any more.
+    fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = Witnessed> + Send>>;
+}
+
+/// What was seen of the step from beside it, for the receipt.
+#[derive(Debug, Default)]
+pub struct Witnessed {
+    /// Every host that was asked for, a credential or not.
+    pub used: Vec<RegistryUse>,
+    /// What was pulled: `host/repository@digest`.
+    pub pulled: Vec<String>,
+    /// What people should know.
+    pub notes: Vec<String>,
 }
 
 /// A receipt that waits for its end.
@@ -94,6 +118,8 @@ pub struct Ending {
     pub wiped: bool,
     /// What was looked at.
     pub verified_by: String,
+    /// What was seen of the step from beside it.
+    pub witnessed: Witnessed,
 }
 
 impl Pending {
@@ -115,8 +141,9 @@ impl Pending {
             wiped: ending.wiped,
             verified_by: ending.verified_by,
             modules: Vec::new(),
-            pulled: Vec::new(),
-            notes: Vec::new(),
+            used: ending.witnessed.used,
+            pulled: ending.witnessed.pulled,
+            notes: ending.witnessed.notes,
         }
     }
 }

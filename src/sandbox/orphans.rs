@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{getpid, getsid, set_child_subreaper};
+use rustix::process::{getpid, set_child_subreaper};
 
 use crate::process::tree::{self, Killed, Process};
 use crate::process::{Child, ExitReason, SpawnError, spawn};
@@ -70,7 +70,8 @@ fn reap_orphans() -> Vec<Process> {
         return Vec::new();
     }
     let launchers = lock();
-    let own = getsid(None).map_or(0, rustix::process::Pid::as_raw_pid);
+    // Read as the children's are: a session that was begun outside of our PID namespace (a container, a CI job) is 0.
+    let own = tree::look_up(getpid()).map_or(0, |process| process.session);
     let mut orphans = tree::children(getpid());
     orphans.retain(|child| child.session != own && !launchers.contains(&child.pid.as_raw_pid()));
     for orphan in orphans.iter().filter(|orphan| orphan.is_zombie) {

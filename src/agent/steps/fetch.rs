@@ -6,7 +6,7 @@
 use super::{Ended, Run, Start, environment, failed};
 use crate::agent::failure::Stop;
 use crate::agent::orders::Order;
-use crate::delivery::{Delivered, Delivery, Ending, Pending};
+use crate::delivery::{Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
 use crate::sandbox::{StepEnd, Wiper};
@@ -49,7 +49,7 @@ pub(crate) async fn fetch(
     known: &Known,
 ) -> (Option<Receipt>, Result<Fetched, Stop>) {
     let mut secrets = run.host.secrets.directory(Vec::new());
-    let Delivered { files, variables, receipt } = match delivery.deliver(&secrets.path()) {
+    let Delivered { files, variables, mut beside, receipt } = match delivery.deliver(&secrets.path()) {
         Ok(delivered) => delivered,
         Err(error) => return (None, Err(Stop::from(error).during(Step::Fetch))),
     };
@@ -57,13 +57,18 @@ pub(crate) async fn fetch(
     let mut start = Start::new(Step::Fetch, arguments::get(), variables);
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
     start.secrets = Some(secrets);
-    match run.start(start).await {
+    let ended = run.start_beside(start, &mut beside).await;
+    let witnessed = match beside {
+        Some(beside) => beside.close().await,
+        None => Witnessed::default(),
+    };
+    match ended {
         Ok(ended) => {
-            let mut receipt = close(run, receipt, &ended);
+            let mut receipt = close(run, receipt, witnessed, &ended);
             let result = judge(run, &ended, known, &mut receipt);
             (Some(receipt), result)
         }
-        Err(stop) => (Some(unverified(run, receipt, &stop)), Err(stop)),
+        Err(stop) => (Some(unverified(run, receipt, witnessed, &stop)), Err(stop)),
     }
 }
 
@@ -85,7 +90,7 @@ fn judge(run: &Run<'_>, ended: &Ended, known: &Known, receipt: &mut Receipt) -> 
     Ok(Fetched { _private: () })
 }
 
-fn close(run: &Run<'_>, receipt: Pending, ended: &Ended) -> Receipt {
+fn close(run: &Run<'_>, receipt: Pending, witnessed: Witnessed, ended: &Ended) -> Receipt {
     let end = match ended.order {
         Order::Kill => ReceiptEnd::Killed,
         Order::Cancel | Order::Stop | Order::LeaseLost => ReceiptEnd::Canceled,
@@ -98,6 +103,7 @@ fn close(run: &Run<'_>, receipt: Pending, ended: &Ended) -> Receipt {
         end,
         wiped: ended.end.wiped.is_some(),
         verified_by: verified_by(&ended.end).to_owned(),
+        witnessed,
     })
 }
 
@@ -110,7 +116,7 @@ fn verified_by(end: &StepEnd) -> &'static str {
 }
 
 /// The step gave no end: either it never started and nothing was written, or secrets may remain.
-fn unverified(run: &Run<'_>, receipt: Pending, stop: &Stop) -> Receipt {
+fn unverified(run: &Run<'_>, receipt: Pending, witnessed: Witnessed, stop: &Stop) -> Receipt {
     let remains = matches!(stop, Stop::SecretsRemain(_));
     receipt.close(Ending {
         sandbox: "process".to_owned(),
@@ -118,6 +124,7 @@ fn unverified(run: &Run<'_>, receipt: Pending, stop: &Stop) -> Receipt {
         end: ReceiptEnd::StepFailed,
         wiped: !remains,
         verified_by: if remains { "nothing" } else { "the step did not start, or what it left was wiped" }.to_owned(),
+        witnessed,
     })
 }
 

@@ -29,6 +29,7 @@ use super::failure::Stop;
 use super::log::Log;
 use super::orders::{Order, Orders};
 use crate::client::ClientError;
+use crate::delivery::Beside;
 use crate::process::ExitReason;
 use crate::protocol::agent::StepReport;
 use crate::protocol::id::RequestId;
@@ -99,6 +100,11 @@ impl Run<'_> {
 
     /// Starts tofu and follows it to its end.
     async fn start(&self, start: Start) -> Result<Ended, Stop> {
+        self.start_beside(start, &mut None).await
+    }
+
+    /// The same, and tells what works beside the step when its process runs.
+    async fn start_beside(&self, start: Start, beside: &mut Option<Box<dyn Beside>>) -> Result<Ended, Stop> {
         let step = start.step;
         self.stop_if_told(step)?;
         let words: Vec<String> = start.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -118,6 +124,9 @@ impl Run<'_> {
             limits: Limits::default(),
         };
         let mut process = self.host.launcher.start(launch).await.map_err(|error| Stop::from(error).during(step))?;
+        if let Some(beside) = beside {
+            beside.started(process.process_id());
+        }
         let (stdout, stderr) = (process.stdout(), process.stderr());
         let kept = Kept::default();
         let stdout = async {

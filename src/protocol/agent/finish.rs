@@ -123,12 +123,30 @@ pub struct Receipt {
     pub verified_by: String,
     /// What was fetched: module key and source.
     pub modules: Vec<String>,
+    /// With `broker` and `helper`: which hosts were asked, and how often.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used: Vec<RegistryUse>,
     /// With the broker: what was pulled, by digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pulled: Vec<String>,
     /// What people should know: a kept backend, an old tofu.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What the fetch step did with one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryUse {
+    /// `host[:port]`.
+    pub host: String,
+    /// The integrations whose credentials were used there, by name; empty for a host that was only passed through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub integrations: Vec<String>,
+    /// Requests (of a passed-through host: connections; of the credential helper: answers).
+    pub requests: u64,
+    /// Bytes that came from there, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Why a delivery ended.
