@@ -4,6 +4,7 @@
 //! environment and argument list of every process below is searched for the passwords, whatever the test was about.
 
 mod approval;
+mod attacks;
 mod cancel;
 mod configurations;
 mod hints;
@@ -13,6 +14,7 @@ mod meddler;
 mod operator;
 mod passwords;
 mod processes;
+mod provider;
 mod recorder;
 mod shelf;
 mod states;

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use crate::child::{find_program, variable};
-use crate::tools::{PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
+use crate::tools::{PROVIDER_HOSTILE, PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
 
 /// Says that `what` is missing.
 ///
@@ -34,6 +34,11 @@ pub fn registry() -> Option<PathBuf> {
 /// A real provider, or `None` after having said that it is missing. Built when Go is there.
 pub fn provider_time() -> Option<PathBuf> {
     tool(&PROVIDER_TIME)
+}
+
+/// The hostile provider, or `None` after having said that it is missing. Built when Go is there.
+pub fn provider_hostile() -> Option<PathBuf> {
+    tool(&PROVIDER_HOSTILE)
 }
 
 /// The signer of bearer tokens, or `None` after having said that it is missing. Built when Go is there.

@@ -60,6 +60,16 @@ pub const PROVIDER_TIME: Tool = Tool {
     fits: Path::is_file,
 };
 
+/// A provider that looks at everything in reach while tofu plans and applies, and sends it away; a program of ours.
+pub const PROVIDER_HOSTILE: Tool = Tool {
+    name: "terraform-provider-hostile",
+    directory: "provider-hostile-1.0.0",
+    package: ".",
+    link: "-s -w",
+    packages: 400,
+    fits: Path::is_file,
+};
+
 /// The signer of bearer tokens beside a registry; a program of ours, in Go for its TLS and signatures.
 pub const TOKEN_SIGNER: Tool = Tool {
     name: "token-signer",
@@ -178,13 +188,22 @@ pub fn repository() -> PathBuf {
     package.ancestors().nth(2).unwrap_or(package).to_owned()
 }
 
-/// Lays a built provider out as tofu's `filesystem_mirror` wants it, and gives the version that it has there.
+/// Lays the built provider `time` out as tofu's `filesystem_mirror` wants it, and gives the version that it has there.
 pub fn provider_mirror(program: &Path, mirror: &Path) -> Outcome<&'static str> {
-    let version = PROVIDER_TIME.version();
+    lay_out(&PROVIDER_TIME, "hashicorp/time", program, mirror)
+}
+
+/// The same for the hostile provider, whose source is `nigari/hostile`.
+pub fn hostile_mirror(program: &Path, mirror: &Path) -> Outcome<&'static str> {
+    lay_out(&PROVIDER_HOSTILE, "nigari/hostile", program, mirror)
+}
+
+fn lay_out(tool: &Tool, source: &str, program: &Path, mirror: &Path) -> Outcome<&'static str> {
+    let version = tool.version();
     let architecture = if cfg!(target_arch = "aarch64") { "linux_arm64" } else { "linux_amd64" };
-    let directory = mirror.join("registry.opentofu.org/hashicorp/time").join(version).join(architecture);
+    let directory = mirror.join("registry.opentofu.org").join(source).join(version).join(architecture);
     fs::create_dir_all(&directory).during(directory.display())?;
-    fs::copy(program, directory.join(format!("{}_v{version}", PROVIDER_TIME.name))).during("provider")?;
+    fs::copy(program, directory.join(format!("{}_v{version}", tool.name))).during("provider")?;
     Ok(version)
 }
 
