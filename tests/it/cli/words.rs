@@ -84,6 +84,8 @@ fn the_words_of_the_design_are_known() {
         "registry remove n --yes",
         "variable set n v -w w --kind env",
         "variable set n -w w --sensitive --value-stdin",
+        "variable set N -w w --kind file --value-file f",
+        "variable set N -w w --kind file --value-stdin --sensitive=false",
         "variable list -w w",
         "variable unset n -w w",
         "state pull -w w",
@@ -97,6 +99,10 @@ fn the_words_of_the_design_are_known() {
         "whoami",
         "version --json",
         "doctor",
+        "explain oci://h/r?tag=1",
+        "explain d --root . --json",
+        "explain oci://h/r --test",
+        "explain",
     ];
     for line in lines {
         let words = std::iter::once("nigari").chain(line.split(' '));
@@ -122,6 +128,8 @@ fn words_that_contradict_each_other_are_refused() {
         "variable set n v -w w --sensitive",
         "variable set n v -w w --value-stdin",
         "variable set n v",
+        "variable set n v -w w --sensitive=false",
+        "variable set n -w w --sensitive=perhaps",
         "token create n --expires-in 3",
         "agent start --concurrency many",
         "agent start --delivery magic",

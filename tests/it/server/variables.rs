@@ -43,7 +43,25 @@ async fn a_variable_is_set_again_and_removed() {
     house.delete("/workspaces/w/variables/tofu/a").await.expect(204);
     house.delete("/workspaces/w/variables/tofu/a").await.expect_problem(404, "not_found");
     house.put("/workspaces/none/variables/tofu/a", json!({"value": ""})).await.expect_problem(404, "not_found");
-    house.put("/workspaces/w/variables/file/a", json!({"value": ""})).await.expect_problem(404, "not_found");
+    house.put("/workspaces/w/variables/magic/a", json!({"value": ""})).await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_file_is_sensitive_unless_said_and_has_its_name_alone() {
+    let house = House::start().await;
+    house.post("/workspaces", json!({"name": "w"})).await.expect(201);
+    let path = "/workspaces/w/variables";
+    house.put(&format!("{path}/file/KUBE_CONFIG_PATH"), json!({"value": "a: b\n"})).await.expect(204);
+    house.put(&format!("{path}/file/CA_FILE"), json!({"value": "x\u{0}\n", "sensitive": false})).await.expect(204);
+    let items = house.get(path).await.json()["items"].clone();
+    assert_eq!((&items[0]["name"], &items[0]["value"]), (&json!("CA_FILE"), &json!("x\u{0}\n")));
+    assert_eq!((&items[1]["sensitive"], &items[1]["value"]), (&json!(true), &json!(null)));
+    let answer = house.put(&format!("{path}/env/CA_FILE"), json!({"value": "x"})).await;
+    assert!(answer.expect_problem(409, "conflict").field("hint").contains("--kind file"));
+    house.put(&format!("{path}/env/B"), json!({"value": "x"})).await.expect(204);
+    house.put(&format!("{path}/file/B"), json!({"value": "x"})).await.expect_problem(409, "conflict");
+    // An input variable is another thing.
+    house.put(&format!("{path}/tofu/B"), json!({"value": "x"})).await.expect(204);
 }
 
 #[tokio::test]
