@@ -108,7 +108,7 @@ fn oci(address: &str) -> SourceKind {
     SourceKind::Oci { registry_host: host.to_owned(), repository: repository.trim_end_matches('/').to_owned() }
 }
 
-fn split_forced(source: &str) -> (Option<String>, &str) {
+pub(super) fn split_forced(source: &str) -> (Option<String>, &str) {
     match source.split_once("::") {
         Some((forced, rest)) if !forced.is_empty() && forced.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             (Some(forced.to_ascii_lowercase()), rest)

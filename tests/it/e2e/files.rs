@@ -27,9 +27,8 @@ fn doing(command: &str) -> String {
 
 #[test]
 fn a_file_is_there_from_init_on_with_its_value_and_is_nowhere_in_the_fetch_step() {
-    let look = "path=$(cat /proc/$$/environ | tr '\\0' '\\n' | sed -n 's/^CLOUD_FILE=//p')\n[ -z \"$path\" ] || { stat -c \
-                '%a %U' \"$path\"; stat -f -c %T \"$path\"; sha256sum < \"$path\"; } > $to/memory 2>&1\n[ $1 != get ] || find \
-                \"$HOME/..\" > $to/memory";
+    let look = "[ -z \"$CLOUD_FILE\" ] || { stat -c '%a %U' \"$CLOUD_FILE\"; stat -f -c %T \"$CLOUD_FILE\"; sha256sum < \
+                \"$CLOUD_FILE\"; } > $to/memory 2>&1\n[ $1 != get ] || find \"$HOME/..\" > $to/memory";
     let Some(recorder) = Recorder::with(look) else { return };
     let tofu = recorder.program();
     let value = Canary::hard("");
