@@ -133,8 +133,8 @@ impl SetArguments {
                 "`--value-file FILE` or `--value-stdin`",
             )),
             (Some(value), _) => Ok(Secret::from(value.as_str())),
-            (None, Some(path)) => self.from_file(path),
-            (None, None) if self.value_stdin => self.from_stdin(),
+            (None, Some(path)) => self.read_file(path),
+            (None, None) if self.value_stdin => self.read_stdin(),
             (None, None) if prompt::is_possible() => prompt::ask_secret(&format!("Value of {}: ", self.name)),
             (None, None) => Err(CommandError::usage(
                 "there is no value",
@@ -143,7 +143,7 @@ impl SetArguments {
         }
     }
 
-    fn from_file(&self, path: &Path) -> Result<Secret, CommandError> {
+    fn read_file(&self, path: &Path) -> Result<Secret, CommandError> {
         let is_file = matches!(self.kind, Kind::File);
         if self.is_sensitive() {
             let read = if is_file { secret_file::read_whole } else { secret_file::read };
@@ -154,7 +154,7 @@ impl SetArguments {
         Ok(if is_file { Secret::new(text) } else { secret_file::without_line_end(text) })
     }
 
-    fn from_stdin(&self) -> Result<Secret, CommandError> {
+    fn read_stdin(&self) -> Result<Secret, CommandError> {
         if matches!(self.kind, Kind::File) { prompt::file_from_stdin() } else { prompt::secret_from_stdin() }
     }
 }

@@ -135,7 +135,10 @@ impl AgentSettings {
                 passed_environment: environment::matching(&layer.pass_env.unwrap_or_default().0),
                 fetch_environment: environment::matching(&layer.fetch_pass_env.unwrap_or_default().0),
                 home: layer.home.map(absolute),
-                ssh: Ssh { known_hosts: layer.ssh_known_hosts_file.map(absolute), key: layer.ssh_key_file.map(absolute) },
+                ssh: Ssh {
+                    known_hosts: layer.ssh_known_hosts_file.map(absolute),
+                    key: layer.ssh_key_file.map(absolute),
+                },
                 system_roots: layer.system_roots.map(absolute),
             }),
             _ => Err(SettingsError { problems }),

@@ -215,10 +215,10 @@ mod tests {
         };
         let home = ["/h/.config/containers/auth.json", "/h/.docker/config.json", "/h/.dockercfg"];
         assert_eq!(names(None, None, "/h"), home);
-        assert_eq!(names(Some(Path::new("/r")), Some(Path::new("/c")), "/h")[..2], [
-            "/r/containers/auth.json".to_owned(),
-            "/c/containers/auth.json".to_owned()
-        ]);
+        assert_eq!(
+            names(Some(Path::new("/r")), Some(Path::new("/c")), "/h")[..2],
+            ["/r/containers/auth.json".to_owned(), "/c/containers/auth.json".to_owned()]
+        );
         assert!(places(None, None, None).is_empty());
     }
 

@@ -21,7 +21,8 @@ pub(super) fn build(
     mut passed: Vec<(String, Secret)>,
 ) -> Result<Environment, Stop> {
     // In this order: what the step itself sets comes last and wins.
-    let ours = [files::variables(run, step), git::variables(run.directory.path()), ours].into_iter().flatten().collect();
+    let ours =
+        [files::variables(run, step), git::variables(run.directory.path()), ours].into_iter().flatten().collect();
     let home = run.host.settings.home.clone().unwrap_or_else(|| run.directory.home());
     let temporary = run.directory.temporary();
     let base = Base { path: &run.host.search_path, home: &home, temporary: &temporary };

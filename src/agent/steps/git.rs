@@ -53,7 +53,8 @@ pub(super) fn variables(run_directory: &Path) -> Vec<(String, Secret)> {
 pub(super) fn for_fetch(ssh: &Ssh, directory: &Path) -> Result<(Vec<SecretFile>, (String, Secret)), Stop> {
     let (mut files, mut command) = (Vec::new(), SSH.to_owned());
     if let Some(hosts) = &ssh.known_hosts {
-        let file = SecretFile { path: PathBuf::from("ssh/known_hosts"), content: read(hosts, secret_file::read_public)? };
+        let file =
+            SecretFile { path: PathBuf::from("ssh/known_hosts"), content: read(hosts, secret_file::read_public)? };
         // The directory's name is ours: nothing in it has to be quoted.
         let path = directory.join(&file.path);
         command = format!("{command} -o UserKnownHostsFile={} -o GlobalKnownHostsFile=/dev/null", path.display());

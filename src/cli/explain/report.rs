@@ -111,7 +111,7 @@ impl Explanation {
         if served == Some(true) {
             explanation.delivery = Some(delivery::expected(&source.registry_host));
         }
-        explanation.warnings = source.faults.iter().map(|fault| fault.into()).collect();
+        explanation.warnings = source.faults.iter().map(Warning::from).collect();
         if let Some(Serving::None(near)) = serving {
             explanation.warnings.extend(near.iter().map(|near| Warning::near(near, &source.registry_host)));
         }

@@ -120,7 +120,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_comes_near_is_told() {
-        let all = [integration("a", "r.example:5000/team", (true, false)), integration("b", "s.example", (true, false))];
+        let all =
+            [integration("a", "r.example:5000/team", (true, false)), integration("b", "s.example", (true, false))];
         let (team, other) = (&all[0].address, &all[1].address);
         let near = |source: &str| match of(&OciSource::read(source), &all) {
             Serving::None(near) => near,

@@ -229,7 +229,9 @@ fn missing(output: &Output) -> Option<String> {
 fn ssh(output: &Output) -> Option<String> {
     if output.has("Host key verification failed") {
         let file = "the file that `ssh_known_hosts_file` names in agent.toml";
-        return Some(format!("the key of the module's host is not known to the agent, or is another one: look at {file}"));
+        return Some(format!(
+            "the key of the module's host is not known to the agent, or is another one: look at {file}"
+        ));
     }
     output.has("Permission denied (publickey").then(|| {
         "the module's host does not take the agent's ssh key: give it one by `ssh_key_file` in agent.toml, or an ssh \

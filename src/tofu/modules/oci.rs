@@ -243,7 +243,10 @@ mod tests {
     fn a_good_source_is_taken_apart() {
         let read = OciSource::read("oci://r.example:5000/team/net//modules/x?tag=1.4.0");
         assert_eq!((read.registry_host.as_str(), read.repository.as_str()), ("r.example:5000", "team/net"));
-        assert_eq!((read.version.clone(), read.reference()), (OciVersion::Tag("1.4.0".into()), "team/net:1.4.0".into()));
+        assert_eq!(
+            (read.version.clone(), read.reference()),
+            (OciVersion::Tag("1.4.0".into()), "team/net:1.4.0".into())
+        );
         assert!(read.faults.is_empty() && !read.is_hopeless());
         let digest = format!("sha256:{}", "0a".repeat(32));
         let read = OciSource::read(&format!("oci://h/a?digest={digest}"));

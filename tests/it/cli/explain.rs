@@ -46,7 +46,10 @@ fn the_integration_that_would_serve_is_named_with_what_it_lacks() {
     stack.run(&["registry", "update", "gone", "--disable"]).unwrap().succeeded().unwrap();
     let served = explain(&stack, "oci://r.example:5000/team/net?tag=1", 0);
     assert_eq!((&served["served"], &served["integration"]["name"]), (&true.into(), &"team".into()), "{served}");
-    assert_eq!((&served["integration"]["address"], &served["delivery"]), (&"r.example:5000/team".into(), &"broker".into()));
+    assert_eq!(
+        (&served["integration"]["address"], &served["delivery"]),
+        (&"r.example:5000/team".into(), &"broker".into())
+    );
     assert_eq!(explain(&stack, "oci://r.example:5000/other?tag=1", 0)["integration"]["name"], "wide");
     for (source, word) in [
         ("oci://off.example/a?tag=1", "nigari registry update off --export"),
@@ -55,7 +58,10 @@ fn the_integration_that_would_serve_is_named_with_what_it_lacks() {
     ] {
         let explained = explain(&stack, source, 1);
         assert_eq!(explained["served"], false, "{explained}");
-        assert!(explained["reason"].as_str().unwrap().contains(word) && explained.get("delivery").is_none(), "{explained}");
+        assert!(
+            explained["reason"].as_str().unwrap().contains(word) && explained.get("delivery").is_none(),
+            "{explained}"
+        );
     }
     let near = explain(&stack, "oci://r.example/team/net?tag=1", 1);
     assert!(near["warnings"].to_string().contains("another port"), "{near}");
@@ -85,7 +91,9 @@ fn what_is_wrong_with_a_source_is_told_though_an_integration_covers_it() {
         assert!(said.code == Some(1) && said.out.contains(word) && said.out.contains("hint: "), "{}", said.out);
     }
     // These are fetched all the same.
-    for source in ["oci://ghcr.io:443/acme/net?tag=1", "oci://u:geheim-42@ghcr.io/acme/net", "oci://registry-1.docker.io/a?tag=1"] {
+    for source in
+        ["oci://ghcr.io:443/acme/net?tag=1", "oci://u:geheim-42@ghcr.io/acme/net", "oci://registry-1.docker.io/a?tag=1"]
+    {
         let said = explain(&stack, source, 0).to_string();
         assert!(!said.contains("geheim-42"), "{said}");
     }
@@ -125,7 +133,11 @@ fn without_a_server_the_source_itself_is_explained() {
     let home = tempfile::tempdir().unwrap();
     let said = typed(home.path(), &["explain", "oci://docker.io/acme/net:1"]);
     assert_eq!(said.code, Some(1), "{}", said.all());
-    assert!(said.out.contains("registry-1.docker.io") && said.err.contains("the server could not be asked"), "{}", said.all());
+    assert!(
+        said.out.contains("registry-1.docker.io") && said.err.contains("the server could not be asked"),
+        "{}",
+        said.all()
+    );
     let said = typed(home.path(), &["explain", "oci://ghcr.io/acme/net?tag=1"]);
     assert_eq!(said.code, Some(1), "{}", said.all());
     assert!(said.out.contains("not known"), "{}", said.out);
@@ -184,7 +196,8 @@ fn a_test_asks_the_registry_for_the_module_itself() {
     registry.push("team/net", "1", &Package::greeting()).unwrap();
     let mut chart = Package::greeting();
     let manifest = String::from_utf8(chart.manifest).unwrap();
-    chart.manifest = manifest.replace("application/vnd.opentofu.modulepkg", "application/vnd.example.other").into_bytes();
+    chart.manifest =
+        manifest.replace("application/vnd.opentofu.modulepkg", "application/vnd.example.other").into_bytes();
     registry.push("team/chart", "1", &chart).unwrap();
     let stack = server(directory.path());
     let ca = registry.ca_file().display().to_string();

@@ -94,7 +94,7 @@ fn sensitive_variables_are_not_shown() {
     let set = ["variable", "set", "CLOUD_KEY_FILE", "-w", "net", "--kind", "file"];
     refused(&stack, &[&set[..], &["--value-file", &path]].concat(), 78, "chmod 600 ");
     refused(&stack, &[&set[..], &["value"]].concat(), 2, "`--value-file FILE`");
-    let path = file(&path.into(), &secret.password, 0o600);
+    let path = file(path.as_ref(), &secret.password, 0o600);
     ok(&stack, &[&set[..], &["--value-file", &path]].concat());
     std::fs::remove_file(&path).unwrap();
     let listed = stack.json(&["variable", "list", "-w", "net", "--json"]).unwrap();

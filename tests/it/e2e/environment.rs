@@ -30,7 +30,8 @@ fn the_hosts_environment_reaches_no_step_but_by_name_and_never_by_a_refused_one(
     let mut host: Vec<(&str, &str)> = names.iter().map(|name| (*name, OUTSIDE)).collect();
     host.extend([("AWS_REGION", OUTSIDE), ("UNASKED", OUTSIDE)]);
     // Every name there is: a careless operator's pattern.
-    let patterns = names.iter().map(|name| format!("{name}*")).chain(["AWS_*".to_owned()]).collect::<Vec<_>>().join(",");
+    let patterns =
+        names.iter().map(|name| format!("{name}*")).chain(["AWS_*".to_owned()]).collect::<Vec<_>>().join(",");
     let agent = world.another_agent_with("open", &["--pass-env", &patterns], &host);
     world.apply(&world.configuration(PLAIN), 0);
     for step in ["get", "init", "plan", "show", "apply"] {
@@ -81,7 +82,8 @@ fn a_library_that_the_host_preloads_is_not_loaded_into_a_step() {
     let Some(library) = mark_library(place.path()) else { return };
     let Some(world) = World::with(Setup { without_agent: true, ..Setup::default() }) else { return };
     let (library, mark) = (library.display().to_string(), place.path().join("mark"));
-    let main = "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" {\n    command = \"/bin/true\"\n  }\n}\n";
+    let main =
+        "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" {\n    command = \"/bin/true\"\n  }\n}\n";
     let marks = mark.display().to_string();
     // The control: with it, a program leaves the mark.
     let mut control = command("true");

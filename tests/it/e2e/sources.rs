@@ -29,11 +29,8 @@ fn one_configuration_fetches_from_an_oci_registry_over_ssh_and_from_a_module_reg
     let Some(world) = World::with(setup) else { return };
     let Some(shelf) = Shelf::start(&password.password) else { return };
     shelf.store(&world);
-    let main = with_modules(&[
-        ("oci", shelf.source(REPOSITORY)),
-        ("git", sshd.source()),
-        ("registry", modules.source()),
-    ]);
+    let main =
+        with_modules(&[("oci", shelf.source(REPOSITORY)), ("git", sshd.source()), ("registry", modules.source())]);
     let said = world.apply(&world.configuration(&main), 0);
     for text in ["oci = \"hello, oci\"", "git = \"over ssh, git\"", "registry = \"hello, registry\""] {
         assert!(said.contains(text), "{said}");
