@@ -106,6 +106,10 @@ fn content(file: &Path, registry_host: &str, repository: &str) -> Content {
         Err(error) if error.kind() == ErrorKind::NotFound => return Content::Missing,
         Err(error) => return Content::Broken(format!("it cannot be read: {error}")),
     };
+    // An empty list would do as well for serde.
+    if !text.trim_start().starts_with('{') {
+        return Content::Broken("it is not an object of JSON".to_owned());
+    }
     match serde_json::from_str::<File>(&text) {
         Ok(file) => file.find(registry_host, repository).map_or(Content::Nothing, Content::Key),
         // serde's own words could repeat a value.

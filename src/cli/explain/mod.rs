@@ -18,7 +18,7 @@ use super::exit::ExitStatus;
 use super::screen::Screen;
 use super::session::Session;
 use crate::client::Client;
-use crate::protocol::api::{ConnectionTestRequest, ConnectionVerdict, RegistryIntegration};
+use crate::protocol::api::{ConnectionTest, ConnectionTestRequest, ConnectionVerdict, RegistryIntegration};
 use crate::settings::cli::ContextLayer;
 use crate::settings::environment;
 use crate::tofu::ambient;
@@ -130,7 +130,7 @@ async fn explain(module: ModuleSource, asked: &Asked, test: bool) -> Result<Expl
     Ok(explanation)
 }
 
-/// Whether a test leaves hope: one that the registry passed, or in which it did not look at the credential.
-const fn is_passed(verdict: ConnectionVerdict) -> bool {
-    matches!(verdict, ConnectionVerdict::Ok | ConnectionVerdict::Unproven)
+/// Whether a test leaves hope: the registry gave a module, or did not look at the credential.
+fn is_passed(test: &ConnectionTest) -> bool {
+    matches!(test.verdict, ConnectionVerdict::Ok | ConnectionVerdict::Unproven) && test.is_module != Some(false)
 }

@@ -129,8 +129,9 @@ impl Explanation {
 
     /// Adds what the connection test said.
     pub(super) fn tested(&mut self, test: ConnectionTest) {
-        if !is_passed(test.verdict) {
+        if !is_passed(&test) {
             self.served = Some(false);
+            "the registry was asked, see the test".clone_into(&mut self.reason);
         }
         self.test = Some(test);
     }

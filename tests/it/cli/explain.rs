@@ -207,7 +207,8 @@ fn a_test_asks_the_registry_for_the_module_itself() {
         let said = text(&stack, &[&source(name), "--test", "--json"]);
         assert_eq!(said.code, Some(code), "{name}: {}", said.all());
         let explained: Value = serde_json::from_str(&said.out).unwrap();
-        assert_eq!(explained[0]["test"]["verdict"] == "ok", code == 0, "{explained}");
+        assert_eq!(explained[0]["test"]["is_module"] == true, code == 0, "{explained}");
+        assert_eq!(explained[0]["served"], code == 0, "{explained}");
     }
     // Without the test it is only known that it would be asked for with the credential.
     assert_eq!(text(&stack, &[&source("chart?tag=1")]).code, Some(0));

@@ -25,7 +25,9 @@ fn the_hosts_environment_reaches_no_step_but_by_name_and_never_by_a_refused_one(
     let Some(world) = World::with(Setup { tofu: Some(&tofu), without_agent: true, ..Setup::default() }) else {
         return;
     };
-    let on_host = |name: &&str| !is_proxy(name) && !matches!(*name, "PATH" | "HOME") && !name.starts_with("NIGARI_");
+    // Without these the agent itself would not run, or tofu would find no cache.
+    let is_needed = |name: &str| matches!(name, "PATH" | "HOME" | "TF_PLUGIN_CACHE_DIR") || name.starts_with("NIGARI_");
+    let on_host = |name: &&str| !is_proxy(name) && !is_needed(name);
     let names: Vec<&str> = REFUSED.iter().map(|(name, _)| *name).filter(on_host).collect();
     let mut host: Vec<(&str, &str)> = names.iter().map(|name| (*name, OUTSIDE)).collect();
     host.extend([("AWS_REGION", OUTSIDE), ("UNASKED", OUTSIDE)]);

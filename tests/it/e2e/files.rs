@@ -83,7 +83,7 @@ fn the_next_agent_removes_what_a_killed_one_left() {
     set(&world, &["CLOUD_FILE", "--kind", "file"], &value.password);
     let run = world.begin(&world.configuration(&doing("      sleep 3")), &["--auto-approve"]);
     world.wait_for_step(&run, "apply");
-    let has_file = |world: &World| world.secrets().iter().any(|path| path.ends_with("files"));
+    let has_file = |world: &World| world.secrets().iter().any(|path| path.join("files/CLOUD_FILE").is_file());
     let begun = Instant::now();
     while !has_file(&world) {
         assert!(begun.elapsed() < Duration::from_secs(30), "the control: the file is there while the apply runs");

@@ -27,9 +27,9 @@ impl ModuleRegistry {
         Self { stage, authority: authority.pem, _runtime: runtime }
     }
 
-    /// `localhost:PORT`.
+    /// `127.0.0.1:PORT`: the host of a module registry must have a dot.
     pub(super) fn host(&self) -> String {
-        self.stage.host()
+        format!("127.0.0.1:{}", self.stage.port)
     }
 
     /// The module's source.
