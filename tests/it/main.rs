@@ -19,4 +19,5 @@ mod sandbox;
 mod server;
 mod source;
 mod systemd;
+mod tested;
 mod tofu;

@@ -7,6 +7,7 @@ use support::child::{command, run};
 use support::require;
 
 use super::recorder::{Recorder, Start};
+use super::shelf::Shelf;
 use super::world::{Setup, World};
 use super::{PLAIN, write};
 use crate::refused_names::{REFUSED, is_after_fetch};
@@ -123,4 +124,17 @@ fn without_settings_nothing_of_the_host_is_passed_at_all() {
             assert!(!names(&start).contains(&name), "{step}: {name}");
         }
     }
+}
+
+#[test]
+fn tofus_own_trace_tells_no_secret() {
+    let Some(world) = World::start() else { return };
+    let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
+    shelf.store(&world);
+    world.ends(&["workspace", "create", "demo"], 0);
+    world.ends(&["variable", "set", "-w", "demo", "--kind", "env", "TF_LOG", "trace"], 0);
+    world.apply(&world.configuration(&shelf.main()), 0);
+    // The search at the end has this too.
+    let log = world.log(&world.newest());
+    assert!(log.contains("[TRACE]") && log.contains(&shelf.host()), "the control: {}", log.len());
 }
