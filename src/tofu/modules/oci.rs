@@ -280,6 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_makes_it_stumble() {
+        use proptest::prelude::*;
+        proptest!(|(text in "(oci::)?(oci://)?[a-zA-Z0-9@:/?#&=._é%-]{0,60}")| {
+            let read = OciSource::read(&text);
+            // Whatever is taken for good is what a registry's own tools would take.
+            if read.faults.is_empty() {
+                prop_assert!(!read.registry_host.is_empty() && read.repository == read.repository.to_lowercase());
+                prop_assert!(!read.repository.contains([':', '@', '?', '#', '%']), "{read:?}");
+            }
+        });
+    }
+
+    #[test]
     fn what_is_worth_a_word_alone_does_not_stop_a_fetch() {
         for source in ["oci://h:443/a?tag=1", "oci://h/a", "oci://u@h/a?tag=1"] {
             assert!(!OciSource::read(source).is_hopeless(), "{source}");
