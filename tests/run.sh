@@ -20,6 +20,8 @@ systemd-analyze systemd
 systemd-nspawn systemd-container
 debootstrap debootstrap
 git git
+sshd openssh-server
+ssh openssh-client
 LIST
 }
 

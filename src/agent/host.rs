@@ -93,11 +93,8 @@ pub(crate) fn is_refused_to_operator(name: &str) -> bool {
     let is_operators = upper.ends_with("_PROXY")
         || upper.starts_with("SSL_CERT_")
         || upper.starts_with("TF_TOKEN_")
-        || upper.starts_with("KUBE")
-        || matches!(
-            upper.as_str(),
-            "TF_PLUGIN_CACHE_DIR" | "AWS_CONFIG_FILE" | "AWS_SHARED_CREDENTIALS_FILE" | "NETRC"
-        );
+        || names::is_after_fetch(name)
+        || matches!(upper.as_str(), "TF_PLUGIN_CACHE_DIR" | "NETRC" | "SSH_AUTH_SOCK");
     !is_operators && names::is_refused(name)
 }
 
@@ -107,7 +104,16 @@ mod tests {
 
     #[test]
     fn the_operator_may_pass_proxies_and_trust_but_not_what_nigari_sets() {
-        for name in ["HTTPS_PROXY", "no_proxy", "SSL_CERT_FILE", "AWS_PROFILE", "TF_TOKEN_app_terraform_io"] {
+        for name in [
+            "HTTPS_PROXY",
+            "no_proxy",
+            "SSL_CERT_FILE",
+            "AWS_PROFILE",
+            "AWS_CONFIG_FILE",
+            "KUBE_TOKEN",
+            "SSH_AUTH_SOCK",
+            "TF_TOKEN_app_terraform_io",
+        ] {
             assert!(!is_refused_to_operator(name), "{name}");
         }
         for name in ["LD_PRELOAD", "TF_CLI_CONFIG_FILE", "TF_HTTP_PASSWORD", "PATH", "HOME", "NIGARI_TOKEN"] {

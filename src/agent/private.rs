@@ -44,6 +44,14 @@ impl PrivateDirectory {
         &self.path
     }
 
+    /// Makes a directory in it, 0700; one that is there stays.
+    pub(crate) fn make_directory(&self, name: &str) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(self.path.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a file of ours, 0600, over one of that name.
     pub(crate) fn write(&self, name: &Path, content: &[u8]) -> io::Result<()> {
         let path = self.path.join(name);

@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 // Exit codes.
 pub mod exit;
+mod explain;
 mod follow;
 mod harmless;
 mod login;
@@ -110,6 +111,8 @@ enum Command {
     Version,
     /// Look for what is missing on this host, and say what to do
     Doctor(doctor::Arguments),
+    /// Say what a run would do with a module source, and why
+    Explain(explain::Arguments),
 }
 
 /// Parses the process' arguments, runs the command, prints its error, gives the exit code.
@@ -178,6 +181,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<ExitStatus, CommandError> {
             match other {
                 Command::Login(arguments) => login::login(arguments, &context, screen).await,
                 Command::Doctor(arguments) => doctor::run(arguments, &context, screen).await,
+                Command::Explain(arguments) => explain::run(arguments, &context, screen).await,
                 other => talk(other, Session::open(&context, screen)?).await,
             }
         }),
@@ -200,9 +204,12 @@ async fn talk(command: Command, session: Session) -> Result<ExitStatus, CommandE
         Command::Audit(verb) => audit::run(verb, &session).await.map(done),
         Command::Agent(verb) => agent::run(verb, &session).await,
         Command::Whoami => login::whoami(&session).await.map(done),
-        Command::Up(_) | Command::Server(_) | Command::Version | Command::Login(_) | Command::Doctor(_) => {
-            Ok(ExitStatus::Usage)
-        }
+        Command::Up(_)
+        | Command::Server(_)
+        | Command::Version
+        | Command::Login(_)
+        | Command::Doctor(_)
+        | Command::Explain(_) => Ok(ExitStatus::Usage),
     }
 }
 

@@ -91,13 +91,19 @@ fn read_keys(keys: &mut impl Read) -> io::Result<Secret> {
 
 /// Reads a secret from standard input to its end; one line end does not belong to it.
 pub(super) fn secret_from_stdin() -> Result<Secret, CommandError> {
+    text_from_stdin().map(without_line_end)
+}
+
+/// Reads a file's text from standard input to its end, byte for byte.
+pub(super) fn file_from_stdin() -> Result<Secret, CommandError> {
+    text_from_stdin().map(Secret::new)
+}
+
+fn text_from_stdin() -> Result<String, CommandError> {
     let mut text = String::new();
-    io::stdin()
-        .lock()
-        .take(SECRET_BYTES as u64 * 32)
-        .read_to_string(&mut text)
-        .map_err(|source| CommandError::io("cannot read the secret from standard input", source))?;
-    Ok(without_line_end(text))
+    let read = io::stdin().lock().take(SECRET_BYTES as u64 * 32).read_to_string(&mut text);
+    read.map_err(|source| CommandError::io("cannot read the secret from standard input", source))?;
+    Ok(text)
 }
 
 fn show(text: &str) {

@@ -1,8 +1,9 @@
 //! `nigari variable …`
 //!
-//! Rule: a sensitive value is never an argument; it comes from a file, standard input or a prompt.
+//! Rule: a sensitive value is never an argument; it comes from a file, standard input or a prompt. What becomes a file
+//! is sensitive unless somebody says otherwise, and is taken byte for byte.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -46,6 +47,8 @@ pub(super) enum Kind {
     /// As an input variable of the configuration
     #[default]
     Tofu,
+    /// As a file in memory (mode 0600, from `init` on), whose path is in the environment variable of that name
+    File,
 }
 
 /// Arguments of `set`.
@@ -53,7 +56,7 @@ pub(super) enum Kind {
 pub(super) struct SetArguments {
     /// The variable's name (an input variable's without `TF_VAR_`)
     name: String,
-    /// Its value; only when it is not sensitive
+    /// Its value; only when it is neither sensitive nor a file
     #[arg(conflicts_with_all = ["value_file", "value_stdin", "sensitive"])]
     value: Option<String>,
     /// File with the value (mode 0600 when sensitive)
@@ -68,9 +71,9 @@ pub(super) struct SetArguments {
     /// How tofu gets it
     #[arg(long, value_enum, default_value_t)]
     kind: Kind,
-    /// Never show the value again
-    #[arg(long)]
-    sensitive: bool,
+    /// Never show the value again [default: true for `--kind file`, else false]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    sensitive: Option<bool>,
     /// For people
     #[arg(long, default_value = "")]
     description: String,
@@ -81,6 +84,7 @@ impl From<Kind> for VariableKind {
         match kind {
             Kind::Env => Self::Env,
             Kind::Tofu => Self::Tofu,
+            Kind::File => Self::File,
         }
     }
 }
@@ -90,7 +94,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
     let Session { client, screen } = session;
     match verb {
         Verb::Set(arguments) => {
-            let value = value(&arguments)?;
+            let value = arguments.value()?;
             let SetArguments { name, workspace, kind, sensitive, description, .. } = arguments;
             let value = VariableValue { value, sensitive, description };
             client.set_variable(&workspace, kind.into(), &name, &value).await?;
@@ -117,21 +121,41 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
     }
 }
 
-fn value(arguments: &SetArguments) -> Result<Secret, CommandError> {
-    match (&arguments.value, &arguments.value_file) {
-        (Some(value), _) => Ok(Secret::from(value.as_str())),
-        (None, Some(path)) if arguments.sensitive => Ok(secret_file::read(path)?),
-        (None, Some(path)) => {
-            let failed = |source| CommandError::io(format!("cannot read {}", path.display()), source);
-            let text = std::fs::read_to_string(path).map_err(failed)?;
-            Ok(secret_file::without_line_end(text))
+impl SetArguments {
+    fn is_sensitive(&self) -> bool {
+        self.sensitive.unwrap_or_else(|| VariableKind::from(self.kind).is_sensitive_by_default())
+    }
+
+    fn value(&self) -> Result<Secret, CommandError> {
+        match (&self.value, &self.value_file) {
+            (Some(_), _) if self.is_sensitive() => Err(CommandError::usage(
+                "a file is sensitive, so it cannot be an argument, which every user of this host can read",
+                "`--value-file FILE` or `--value-stdin`",
+            )),
+            (Some(value), _) => Ok(Secret::from(value.as_str())),
+            (None, Some(path)) => self.read_file(path),
+            (None, None) if self.value_stdin => self.read_stdin(),
+            (None, None) if prompt::is_possible() => prompt::ask_secret(&format!("Value of {}: ", self.name)),
+            (None, None) => Err(CommandError::usage(
+                "there is no value",
+                "`--value-file FILE` or `--value-stdin`; as an argument only when it is not sensitive",
+            )),
         }
-        (None, None) if arguments.value_stdin => prompt::secret_from_stdin(),
-        (None, None) if prompt::is_possible() => prompt::ask_secret(&format!("Value of {}: ", arguments.name)),
-        (None, None) => Err(CommandError::usage(
-            "there is no value",
-            "`--value-file FILE` or `--value-stdin`; as an argument only when it is not sensitive",
-        )),
+    }
+
+    fn read_file(&self, path: &Path) -> Result<Secret, CommandError> {
+        let is_file = matches!(self.kind, Kind::File);
+        if self.is_sensitive() {
+            let read = if is_file { secret_file::read_whole } else { secret_file::read };
+            return Ok(read(path)?);
+        }
+        let failed = |source| CommandError::io(format!("cannot read {}", path.display()), source);
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        Ok(if is_file { Secret::new(text) } else { secret_file::without_line_end(text) })
+    }
+
+    fn read_stdin(&self) -> Result<Secret, CommandError> {
+        if matches!(self.kind, Kind::File) { prompt::file_from_stdin() } else { prompt::secret_from_stdin() }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Names that no one may set in a run's environment, whoever asks: API, operator or configuration.
 //!
 //! Rule: refused at the API with a reason, and again when the environment of a step is built. Sources: `LD_*` and the
-//! interpreters' hooks run foreign code in tofu's process; the rest redirects trust, credentials, state or logs.
+//! interpreters' hooks run foreign code in tofu's process; the rest redirects trust, credentials, state or logs. What
+//! names a cloud's credentials is kept away from the fetch step alone, where registry credentials are.
 
 /// Prefixes of refused names.
 const PREFIXES: &[&str] = &[
@@ -20,10 +21,20 @@ const PREFIXES: &[&str] = &[
     "TOFU_X_",
     "OTEL_",
     "LISTEN_",
-    "KUBE_",
-    "GOOGLE_EXTERNAL_ACCOUNT_",
     "NIGARI_",
 ];
+
+/// Prefixes of names that lead a program of the configuration's choice to files or commands (`exec`,
+/// `credential_process`): refused as plain values, and never there in the fetch step.
+const AFTER_FETCH_PREFIXES: &[&str] = &["KUBE_", "GOOGLE_EXTERNAL_ACCOUNT_"];
+
+/// The same, as names.
+const AFTER_FETCH_NAMES: &[&str] = &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG"];
+
+/// Of these, the ones whose value is a path: a variable of the kind `file` may have them, because it is not there in the
+/// fetch step.
+const FILES_AFTER_FETCH: &[&str] =
+    &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "KUBE_CONFIG_PATH", "KUBE_CONFIG_PATHS"];
 
 /// Refused names.
 const NAMES: &[&str] = &[
@@ -35,8 +46,12 @@ const NAMES: &[&str] = &[
     "IFS",
     "PROMPT_COMMAND",
     "RUBYOPT",
+    "RUBYLIB",
     "NODE_OPTIONS",
+    "NODE_PATH",
     "JAVA_TOOL_OPTIONS",
+    "JDK_JAVA_OPTIONS",
+    "_JAVA_OPTIONS",
     "GODEBUG",
     "GOTRACEBACK",
     "GOCOVERDIR",
@@ -44,6 +59,7 @@ const NAMES: &[&str] = &[
     "SSL_CERT_DIR",
     "NETRC",
     "SSLKEYLOGFILE",
+    "SSH_AUTH_SOCK",
     "REGISTRY_AUTH_FILE",
     "DOCKER_AUTH_CONFIG",
     "DOCKER_HOST",
@@ -68,9 +84,6 @@ const NAMES: &[&str] = &[
     "WATCHDOG_USEC",
     "CREDENTIALS_DIRECTORY",
     "INVOCATION_ID",
-    "AWS_CONFIG_FILE",
-    "AWS_SHARED_CREDENTIALS_FILE",
-    "KUBECONFIG",
     "PATH",
     "HOME",
     "PWD",
@@ -110,11 +123,18 @@ pub fn check(name: &str) -> Result<(), RefusedName> {
         return Err(RefusedName::NotPortable(name.chars().take(140).collect()));
     }
     let upper = name.to_ascii_uppercase();
-    let proxy = upper.ends_with("_PROXY");
-    if proxy || NAMES.contains(&upper.as_str()) || PREFIXES.iter().any(|prefix| upper.starts_with(prefix)) {
+    if is_listed(&upper, NAMES, PREFIXES) || upper.ends_with("_PROXY") || is_after_fetch(name) {
         return Err(RefusedName::Reserved(name.to_owned(), hint(&upper)));
     }
     Ok(())
+}
+
+/// Checks the name of the environment variable that names the file of a variable of the kind `file`.
+///
+/// # Errors
+/// As [`check`], but for names that say where a cloud's own files are.
+pub fn check_file(name: &str) -> Result<(), RefusedName> {
+    if FILES_AFTER_FETCH.contains(&name) { Ok(()) } else { check(name) }
 }
 
 /// Whether [`check`] refuses the name.
@@ -122,9 +142,26 @@ pub fn is_refused(name: &str) -> bool {
     check(name).is_err()
 }
 
+/// Whether the name may lead to a cloud's credentials, so that the fetch step must not have it, whoever passes it.
+pub fn is_after_fetch(name: &str) -> bool {
+    is_listed(&name.to_ascii_uppercase(), AFTER_FETCH_NAMES, AFTER_FETCH_PREFIXES)
+}
+
+fn is_listed(upper: &str, names: &[&str], prefixes: &[&str]) -> bool {
+    names.contains(&upper) || prefixes.iter().any(|prefix| upper.starts_with(prefix))
+}
+
 fn hint(upper: &str) -> &'static str {
-    if upper.starts_with("TF_TOKEN_") || upper.ends_with("_PROXY") || upper.starts_with("SSL_CERT") {
-        "an operator sets this for the whole agent, in agent.toml"
+    if upper.starts_with("TF_TOKEN_") {
+        "an operator puts a `credentials` block into the file that `cli_config` names in agent.toml"
+    } else if upper.ends_with("_PROXY") || upper.starts_with("SSL_CERT") || upper == "NETRC" {
+        "an operator passes it for the whole agent, by `pass_env` in agent.toml"
+    } else if upper == "SSH_AUTH_SOCK" {
+        "an operator passes it for the fetch step, by `fetch_pass_env` in agent.toml"
+    } else if FILES_AFTER_FETCH.contains(&upper) {
+        "give the file itself: `nigari variable set --kind file`"
+    } else if is_after_fetch(upper) {
+        "an operator passes it by `pass_env` in agent.toml; or write it into the provider's block"
     } else if upper.starts_with("TF_HTTP_") {
         "nigari keeps the state; for a backend of your own write its block with its arguments"
     } else if upper == "DOCKER_CONFIG" || upper == "REGISTRY_AUTH_FILE" || upper == "DOCKER_AUTH_CONFIG" {
@@ -136,12 +173,13 @@ fn hint(upper: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, is_refused};
+    use super::{check, check_file, is_after_fetch, is_refused};
 
     #[test]
     fn loaders_and_tofus_own_switches_are_refused() {
         for name in ["LD_PRELOAD", "TF_CLI_ARGS_plan", "TF_HTTP_PASSWORD", "https_proxy", "PATH", "git_ssh_command"] {
             assert!(is_refused(name), "{name}");
+            assert!(check_file(name).is_err(), "{name}");
         }
     }
 
@@ -149,6 +187,22 @@ mod tests {
     fn ordinary_names_pass() {
         for name in ["AWS_REGION", "TF_VAR_size", "TF_LOG", "GITHUB_TOKEN", "_x", "CLOUDFLARE_API_TOKEN"] {
             assert_eq!(check(name), Ok(()), "{name}");
+            assert_eq!(check_file(name), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_leads_to_a_clouds_files_is_a_file_and_comes_after_the_fetch_step() {
+        for name in ["KUBECONFIG", "KUBE_CONFIG_PATH", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+            assert!(check(name).unwrap_err().to_string().contains("--kind file"), "{name}");
+            assert_eq!(check_file(name), Ok(()), "{name}");
+            assert!(is_after_fetch(name), "{name}");
+        }
+        for name in ["KUBE_TOKEN", "kube_config_path", "GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES"] {
+            assert!(is_after_fetch(name) && check_file(name).is_err(), "{name}");
+        }
+        for name in ["AWS_WEB_IDENTITY_TOKEN_FILE", "GOOGLE_APPLICATION_CREDENTIALS", "ARM_OIDC_TOKEN_FILE_PATH"] {
+            assert!(check_file(name).is_ok() && !is_after_fetch(name), "{name}");
         }
     }
 
@@ -156,6 +210,7 @@ mod tests {
     fn what_is_no_name_is_refused() {
         for name in ["", "1A", "A-B", "A=B", "A B", "Ä", "A\n", "A\0"] {
             assert!(is_refused(name), "{name:?}");
+            assert!(check_file(name).is_err(), "{name:?}");
         }
         assert!(is_refused(&"A".repeat(129)));
     }

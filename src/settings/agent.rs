@@ -51,10 +51,23 @@ pub struct AgentSettings {
     pub fetch_environment: Vec<(OsString, Secret)>,
     /// `HOME` of the steps; absent: an empty one per run.
     pub home: Option<PathBuf>,
+    /// What ssh gets in the fetch step, for modules that git fetches.
+    pub ssh: Ssh,
     /// The host's root certificates, one PEM file; absent: where the usual distributions keep them.
     pub system_roots: Option<PathBuf>,
     /// How long things may take.
     pub patience: Patience,
+}
+
+/// What ssh gets in the fetch step.
+#[derive(Debug, Clone, Default)]
+pub struct Ssh {
+    /// File with the keys of hosts (sshd(8), `SSH_KNOWN_HOSTS`), instead of every other; absent: the agent's user's own
+    /// and the host's.
+    pub known_hosts: Option<PathBuf>,
+    /// File with a private key without passphrase, mode 0600, the only one that is offered; absent: the ssh agent's, or
+    /// the agent's user's own.
+    pub key: Option<PathBuf>,
 }
 
 /// How credentials come to tofu.

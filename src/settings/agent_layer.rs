@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
 
-use super::agent::{DeliveryChoice, Patience};
+use super::agent::{DeliveryChoice, Patience, Ssh};
 use super::cli::server_url;
 use super::duration::Span;
 use super::file::{Layer, layer, read};
@@ -68,6 +68,14 @@ layer! {
         /// Directory that runs get as HOME [default: an empty one of their own]
         #[arg(long, env = "NIGARI_HOME", value_name = "DIR")]
         home: PathBuf,
+        /// File with the keys of the hosts that git may fetch modules from over ssh; a host that is not in it is refused
+        /// [default: the known hosts of the agent's user and of this host]
+        #[arg(long, env = "NIGARI_SSH_KNOWN_HOSTS_FILE", value_name = "FILE")]
+        ssh_known_hosts_file: PathBuf,
+        /// File (mode 0600) with a private key for such hosts, there in the fetch step alone; an ssh agent, by
+        /// `fetch_pass_env = ["SSH_AUTH_SOCK"]`, keeps the key to itself [default: none]
+        #[arg(long, env = "NIGARI_SSH_KEY_FILE", value_name = "FILE")]
+        ssh_key_file: PathBuf,
         /// How credentials come to tofu: `auto` or `file` [default: auto]
         #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
         delivery: DeliveryChoice,
@@ -127,6 +135,10 @@ impl AgentSettings {
                 passed_environment: environment::matching(&layer.pass_env.unwrap_or_default().0),
                 fetch_environment: environment::matching(&layer.fetch_pass_env.unwrap_or_default().0),
                 home: layer.home.map(absolute),
+                ssh: Ssh {
+                    known_hosts: layer.ssh_known_hosts_file.map(absolute),
+                    key: layer.ssh_key_file.map(absolute),
+                },
                 system_roots: layer.system_roots.map(absolute),
             }),
             _ => Err(SettingsError { problems }),
@@ -177,6 +189,8 @@ fn check(layer: &AgentLayer, problems: &mut Vec<SettingsProblem>) {
         ("tofu", &layer.tofu),
         ("cli_config", &layer.cli_config),
         ("system_roots", &layer.system_roots),
+        ("ssh_known_hosts_file", &layer.ssh_known_hosts_file),
+        ("ssh_key_file", &layer.ssh_key_file),
     ];
     for (place, path) in files {
         // A join token's file may be gone once the agent has its identity.

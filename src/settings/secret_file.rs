@@ -1,7 +1,7 @@
 //! Files that hold one secret: a token, a database URL.
 //!
 //! Rule: a secret that others can read is refused, not used with a warning. One line end at the end of the file does
-//! not belong to the secret. What the service manager passes as a credential is taken as it is.
+//! not belong to the secret, unless the file itself is wanted. What the service manager passes as a credential is taken as it is.
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -58,6 +58,30 @@ impl SecretFileError {
 /// # Errors
 /// When there is none, or when others than its owner may read or write it.
 pub fn read(path: &Path) -> Result<Secret, SecretFileError> {
+    unless_empty(path, without_line_end(text_of(path, true)?))
+}
+
+/// The same, byte for byte: a key or another file for a program that wants its last line end too.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_whole(path: &Path) -> Result<Secret, SecretFileError> {
+    unless_empty(path, Secret::new(text_of(path, true)?))
+}
+
+/// Reads a file that others may read too, byte for byte.
+///
+/// # Errors
+/// As [`read`], but for its mode.
+pub fn read_public(path: &Path) -> Result<Secret, SecretFileError> {
+    unless_empty(path, Secret::new(text_of(path, false)?))
+}
+
+fn unless_empty(path: &Path, text: Secret) -> Result<Secret, SecretFileError> {
+    if text.is_empty() { Err(SecretFileError::Empty(path.to_path_buf())) } else { Ok(text) }
+}
+
+fn text_of(path: &Path, is_private: bool) -> Result<String, SecretFileError> {
     let failed = |source| SecretFileError::Read(path.to_path_buf(), source);
     let file = std::fs::File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -66,7 +90,7 @@ pub fn read(path: &Path) -> Result<Secret, SecretFileError> {
     }
     let mode = metadata.mode() & 0o7777;
     let is_credential = environment::path("CREDENTIALS_DIRECTORY").is_some_and(|directory| path.starts_with(directory));
-    if mode & 0o077 != 0 && !is_credential {
+    if is_private && mode & 0o077 != 0 && !is_credential {
         return Err(SecretFileError::Mode { path: path.to_path_buf(), mode });
     }
     let mut text = String::new();
@@ -74,11 +98,7 @@ pub fn read(path: &Path) -> Result<Secret, SecretFileError> {
         std::io::ErrorKind::InvalidData => SecretFileError::NotASecret(path.to_path_buf()),
         _ => failed(source),
     })?;
-    if text.len() as u64 > LIMIT {
-        return Err(SecretFileError::NotASecret(path.to_path_buf()));
-    }
-    let text = without_line_end(text);
-    if text.is_empty() { Err(SecretFileError::Empty(path.to_path_buf())) } else { Ok(text) }
+    if text.len() as u64 > LIMIT { Err(SecretFileError::NotASecret(path.to_path_buf())) } else { Ok(text) }
 }
 
 /// Takes over `text` without one line end (`\n` or `\r\n`) at its end.
@@ -97,7 +117,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
-    use super::{SecretFileError, read};
+    use super::{SecretFileError, read, read_public, read_whole};
 
     fn file(directory: &tempfile::TempDir, content: &[u8], mode: u32) -> PathBuf {
         let path = directory.path().join("secret");
@@ -114,7 +134,16 @@ mod tests {
         {
             let path = file(&directory, content.as_bytes(), 0o600);
             assert_eq!(read(&path).unwrap().expose(), secret);
+            assert_eq!(read_whole(&path).unwrap().expose().as_bytes(), content.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_public_file_may_be_read_by_others_and_a_whole_secret_may_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = file(&directory, b"x\n", 0o644);
+        assert_eq!(read_public(&path).unwrap().expose(), "x\n");
+        assert!(matches!(read_whole(&path), Err(SecretFileError::Mode { .. })));
     }
 
     #[test]

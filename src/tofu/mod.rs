@@ -3,6 +3,9 @@
 //! Rule: nothing here starts a process, opens a connection or sees a registry credential. What a step prints comes
 //! in as bytes; what a step needs goes out as arguments and text.
 
+// What OpenTofu would find for a registry by itself.
+pub mod ambient;
+
 // The argument list of each step.
 pub mod arguments;
 

@@ -3,7 +3,7 @@
 //! Rule: the delivery comes in by value, and nothing of it goes out but a receipt. `get` runs no program that the
 //! configuration names (`init` would); the files are the launcher's to write and to wipe, also if the agent dies.
 
-use super::{Ended, Run, Start, environment, failed};
+use super::{Ended, Run, Start, environment, failed, git};
 use crate::agent::failure::Stop;
 use crate::agent::orders::Order;
 use crate::delivery::{Delivered, Delivery, Ending, Pending, Witnessed};
@@ -49,11 +49,16 @@ pub(crate) async fn fetch(
     known: &Known,
 ) -> (Option<Receipt>, Result<Fetched, Stop>) {
     let mut secrets = run.host.secrets.directory(Vec::new());
-    let Delivered { files, variables, mut beside, receipt } = match delivery.deliver(&secrets.path()) {
-        Ok(delivered) => delivered,
-        Err(error) => return (None, Err(Stop::from(error).during(Step::Fetch))),
+    let given = git::for_fetch(&run.host.settings.ssh, &secrets.path())
+        .and_then(|ssh| Ok((ssh, delivery.deliver(&secrets.path())?)));
+    let ((ssh_files, ssh_command), delivered) = match given {
+        Ok(given) => given,
+        Err(stop) => return (None, Err(stop.during(Step::Fetch))),
     };
+    let Delivered { files, mut variables, mut beside, receipt } = delivered;
     secrets.files = files;
+    secrets.files.extend(ssh_files);
+    variables.push(ssh_command);
     let mut start = Start::new(Step::Fetch, arguments::get(), variables);
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
     start.secrets = Some(secrets);

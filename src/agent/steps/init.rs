@@ -3,7 +3,7 @@
 //! Rule: the backend that tofu chose is compared with the one that was expected before anything is planned, because
 //! an uploaded override file can change it without a word.
 
-use super::{Fetched, Run, Start, failed};
+use super::{Fetched, Run, Start, failed, files};
 use crate::agent::directory::Prepared;
 use crate::agent::failure::Stop;
 use crate::delivery::cli_config;
@@ -43,6 +43,7 @@ impl Initialized {
 pub(crate) async fn init(run: &Run<'_>, prepared: &Prepared, _modules: Fetched) -> Result<Initialized, Stop> {
     let during = |stop: Stop| stop.during(Step::Init);
     write_cli_configuration(run).map_err(during)?;
+    files::write(run).map_err(during)?;
     let gateway = open_gateway(run, &prepared.backend).await.map_err(during)?;
     let initialized = Initialized { gateway, backend: prepared.backend.clone() };
     run.report(Step::Init).await?;

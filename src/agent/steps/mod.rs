@@ -6,6 +6,8 @@
 mod apply;
 mod environment;
 mod fetch;
+mod files;
+mod git;
 mod init;
 mod output;
 mod plan;
@@ -110,7 +112,7 @@ impl Run<'_> {
         let words: Vec<String> = start.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         self.log.header(step, words.first().map_or("", String::as_str));
         let passed = start.passed;
-        let environment = environment::build(self, start.ours, passed).map_err(|stop| stop.during(step))?;
+        let environment = environment::build(self, step, start.ours, passed).map_err(|stop| stop.during(step))?;
         let launch = Launch {
             sandbox: Sandbox::Process,
             program: self.host.tofu.clone(),

@@ -111,6 +111,9 @@ pub struct ConnectionTest {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether what was tried is a module package; absent: nothing was pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is_module: Option<bool>,
     /// When.
     pub tested_at: Timestamp,
 }

@@ -75,15 +75,28 @@ pub enum VariableKind {
     Env,
     /// As an input variable of the configuration (`TF_VAR_<name>`); an uploaded `*.auto.tfvars` wins over it.
     Tofu,
+    /// As a file in memory, mode 0600, whose path is in the environment variable of that name: for cloud credentials
+    /// (`AWS_WEB_IDENTITY_TOKEN_FILE`, `GOOGLE_APPLICATION_CREDENTIALS`, `KUBE_CONFIG_PATH`, …). It is there from
+    /// `init` on and not in the fetch step, which needs no cloud.
+    File,
 }
 
 impl VariableKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Env, Self::Tofu, Self::File];
+
     /// The word for it on the wire, in the database and in commands.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Env => "env",
             Self::Tofu => "tofu",
+            Self::File => "file",
         }
+    }
+
+    /// Whether a value is never shown when nobody says whether it may be: what is a file is a credential.
+    pub const fn is_sensitive_by_default(self) -> bool {
+        matches!(self, Self::File)
     }
 }
 
@@ -91,12 +104,13 @@ impl VariableKind {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VariableValue {
-    /// Its value; without NUL, at most 127 KiB together with its name.
+    /// Its value, text; without NUL (but in a file), at most 127 KiB together with its name. A file has it byte for
+    /// byte.
     #[serde(serialize_with = "serialize_exposed")]
     pub value: Secret,
-    /// Whether the value is never shown again.
-    #[serde(default)]
-    pub sensitive: bool,
+    /// Whether the value is never shown again; absent: as the kind says, which is yes for a file and no for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitive: Option<bool>,
     /// For people.
     #[serde(default)]
     pub description: String,

@@ -21,10 +21,12 @@ pub(super) struct Finding {
     pub(super) verdict: V,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// Whether what could be pulled is a module package.
+    pub(super) is_module: Option<bool>,
 }
 
 fn found(verdict: V, message: impl Into<String>, hint: &str) -> Finding {
-    Finding { verdict, message: message.into(), hint: (!hint.is_empty()).then(|| hint.to_owned()) }
+    Finding { verdict, message: message.into(), hint: (!hint.is_empty()).then(|| hint.to_owned()), is_module: None }
 }
 
 impl Finding {
@@ -280,7 +282,8 @@ impl Finding {
         let (verdict, by) = if proven { (V::Ok, "") } else { (V::Unproven, " by everybody, without user and secret") };
         let what = match kind {
             ManifestKind::ModulePackage => {
-                return found(verdict, format!("{name} can be pulled{by}, and is a module package"), "");
+                let message = format!("{name} can be pulled{by}, and is a module package");
+                return Self { is_module: Some(true), ..found(verdict, message, "") };
             }
             ManifestKind::NoSingleZip => "a module package without exactly one `archive/zip` layer",
             ManifestKind::Index => "an index of several manifests",
@@ -290,11 +293,9 @@ impl Finding {
             ManifestKind::Other => "of another artifact type",
             ManifestKind::Unreadable => "not readable as a manifest",
         };
-        found(
-            verdict,
-            format!("{name} can be pulled{by}, but it is {what}, which OpenTofu does not take as a module"),
-            "push it with `--artifact-type application/vnd.opentofu.modulepkg` and one layer `archive/zip`",
-        )
+        let message = format!("{name} can be pulled{by}, but it is {what}, which OpenTofu does not take as a module");
+        let hint = "push it with `--artifact-type application/vnd.opentofu.modulepkg` and one layer `archive/zip`";
+        Self { is_module: Some(false), ..found(verdict, message, hint) }
     }
 
     /// Adds what older versions of OpenTofu need, when `/v2/` itself did not take the token.

@@ -49,6 +49,7 @@ pub async fn test_connection(target: TestTarget<'_>) -> ConnectionTest {
         verdict: finding.verdict,
         message: finding.message,
         hint: finding.hint,
+        is_module: finding.is_module,
         tested_at: Clock::new().now(),
     }
 }

@@ -1,7 +1,7 @@
 //! What may be a variable's name and value.
 //!
-//! Rule: both kinds reach tofu as one environment string, so what the kernel cannot pass is refused here: a NUL, and
-//! more than 128 KiB (`MAX_ARG_STRLEN`).
+//! Rule: what reaches tofu as one environment string must be one that the kernel can pass: no NUL, not more than 128 KiB
+//! (`MAX_ARG_STRLEN`). A file has the same limit of length, and a name that is an environment variable's.
 
 use super::problem::ApiError;
 use crate::protocol::api::VariableKind;
@@ -13,6 +13,7 @@ use crate::secret::Secret;
 pub(super) fn check_name(kind: VariableKind, name: &str) -> Result<(), ApiError> {
     match kind {
         VariableKind::Env => names::check(name).map_err(|error| ApiError::invalid("name", error)),
+        VariableKind::File => names::check_file(name).map_err(|error| ApiError::invalid("name", error)),
         VariableKind::Tofu => check_identifier(name),
     }
 }
@@ -32,9 +33,18 @@ fn check_identifier(name: &str) -> Result<(), ApiError> {
     Err(ApiError::invalid("name", text))
 }
 
-/// A value that an environment variable can carry.
+/// The kind that would set the same environment variable, if there is one: only one of the two can be set.
+pub(super) fn rival(kind: VariableKind) -> Option<VariableKind> {
+    match kind {
+        VariableKind::Env => Some(VariableKind::File),
+        VariableKind::File => Some(VariableKind::Env),
+        VariableKind::Tofu => None,
+    }
+}
+
+/// A value that an environment variable can carry, or a file.
 pub(super) fn check_value(kind: VariableKind, name: &str, value: &Secret) -> Result<(), ApiError> {
-    if value.contains_nul() {
+    if kind != VariableKind::File && value.contains_nul() {
         return Err(ApiError::invalid("value", "it contains a NUL, which no variable can carry; hint: encode it"));
     }
     let prefix = if kind == VariableKind::Tofu { "TF_VAR_".len() } else { 0 };
@@ -58,7 +68,7 @@ pub(super) fn check_total(before: i64, replaced: usize, added: usize) -> Result<
 #[cfg(test)]
 mod tests {
     use super::{check_name, check_total, check_value};
-    use crate::protocol::api::VariableKind::{Env, Tofu};
+    use crate::protocol::api::VariableKind::{Env, File, Tofu};
     use crate::protocol::limits::{VARIABLE_BYTES, VARIABLES_BYTES};
     use crate::secret::Secret;
 
@@ -68,6 +78,10 @@ mod tests {
             assert!(check_name(Env, name).is_err(), "{name}");
         }
         assert!(check_name(Tofu, "PATH").is_ok());
+        for name in ["PATH", "TF_CLI_CONFIG_FILE", "a-b", "../x", "KUBE_TOKEN"] {
+            assert!(check_name(File, name).is_err(), "{name}");
+        }
+        assert!(check_name(File, "KUBE_CONFIG_PATH").is_ok() && check_name(Env, "KUBE_CONFIG_PATH").is_err());
     }
 
     #[test]
@@ -88,6 +102,8 @@ mod tests {
         assert!(check_value(Env, "A", &Secret::new("x".repeat(longest + 1))).is_err());
         assert!(check_value(Tofu, "A", &Secret::new("x".repeat(longest))).is_err());
         assert!(check_value(Env, "A", &Secret::from("")).is_ok());
+        assert!(check_value(File, "A", &Secret::from("a\0b")).is_ok());
+        assert!(check_value(File, "A", &Secret::new("x".repeat(longest + 1))).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::authentication::UserActor;
 use super::extract::{Json, Path};
-use super::problem::ApiError;
+use super::problem::{ApiError, Code};
 use super::routes::{Audience, Routes};
 use super::state::ServerState;
 use super::values::check_description;
@@ -78,6 +78,7 @@ async fn set(
     let mut transaction = state.store.begin_write().await?;
     let workspace = workspaces::find(&mut transaction, &workspace).await?;
     let before = store::get(&mut transaction, workspace.id, kind, &name).await?;
+    refuse_rival(&mut transaction, workspace.id, (kind, &name)).await?;
     let mut row = VariableRow {
         id: before.as_ref().map_or_else(VariableId::generate, |before| before.id),
         workspace: workspace.id,
@@ -85,7 +86,7 @@ async fn set(
         name,
         value: Vec::new(),
         version: before.as_ref().map_or(1, |before| before.version + 1),
-        sensitive: new.sensitive,
+        sensitive: new.sensitive.unwrap_or_else(|| kind.is_sensitive_by_default()),
         description: new.description,
         updated_at: now,
     };
@@ -104,6 +105,21 @@ async fn set(
     audit::record(&mut transaction, now, &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A file's path and a plain value cannot both be in one environment variable.
+async fn refuse_rival(
+    connection: &mut AnyConnection,
+    workspace: WorkspaceId,
+    (kind, name): (VariableKind, &str),
+) -> Result<(), ApiError> {
+    let Some(rival) = variable_checks::rival(kind) else { return Ok(()) };
+    if store::get(connection, workspace, rival, name).await?.is_none() {
+        return Ok(());
+    }
+    let word = rival.word();
+    let text = format!("`{name}` is there already, of the kind `{word}`; hint: unset that first, with `--kind {word}`");
+    Err(ApiError::new(Code::Conflict, text))
 }
 
 async fn remove(

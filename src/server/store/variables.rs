@@ -34,7 +34,7 @@ pub struct VariableRow {
 impl VariableRow {
     fn read(row: &AnyRow) -> Result<Self, StoreError> {
         let kind: String = row.value("kind")?;
-        let kind = [VariableKind::Env, VariableKind::Tofu].into_iter().find(|known| known.word() == kind);
+        let kind = VariableKind::ALL.iter().copied().find(|known| known.word() == kind);
         Ok(Self {
             id: row.parsed("id")?,
             workspace: row.parsed("workspace_id")?,

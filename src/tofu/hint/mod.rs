@@ -65,6 +65,7 @@ pub fn find(output: &str, known: Known<'_>) -> Option<String> {
     access(&output, known)
         .or_else(|| connection(&output, known))
         .or_else(|| missing(&output))
+        .or_else(|| ssh(&output))
         .or_else(|| usage(&output))
 }
 
@@ -220,6 +221,21 @@ fn missing(output: &Output) -> Option<String> {
     (loopback || plain).then(|| {
         "the registry names a token service that OpenTofu refuses; its operator has to give that service a public \
          HTTPS name"
+            .to_owned()
+    })
+}
+
+/// What ssh says when git fetches a module.
+fn ssh(output: &Output) -> Option<String> {
+    if output.has("Host key verification failed") {
+        let file = "the file that `ssh_known_hosts_file` names in agent.toml";
+        return Some(format!(
+            "the key of the module's host is not known to the agent, or is another one: look at {file}"
+        ));
+    }
+    output.has("Permission denied (publickey").then(|| {
+        "the module's host does not take the agent's ssh key: give it one by `ssh_key_file` in agent.toml, or an ssh \
+         agent by `fetch_pass_env = [\"SSH_AUTH_SOCK\"]`"
             .to_owned()
     })
 }

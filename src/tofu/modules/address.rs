@@ -108,7 +108,7 @@ fn oci(address: &str) -> SourceKind {
     SourceKind::Oci { registry_host: host.to_owned(), repository: repository.trim_end_matches('/').to_owned() }
 }
 
-fn split_forced(source: &str) -> (Option<String>, &str) {
+pub(super) fn split_forced(source: &str) -> (Option<String>, &str) {
     match source.split_once("::") {
         Some((forced, rest)) if !forced.is_empty() && forced.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             (Some(forced.to_ascii_lowercase()), rest)
@@ -134,7 +134,8 @@ fn registry_host(source: &str) -> Option<String> {
     let [namespace, name, system] = names;
     let host_like = !host.is_empty()
         && host.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '.' | '-' | ':'))
-        && (host.contains(['.', ':']) || host == "localhost");
+        // OpenTofu wants a dot: `localhost:8443/…` is no address of a module registry (tried).
+        && host.contains('.');
     let is_system = (1..=64).contains(&system.len())
         && system.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
     let fits = host_like && !GIT_HOSTS.contains(&host) && is_name(namespace) && is_name(name) && is_system;
@@ -174,7 +175,8 @@ mod tests {
             ("hashicorp/consul/aws", registry("registry.opentofu.org")),
             ("hashicorp/consul/aws//modules/x", registry("registry.opentofu.org")),
             ("app.example.io:8443/org/net/aws", registry("app.example.io:8443")),
-            ("localhost/org/net/aws", registry("localhost")),
+            ("127.0.0.1:8443/org/net/aws", registry("127.0.0.1:8443")),
+            ("localhost:8443/org/net/aws", SourceKind::Other),
             ("github.com/org/repo", SourceKind::Git),
             ("github.com/org/repo/aws", SourceKind::Git),
             ("git@github.com:org/repo.git", SourceKind::Git),

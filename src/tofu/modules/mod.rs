@@ -6,6 +6,7 @@
 
 mod address;
 mod fetched;
+mod oci;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -14,6 +15,7 @@ use thiserror::Error;
 
 pub use address::SourceKind;
 pub use fetched::{FetchedModule, fetched};
+pub use oci::{OciFault, OciSource, OciVersion};
 
 use super::language::{self, LanguageError, Source};
 
@@ -87,6 +89,17 @@ pub struct ModuleSource {
     pub kind: SourceKind,
     /// The file, relative to the configuration's root.
     pub file: PathBuf,
+    /// For one in an OCI registry, its parts and what is wrong with them.
+    pub oci: Option<OciSource>,
+}
+
+impl ModuleSource {
+    /// The source `text` of the block `name` in `file`.
+    pub fn of(name: String, text: &str, file: PathBuf) -> Self {
+        let kind = SourceKind::of(text);
+        let oci = matches!(kind, SourceKind::Oci { .. }).then(|| OciSource::read(text));
+        Self { name, source: address::shown(text), kind, file, oci }
+    }
 }
 
 /// All sources that the configuration names: its root module in `root/working_directory` and every local module
@@ -130,21 +143,22 @@ fn look_at(
     let text = match source {
         Source::Literal(text) => text,
         Source::Expression(text) => {
-            return Ok((ModuleSource { name, source: text, kind: SourceKind::Expression, file }, None));
+            let kind = SourceKind::Expression;
+            return Ok((ModuleSource { name, source: text, kind, file, oci: None }, None));
         }
     };
     if address::is_absolute(&text) {
         return Err(ModulesError::Absolute { name, path: text, file });
     }
-    let kind = SourceKind::of(&text);
+    let module = ModuleSource::of(name, &text, file);
     let mut next = None;
-    if kind == SourceKind::Local {
+    if module.kind == SourceKind::Local {
         next = inside(directory, Path::new(&text.replace('\\', "/")));
         if next.is_none() {
-            return Err(ModulesError::Leaves { name, path: text, file });
+            return Err(ModulesError::Leaves { name: module.name, path: text, file: module.file });
         }
     }
-    Ok((ModuleSource { name, source: address::shown(&text), kind, file }, next))
+    Ok((module, next))
 }
 
 /// `path` seen from `directory`, both relative to the same root; `None` if it leads out of it.

@@ -7,6 +7,7 @@ mod answers;
 mod approval;
 mod begun_anew;
 mod example_settings;
+mod explain;
 mod hinted;
 mod refusals;
 mod runs;

@@ -90,6 +90,18 @@ fn sensitive_variables_are_not_shown() {
     assert!(list.contains("north") && list.contains("API_KEY") && !list.contains(&secret.password), "{list}");
     refused(&stack, &["variable", "set", "LD_PRELOAD", "x", "-w", "net", "--kind", "env"], 1, "hint: ");
     ok(&stack, &["variable", "unset", "API_KEY", "-w", "net", "--kind", "env"]);
+    let path = file(&directory.path().join("key.json"), &secret.password, 0o644);
+    let set = ["variable", "set", "CLOUD_KEY_FILE", "-w", "net", "--kind", "file"];
+    refused(&stack, &[&set[..], &["--value-file", &path]].concat(), 78, "chmod 600 ");
+    refused(&stack, &[&set[..], &["value"]].concat(), 2, "`--value-file FILE`");
+    let path = file(path.as_ref(), &secret.password, 0o600);
+    ok(&stack, &[&set[..], &["--value-file", &path]].concat());
+    std::fs::remove_file(&path).unwrap();
+    let listed = stack.json(&["variable", "list", "-w", "net", "--json"]).unwrap();
+    assert_eq!((&listed[0]["kind"], &listed[0]["sensitive"]), (&"file".into(), &true.into()), "{listed}");
+    // One name is one environment variable.
+    refused(&stack, &["variable", "set", "CLOUD_KEY_FILE", "x", "-w", "net", "--kind", "env"], 1, "--kind file");
+    ok(&stack, &["variable", "unset", "CLOUD_KEY_FILE", "-w", "net", "--kind", "file"]);
     let left = stack.json(&["variable", "list", "-w", "net", "--json"]).unwrap();
     assert_eq!((left.as_array().unwrap().len(), left[0]["value"].as_str()), (1, Some("north")));
     stack.search(&[secret]).verdict().unwrap();

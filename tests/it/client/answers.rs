@@ -123,7 +123,7 @@ async fn secrets_go_in_bodies_and_nowhere_else() {
     assert!(!format!("{error} {error:?}").contains("ss\\"), "{error:?}");
     let body: serde_json::Value = serde_json::from_slice(&house.asked()[0].body).unwrap();
     assert_eq!(body["secret"], "pä\"ss\\${x}");
-    let value = VariableValue { value: Secret::from("v"), sensitive: true, description: String::new() };
+    let value = VariableValue { value: Secret::from("v"), sensitive: Some(true), description: String::new() };
     client.set_variable("w", VariableKind::Tofu, "x", &value).await.unwrap();
     assert_eq!(house.asked()[1].headers["content-type"], "application/json");
 }

@@ -137,7 +137,7 @@ async fn people_do_everything_around_runs() {
     assert!(admin.registry_integrations().await.unwrap().is_empty());
 
     admin.create_workspace(&workspace("net")).await.unwrap();
-    let value = VariableValue { value: Secret::from("v"), sensitive: false, description: String::new() };
+    let value = VariableValue { value: Secret::from("v"), sensitive: Some(false), description: String::new() };
     admin.set_variable("net", VariableKind::Tofu, "size", &value).await.unwrap();
     assert_eq!(admin.variables("net").await.unwrap()[0].value.as_deref(), Some("v"));
     admin.unset_variable("net", VariableKind::Tofu, "size").await.unwrap();

@@ -177,6 +177,11 @@ impl World {
     /// One more agent beside the first, with directories of its own but the same run root, unless `more` says
     /// otherwise.
     pub(super) fn another_agent(&self, name: &str, more: &[&str]) -> Child {
+        self.another_agent_with(name, more, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(super) fn another_agent_with(&self, name: &str, more: &[&str], variables: &[(&str, &str)]) -> Child {
         let (state, secrets) = (self.path(name), self.stack.secret_root().unwrap().join(name));
         fs::create_dir(&state).unwrap();
         fs::create_dir(&secrets).unwrap();
@@ -187,7 +192,7 @@ impl World {
         for (flag, value) in ours.into_iter().filter(|(flag, _)| !more.contains(flag)) {
             agent.arg(flag).arg(value);
         }
-        agent.args(more);
+        agent.args(more).envs(variables.iter().copied());
         Child::start(name, agent, &self.stack.directory().join(format!("{name}.log"))).unwrap()
     }
 

@@ -10,6 +10,7 @@ use support::canary::Canary;
 use support::search::Search;
 
 use super::house::House;
+use crate::refused_names::{FILES, REFUSED};
 
 #[tokio::test]
 async fn a_sensitive_value_is_never_shown() {
@@ -43,17 +44,43 @@ async fn a_variable_is_set_again_and_removed() {
     house.delete("/workspaces/w/variables/tofu/a").await.expect(204);
     house.delete("/workspaces/w/variables/tofu/a").await.expect_problem(404, "not_found");
     house.put("/workspaces/none/variables/tofu/a", json!({"value": ""})).await.expect_problem(404, "not_found");
-    house.put("/workspaces/w/variables/file/a", json!({"value": ""})).await.expect_problem(404, "not_found");
+    house.put("/workspaces/w/variables/magic/a", json!({"value": ""})).await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_file_is_sensitive_unless_said_and_has_its_name_alone() {
+    let house = House::start().await;
+    house.post("/workspaces", json!({"name": "w"})).await.expect(201);
+    let path = "/workspaces/w/variables";
+    house.put(&format!("{path}/file/KUBE_CONFIG_PATH"), json!({"value": "a: b\n"})).await.expect(204);
+    house.put(&format!("{path}/file/CA_FILE"), json!({"value": "x\u{0}\n", "sensitive": false})).await.expect(204);
+    let items = house.get(path).await.json()["items"].clone();
+    assert_eq!((&items[0]["name"], &items[0]["value"]), (&json!("CA_FILE"), &json!("x\u{0}\n")));
+    assert_eq!((&items[1]["sensitive"], &items[1]["value"]), (&json!(true), &json!(null)));
+    let answer = house.put(&format!("{path}/env/CA_FILE"), json!({"value": "x"})).await;
+    assert!(answer.expect_problem(409, "conflict").field("hint").contains("--kind file"));
+    house.put(&format!("{path}/env/B"), json!({"value": "x"})).await.expect(204);
+    house.put(&format!("{path}/file/B"), json!({"value": "x"})).await.expect_problem(409, "conflict");
+    // An input variable is another thing.
+    house.put(&format!("{path}/tofu/B"), json!({"value": "x"})).await.expect(204);
 }
 
 #[tokio::test]
 async fn names_and_values_that_no_run_may_have_are_refused() {
     let house = House::start().await;
     house.post("/workspaces", json!({"name": "w"})).await.expect(201);
-    for name in ["PATH", "LD_PRELOAD", "TF_CLI_ARGS", "TF_CLI_CONFIG_FILE", "https_proxy", "a-b", "1a", "a=b"] {
-        let path = format!("/workspaces/w/variables/env/{name}");
-        let answer = house.put(&path, json!({"value": "x"})).await.expect_problem(422, "invalid");
-        assert!(answer.json()["hint"].is_string(), "{answer:?}");
+    for (name, _) in REFUSED {
+        for kind in ["env", "file"] {
+            let path = format!("/workspaces/w/variables/{kind}/{}", name.replace(' ', "%20"));
+            let answer = house.put(&path, json!({"value": "x"})).await;
+            if kind == "file" && FILES.contains(name) {
+                answer.expect(204);
+                house.delete(&path).await.expect(204);
+                continue;
+            }
+            let answer = answer.expect_problem(422, "invalid");
+            assert!(answer.json()["hint"].is_string() && answer.field("detail").contains(name), "{answer:?}");
+        }
     }
     house.put("/workspaces/w/variables/tofu/TF_VAR_a%20b", json!({"value": "x"})).await.expect_problem(422, "invalid");
     for value in [json!("a\u{0}"), json!("x".repeat(128 * 1024)), json!(1), json!(null)] {

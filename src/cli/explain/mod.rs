@@ -1,0 +1,136 @@
+//! `nigari explain`: what would happen with a module source in a run, and why.
+//!
+//! Rule: it changes nothing and fetches nothing. What the source itself says is told without a server; what the server
+//! would have to say is told to be missing when it cannot be asked. No value of a credential is ever shown.
+
+mod delivery;
+mod report;
+mod serving;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use self::report::Explanation;
+use self::serving::Serving;
+use super::error::CommandError;
+use super::exit::ExitStatus;
+use super::screen::Screen;
+use super::session::Session;
+use crate::client::Client;
+use crate::protocol::api::{ConnectionTest, ConnectionTestRequest, ConnectionVerdict, RegistryIntegration};
+use crate::settings::cli::ContextLayer;
+use crate::settings::environment;
+use crate::tofu::ambient;
+use crate::tofu::modules::{self, ModuleSource};
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// An `oci://…` source, or a directory with a configuration whose module sources are explained
+    #[arg(value_name = "SOURCE|DIR")]
+    what: String,
+    /// The directory that `nigari plan` would upload, when the configuration's modules are beside it
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Let the server ask the registry for the module, with the integration that would serve it
+    #[arg(long)]
+    test: bool,
+}
+
+/// What the server says; the error is why it could not be asked.
+type Asked = Result<(Client, Vec<RegistryIntegration>), String>;
+
+/// Explains, and ends with 0 when everything from an OCI registry would be fetched with a credential.
+pub(super) async fn run(
+    arguments: Arguments,
+    flags: &ContextLayer,
+    screen: Screen,
+) -> Result<ExitStatus, CommandError> {
+    let sources = sources(&arguments)?;
+    let asked = ask(flags, screen).await;
+    let mut explanations = Vec::new();
+    for source in sources {
+        explanations.push(explain(source, &asked, arguments.test).await?);
+    }
+    report::tell(&explanations, screen)?;
+    if let Err(why) = &asked {
+        screen.note(format_args!(
+            "note: the server could not be asked, so which integration would serve is not known: {why}"
+        ));
+    }
+    let is_good = explanations.iter().all(Explanation::is_good);
+    Ok(if is_good { ExitStatus::Ok } else { ExitStatus::Failed })
+}
+
+/// The sources that are asked about.
+fn sources(arguments: &Arguments) -> Result<Vec<ModuleSource>, CommandError> {
+    let what = arguments.what.as_str();
+    let source = ModuleSource::of(String::new(), what, PathBuf::new());
+    if source.oci.is_some() {
+        if arguments.root.is_some() {
+            return Err(CommandError::usage("`--root` is for a directory", "leave it out"));
+        }
+        return Ok(vec![source]);
+    }
+    let directory = Path::new(what);
+    if !directory.is_dir() {
+        return Err(CommandError::usage(
+            format!("`{}` is neither an `oci://` source nor a directory", source.source),
+            "`nigari explain oci://HOST/REPOSITORY?tag=TAG`, or the directory of a configuration",
+        ));
+    }
+    let root = arguments.root.as_deref().unwrap_or(directory);
+    let absolute = |path: &Path| {
+        path.canonicalize().map_err(|source| CommandError::io(format!("cannot find {}", path.display()), source))
+    };
+    let (root, directory) = (absolute(root)?, absolute(directory)?);
+    let Ok(below) = directory.strip_prefix(&root) else {
+        return Err(CommandError::usage(
+            format!("{} is not below {}", directory.display(), root.display()),
+            "`--root` names a directory above the configuration",
+        ));
+    };
+    modules::named(&root, below).map_err(|error| {
+        let hint = error.hint().unwrap_or_else(|| "a run would refuse this configuration too".to_owned());
+        CommandError::refused(error.to_string(), hint)
+    })
+}
+
+async fn ask(flags: &ContextLayer, screen: Screen) -> Asked {
+    let session = Session::open(flags, screen).map_err(|error| first_line(&error.to_string()))?;
+    match session.client.registry_integrations().await {
+        Ok(integrations) => Ok((session.client, integrations)),
+        Err(error) => Err(first_line(&error.to_string())),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+async fn explain(module: ModuleSource, asked: &Asked, test: bool) -> Result<Explanation, CommandError> {
+    let Some(source) = module.oci.clone() else { return Ok(Explanation::of_another_kind(module)) };
+    let places = ambient::places(
+        environment::path("XDG_RUNTIME_DIR").as_deref(),
+        environment::path("XDG_CONFIG_HOME").as_deref(),
+        environment::path("HOME").as_deref(),
+    );
+    let places = ambient::look(places, &source.registry_host, &source.repository);
+    let serving = match asked {
+        Ok((_, integrations)) => Some(serving::of(&source, integrations)),
+        Err(_) => None,
+    };
+    let mut explanation = Explanation::of_oci(module, &source, serving.as_ref(), places);
+    if let (true, Ok((client, _)), Some(Serving::By(integration))) = (test, asked, &serving) {
+        let request = ConnectionTestRequest { repository: Some(source.reference()) };
+        let result = client.test_registry_integration(&integration.id.to_string(), &request).await?;
+        explanation.tested(result);
+    }
+    Ok(explanation)
+}
+
+/// Whether a test leaves hope: the registry gave a module, or did not look at the credential.
+fn is_passed(test: &ConnectionTest) -> bool {
+    matches!(test.verdict, ConnectionVerdict::Ok | ConnectionVerdict::Unproven) && test.is_module != Some(false)
+}

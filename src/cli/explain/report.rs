@@ -1,0 +1,275 @@
+//! What `explain` tells of one source, as data and as text.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::serving::{Near, Serving};
+use super::{delivery, is_passed};
+use crate::cli::error::CommandError;
+use crate::cli::screen::Screen;
+use crate::protocol::api::ConnectionTest;
+use crate::tofu::ambient::{self, Content, Place, Shape};
+use crate::tofu::modules::{ModuleSource, OciFault, OciSource, SourceKind};
+
+/// What would become of one module source.
+#[derive(Debug, Serialize)]
+pub(super) struct Explanation {
+    /// The source, without user information.
+    source: String,
+    /// The `module` block; empty when a source was given.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    module: String,
+    /// The file of that block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
+    /// `oci`, `local`, `registry`, `git`, `http`, `other` or `expression`.
+    kind: &'static str,
+    /// Whether it would be fetched with a credential; absent: not known, or no business of nigari's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    served: Option<bool>,
+    /// Why.
+    reason: String,
+    /// The registry integration, if one covers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    integration: Option<Covering>,
+    /// The way that the credential would take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<&'static str>,
+    /// The logins of this user on this machine, which no run uses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    this_host: Vec<Login>,
+    /// What the connection test said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<ConnectionTest>,
+    /// What is wrong or worth a word.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
+}
+
+/// An integration that covers a source.
+#[derive(Debug, Serialize)]
+struct Covering {
+    name: String,
+    /// Host and path that matched.
+    address: String,
+    export_credentials: bool,
+    disabled: bool,
+}
+
+/// One place of this machine.
+#[derive(Debug, Serialize)]
+struct Login {
+    file: PathBuf,
+    /// What is there for the source, in words.
+    finding: String,
+    /// Whether OpenTofu would take this one, outside of a run.
+    taken: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Warning {
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl Explanation {
+    /// A source that is in no OCI registry.
+    pub(super) fn of_another_kind(module: ModuleSource) -> Self {
+        let (kind, reason) = match &module.kind {
+            SourceKind::Local => ("local", "a directory of the configuration itself".to_owned()),
+            SourceKind::Registry { host } => (
+                "registry",
+                format!("a module registry: a private one needs `credentials \"{host}\"` in the agent's `cli_config`"),
+            ),
+            SourceKind::Git => ("git", "git: a private one needs `ssh_key_file`, an ssh agent or `home`".to_owned()),
+            SourceKind::Http => ("http", "an archive over HTTP".to_owned()),
+            SourceKind::Expression => ("expression", "only OpenTofu can tell where this leads".to_owned()),
+            SourceKind::Other | SourceKind::Oci { .. } => ("other", "not from an OCI registry".to_owned()),
+        };
+        Self::new(module, kind, None, reason)
+    }
+
+    /// A source in an OCI registry; `serving` is absent when the server could not be asked.
+    pub(super) fn of_oci(
+        module: ModuleSource,
+        source: &OciSource,
+        serving: Option<&Serving<'_>>,
+        places: Vec<Place>,
+    ) -> Self {
+        let (served, reason) = verdict(source, serving);
+        let mut explanation = Self::new(module, "oci", served, reason);
+        if let Some(Serving::By(one) | Serving::Withheld(one)) = serving {
+            explanation.integration = Some(Covering {
+                name: one.name.clone(),
+                address: one.address.to_string(),
+                export_credentials: one.export_credentials,
+                disabled: one.disabled,
+            });
+        }
+        if served == Some(true) {
+            explanation.delivery = Some(delivery::expected(&source.registry_host));
+        }
+        explanation.warnings = source.faults.iter().map(Warning::from).collect();
+        if let Some(Serving::None(near)) = serving {
+            explanation.warnings.extend(near.iter().map(|near| Warning::near(near, &source.registry_host)));
+        }
+        explanation.this_host = logins(places);
+        explanation
+    }
+
+    fn new(module: ModuleSource, kind: &'static str, served: Option<bool>, reason: String) -> Self {
+        let ModuleSource { name, source, file, .. } = module;
+        let file = (!name.is_empty()).then_some(file);
+        let this = (None, None, Vec::new(), None, Vec::new());
+        let (integration, delivery, this_host, test, warnings) = this;
+        Self { source, module: name, file, kind, served, reason, integration, delivery, this_host, test, warnings }
+    }
+
+    /// Adds what the connection test said.
+    pub(super) fn tested(&mut self, test: ConnectionTest) {
+        if !is_passed(&test) {
+            self.served = Some(false);
+            "the registry was asked, see the test".clone_into(&mut self.reason);
+        }
+        self.test = Some(test);
+    }
+
+    /// Whether there is nothing to be done about it.
+    pub(super) fn is_good(&self) -> bool {
+        self.kind != "oci" || self.served == Some(true)
+    }
+}
+
+fn verdict(source: &OciSource, serving: Option<&Serving<'_>>) -> (Option<bool>, String) {
+    if source.is_hopeless() {
+        return (Some(false), "as it is written, OpenTofu cannot fetch it with a credential".to_owned());
+    }
+    match serving {
+        None => (None, "the server could not be asked".to_owned()),
+        Some(Serving::By(one)) => {
+            (Some(true), format!("`{}` is the narrowest exported integration that covers it", one.name))
+        }
+        Some(Serving::Withheld(one)) if one.disabled => {
+            (Some(false), format!("`{0}` covers it but is disabled: `nigari registry update {0} --enable`", one.name))
+        }
+        Some(Serving::Withheld(one)) => (
+            Some(false),
+            format!("`{0}` covers it but runs do not get it: `nigari registry update {0} --export`", one.name),
+        ),
+        Some(Serving::None(_)) => (
+            Some(false),
+            "no registry integration covers it: OpenTofu would ask without a credential; `nigari registry add` stores one"
+                .to_owned(),
+        ),
+    }
+}
+
+impl From<&OciFault> for Warning {
+    fn from(fault: &OciFault) -> Self {
+        Self { message: fault.message().to_owned(), hint: Some(fault.hint().to_owned()) }
+    }
+}
+
+impl Warning {
+    fn near(near: &Near<'_>, host: &str) -> Self {
+        let (message, hint) = match near {
+            Near::Port(address) => (
+                format!("there is an integration for {address}, which is another port"),
+                format!("write the source with `{}`, or add one for `{host}`", address.host()),
+            ),
+            Near::Path(address) => (
+                format!("there is an integration for {address}, which is another path"),
+                "add one for this path, or for the whole host".to_owned(),
+            ),
+        };
+        Self { message, hint: Some(hint) }
+    }
+}
+
+fn logins(places: Vec<Place>) -> Vec<Login> {
+    let taken = ambient::chosen(&places).map(|place| place.file.clone());
+    let login = |place: Place| {
+        let finding = match &place.content {
+            Content::Missing => return None,
+            Content::Broken(why) => format!("broken ({why}), so OpenTofu uses no login of this machine"),
+            Content::Nothing => "nothing for it".to_owned(),
+            Content::Key(found) => format!("`{}`: {}", found.key, shape(found.shape)),
+        };
+        Some(Login { taken: taken.as_ref() == Some(&place.file), file: place.file, finding })
+    };
+    places.into_iter().filter_map(login).collect()
+}
+
+const fn shape(shape: Shape) -> &'static str {
+    match shape {
+        Shape::Pair => "user and password",
+        Shape::NoPassword => "a user without a password; its token is in a member that OpenTofu does not read",
+        Shape::NoPair => "not user and password, so OpenTofu would go on without",
+        Shape::Helper => "a credential helper",
+    }
+}
+
+/// Writes all of them.
+pub(super) fn tell(explanations: &[Explanation], screen: Screen) -> Result<(), CommandError> {
+    if screen.json {
+        return screen.json(explanations);
+    }
+    if explanations.is_empty() {
+        screen.note("the configuration names no modules");
+    }
+    for (number, explanation) in explanations.iter().enumerate() {
+        if number > 0 {
+            screen.line("")?;
+        }
+        explanation.tell(screen)?;
+    }
+    Ok(())
+}
+
+impl Explanation {
+    fn tell(&self, screen: Screen) -> Result<(), CommandError> {
+        screen.line(&self.source)?;
+        let file = self.file.as_ref().map(|file| format!("{} ({})", self.module, file.display()));
+        let served = match self.served {
+            Some(true) => "yes: ",
+            Some(false) => "no: ",
+            None if self.kind == "oci" => "not known: ",
+            None => "",
+        };
+        let word = if self.kind == "oci" { "served" } else { "source" };
+        let rows = [
+            ("module", file.unwrap_or_default()),
+            (word, format!("{served}{}", self.reason)),
+            ("integration", self.integration.as_ref().map(Covering::told).unwrap_or_default()),
+            ("delivery", self.delivery.unwrap_or_default().to_owned()),
+            ("test", self.test.as_ref().map(told_of_test).unwrap_or_default()),
+        ];
+        for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+            screen.line(format_args!("  {name:<11}  {value}"))?;
+        }
+        for login in &self.this_host {
+            let taken = if login.taken { "; outside of a run, OpenTofu would take this" } else { "" };
+            screen.line(format_args!("  {:<11}  {}: {}{taken}", "this host", login.file.display(), login.finding))?;
+        }
+        for warning in &self.warnings {
+            screen.line(format_args!("  {:<11}  {}", "warning", warning.message))?;
+            if let Some(hint) = &warning.hint {
+                screen.line(format_args!("  {:<11}  hint: {hint}", ""))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Covering {
+    fn told(&self) -> String {
+        format!("{} ({})", self.name, self.address)
+    }
+}
+
+fn told_of_test(test: &ConnectionTest) -> String {
+    let hint = test.hint.as_ref().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+    format!("{}{hint}", test.message)
+}

@@ -1,0 +1,136 @@
+//! Which registry integration would serve a source.
+//!
+//! Rule: as a run gets them: every exported one that is in use is delivered, and of these the narrowest path that
+//! covers the repository wins, whatever is stored besides.
+
+use crate::protocol::api::RegistryIntegration;
+use crate::protocol::registry_address::RegistryAddress;
+use crate::tofu::modules::OciSource;
+
+/// Who would serve a source.
+#[derive(Debug)]
+pub(super) enum Serving<'a> {
+    /// This one.
+    By(&'a RegistryIntegration),
+    /// This one would, but runs do not get its credential.
+    Withheld(&'a RegistryIntegration),
+    /// None covers it. What comes near is told.
+    None(Vec<Near<'a>>),
+}
+
+/// An integration that nearly covers a source.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Near<'a> {
+    /// The same name with another port.
+    Port(&'a RegistryAddress),
+    /// The same registry, but another path of it.
+    Path(&'a RegistryAddress),
+}
+
+/// Finds it.
+pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration]) -> Serving<'a> {
+    // Letters are lowered for this: that OpenTofu does not do so is told with the source's own faults.
+    let host = normal(&source.registry_host);
+    let covering = |one: &&RegistryIntegration| one.address.covers(&host, &source.repository);
+    let narrowness = |one: &&RegistryIntegration| one.address.path().map_or(0, str::len);
+    let is_delivered = |one: &&RegistryIntegration| one.export_credentials && !one.disabled;
+    let all = || integrations.iter().filter(covering);
+    if let Some(integration) = all().filter(is_delivered).max_by_key(narrowness) {
+        return Serving::By(integration);
+    }
+    match all().max_by_key(narrowness) {
+        Some(integration) => Serving::Withheld(integration),
+        None => Serving::None(integrations.iter().filter_map(|one| near(&one.address, &host)).collect()),
+    }
+}
+
+/// The host as integrations have it.
+fn normal(host: &str) -> String {
+    host.parse::<RegistryAddress>().map_or_else(|_| host.to_owned(), |address| address.host().to_owned())
+}
+
+fn near<'a>(address: &'a RegistryAddress, host: &str) -> Option<Near<'a>> {
+    if address.host() == host {
+        return Some(Near::Path(address));
+    }
+    (without_port(address.host()) == without_port(host)).then_some(Near::Port(address))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{Near, Serving, of};
+    use crate::protocol::api::RegistryIntegration;
+    use crate::protocol::id::IntegrationId;
+    use crate::tofu::modules::OciSource;
+
+    /// Name, address, export, disabled.
+    pub(in crate::cli::explain) fn integration(
+        name: &str,
+        address: &str,
+        (export_credentials, disabled): (bool, bool),
+    ) -> RegistryIntegration {
+        RegistryIntegration {
+            id: IntegrationId::generate(),
+            name: name.to_owned(),
+            address: address.parse().unwrap(),
+            username: "u".to_owned(),
+            export_credentials,
+            disabled,
+            ca_pem: None,
+            secret_version: 1,
+            created_at: 0,
+            updated_at: 0,
+            secret_set_at: 0,
+            last_test: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn served_by(source: &str, integrations: &[RegistryIntegration]) -> String {
+        match of(&OciSource::read(source), integrations) {
+            Serving::By(one) => one.name.clone(),
+            Serving::Withheld(one) => format!("withheld {}", one.name),
+            Serving::None(near) => format!("none {near:?}"),
+        }
+    }
+
+    #[test]
+    fn the_narrowest_exported_one_serves() {
+        let all = [
+            integration("wide", "ghcr.io", (true, false)),
+            integration("org", "ghcr.io/org", (true, false)),
+            integration("off", "ghcr.io/org/net", (false, false)),
+            integration("gone", "ghcr.io/org/net/deep", (true, true)),
+            integration("hub", "docker.io/acme", (true, false)),
+        ];
+        assert_eq!(served_by("oci://ghcr.io/org/net/deep?tag=1", &all), "org");
+        assert_eq!(served_by("oci://ghcr.io/organisation/net?tag=1", &all), "wide");
+        assert_eq!(served_by("oci://ghcr.io:443/org/net?tag=1", &all), "org");
+        assert_eq!(served_by("oci://registry-1.docker.io/acme/a?tag=1", &all), "hub");
+        assert_eq!(served_by("oci://index.docker.io/acme/a?tag=1", &all), "hub");
+        assert_eq!(served_by("oci://ghcr.io/org/net?tag=1", &all[2..]), "withheld off");
+    }
+
+    #[test]
+    fn what_comes_near_is_told() {
+        let all =
+            [integration("a", "r.example:5000/team", (true, false)), integration("b", "s.example", (true, false))];
+        let (team, other) = (&all[0].address, &all[1].address);
+        let near = |source: &str| match of(&OciSource::read(source), &all) {
+            Serving::None(near) => near,
+            other => panic!("{source}: {other:?}"),
+        };
+        assert_eq!(near("oci://r.example/team/a?tag=1"), [Near::Port(team)]);
+        assert_eq!(near("oci://r.example:5001/team/a?tag=1"), [Near::Port(team)]);
+        assert_eq!(near("oci://r.example:5000/teams/a?tag=1"), [Near::Path(team)]);
+        assert_eq!(near("oci://s.example:8443/a?tag=1"), [Near::Port(other)]);
+        assert_eq!(near("oci://t.example/a?tag=1"), []);
+    }
+}

@@ -1,0 +1,215 @@
+//! `nigari explain`: what would become of a source, with and without a server, and no secret in any of it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use support::canary::Canary;
+use support::child::Finished;
+use support::module::Package;
+use support::nigari::{Programs, Stack};
+use support::registry::Registry;
+use support::require;
+use support::search::Search;
+
+use super::{file, program, typed};
+
+fn server(directory: &Path) -> Stack {
+    let programs = Programs { nigari: program(), tofu: PathBuf::from("/nonexistent/tofu") };
+    Stack::server_only(programs, directory).unwrap()
+}
+
+fn add(stack: &Stack, name: &str, url: &str, more: &[&str]) {
+    let words = ["registry", "add", name, "--url", url, "--username", "robot", "--secret-stdin"];
+    stack.run_with_input(&[&words[..], more].concat(), "geheim").unwrap().succeeded().unwrap();
+}
+
+fn explain(stack: &Stack, source: &str, code: i32) -> Value {
+    let said = stack.run(&["explain", source, "--json"]).unwrap();
+    assert_eq!(said.code, Some(code), "{source}: {}", said.all());
+    let all: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
+    all[0].clone()
+}
+
+fn text(stack: &Stack, arguments: &[&str]) -> Finished {
+    stack.run(&[&["explain"][..], arguments].concat()).unwrap()
+}
+
+#[test]
+fn the_integration_that_would_serve_is_named_with_what_it_lacks() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(directory.path());
+    add(&stack, "wide", "https://r.example:5000", &["--export"]);
+    add(&stack, "team", "https://r.example:5000/team", &["--export"]);
+    add(&stack, "off", "https://off.example", &["--no-export"]);
+    add(&stack, "gone", "https://gone.example", &["--export"]);
+    stack.run(&["registry", "update", "gone", "--disable"]).unwrap().succeeded().unwrap();
+    let served = explain(&stack, "oci://r.example:5000/team/net?tag=1", 0);
+    assert_eq!((&served["served"], &served["integration"]["name"]), (&true.into(), &"team".into()), "{served}");
+    assert_eq!(
+        (&served["integration"]["address"], &served["delivery"]),
+        (&"r.example:5000/team".into(), &"broker".into())
+    );
+    assert_eq!(explain(&stack, "oci://r.example:5000/other?tag=1", 0)["integration"]["name"], "wide");
+    for (source, word) in [
+        ("oci://off.example/a?tag=1", "nigari registry update off --export"),
+        ("oci://gone.example/a?tag=1", "nigari registry update gone --enable"),
+        ("oci://none.example/a?tag=1", "no registry integration covers it"),
+    ] {
+        let explained = explain(&stack, source, 1);
+        assert_eq!(explained["served"], false, "{explained}");
+        assert!(
+            explained["reason"].as_str().unwrap().contains(word) && explained.get("delivery").is_none(),
+            "{explained}"
+        );
+    }
+    let near = explain(&stack, "oci://r.example/team/net?tag=1", 1);
+    assert!(near["warnings"].to_string().contains("another port"), "{near}");
+    add(&stack, "loop", "https://localhost:5000", &["--export"]);
+    assert_eq!(explain(&stack, "oci://localhost:5000/a?tag=1", 0)["delivery"], "helper");
+    let said = text(&stack, &["oci://r.example:5000/team/net?tag=1"]);
+    assert!(said.out.contains("served       yes") && said.out.contains("team (r.example:5000/team)"), "{}", said.out);
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_told_though_an_integration_covers_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(directory.path());
+    for (name, url) in [("hub", "https://docker.io"), ("ghcr", "https://ghcr.io")] {
+        add(&stack, name, url, &["--export"]);
+    }
+    for (source, word) in [
+        ("oci://docker.io/acme/net?tag=1", "oci://registry-1.docker.io/"),
+        ("oci://GHCR.io/acme/net?tag=1", "lower case"),
+        ("oci://ghcr.io/acme/net:1", "?tag=TAG"),
+        ("oci://ghcr.io/acme/net?tag=1&digest=sha256:00", "not both"),
+        ("oci://ghcr.io/acme/net?version=1", "no arguments but `tag` and `digest`"),
+    ] {
+        let explained = explain(&stack, source, 1);
+        assert!(explained["warnings"].to_string().contains(word), "{source}: {explained}");
+        let said = text(&stack, &[source]);
+        assert!(said.code == Some(1) && said.out.contains(word) && said.out.contains("hint: "), "{}", said.out);
+    }
+    // These are fetched all the same.
+    for source in
+        ["oci://ghcr.io:443/acme/net?tag=1", "oci://u:geheim-42@ghcr.io/acme/net", "oci://registry-1.docker.io/a?tag=1"]
+    {
+        let said = explain(&stack, source, 0).to_string();
+        assert!(!said.contains("geheim-42"), "{said}");
+    }
+}
+
+#[test]
+fn the_logins_of_this_machine_are_named_and_never_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(directory.path());
+    add(&stack, "r", "https://r.example", &["--export"]);
+    let canary = Canary::new("robot");
+    let pair = support_base64(&format!("robot:{}", canary.password));
+    let home = directory.path().join("home");
+    std::fs::create_dir_all(home.join(".docker")).unwrap();
+    let config = format!("{{\"auths\":{{\"r.example\":{{\"auth\":\"{pair}\"}}}}}}");
+    file(&home.join(".docker/config.json"), &config, 0o600);
+    let said = text(&stack, &["oci://r.example/a?tag=1"]);
+    assert!(said.out.contains("config.json: `r.example`: user and password; outside of a run"), "{}", said.out);
+    file(&home.join(".dockercfg"), "{ broken", 0o600);
+    let broken = text(&stack, &["oci://r.example/a?tag=1"]);
+    assert!(broken.out.contains("broken (line 1") && !broken.out.contains("would take this"), "{}", broken.out);
+    let mut search = Search::new(std::slice::from_ref(&canary));
+    for said in [said, broken, text(&stack, &["oci://r.example/a?tag=1", "--json"])] {
+        assert_eq!(said.code, Some(0), "{}", said.all());
+        search.bytes("explain", said.all().as_bytes());
+    }
+    search.verdict().unwrap();
+}
+
+fn support_base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[test]
+fn without_a_server_the_source_itself_is_explained() {
+    let home = tempfile::tempdir().unwrap();
+    let said = typed(home.path(), &["explain", "oci://docker.io/acme/net:1"]);
+    assert_eq!(said.code, Some(1), "{}", said.all());
+    assert!(
+        said.out.contains("registry-1.docker.io") && said.err.contains("the server could not be asked"),
+        "{}",
+        said.all()
+    );
+    let said = typed(home.path(), &["explain", "oci://ghcr.io/acme/net?tag=1"]);
+    assert_eq!(said.code, Some(1), "{}", said.all());
+    assert!(said.out.contains("not known"), "{}", said.out);
+    for arguments in [
+        &["explain", "/nonexistent/directory"][..],
+        &["explain", "ghcr.io/acme/net"],
+        &["explain", "oci://h/a", "--root", "."],
+        &["explain", "", "--json"],
+    ] {
+        let said = typed(home.path(), arguments);
+        assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.all());
+        assert!(said.err.contains("hint: "), "{}", said.err);
+    }
+}
+
+#[test]
+fn every_source_of_a_configuration_is_explained_also_in_its_local_modules() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(directory.path());
+    add(&stack, "ghcr", "https://ghcr.io/acme", &["--export"]);
+    let module = |name: &str, source: &str| format!("module \"{name}\" {{\n  source = {source}\n}}\n");
+    let live = directory.path().join("live");
+    let nested = directory.path().join("modules/nested");
+    for path in [&live, &nested] {
+        std::fs::create_dir_all(path).unwrap();
+    }
+    let main = module("net", "\"oci://ghcr.io/acme/net?tag=1\"")
+        + &module("nested", "\"../modules/nested\"")
+        + &module("public", "\"hashicorp/consul/aws\"")
+        + &module("code", "\"git::ssh://git@example.com/x.git\"")
+        + &module("computed", "\"${var.base}/x\"");
+    file(&live.join("main.tf"), &main, 0o600);
+    file(&nested.join("main.tf"), &module("deep", "\"oci://ghcr.io/acme/deep?tag=1\""), 0o600);
+    let (live, root) = (live.display().to_string(), directory.path().display().to_string());
+    let said = text(&stack, &[&live, "--root", &root, "--json"]);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    let all: Value = serde_json::from_str(&said.out).unwrap();
+    let kinds: Vec<&str> = all.as_array().unwrap().iter().map(|one| one["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["oci", "local", "registry", "git", "expression", "oci"]);
+    assert_eq!((&all[5]["module"], &all[5]["file"]), (&"deep".into(), &"modules/nested/main.tf".into()));
+    // A module beside the configuration needs the root, for a run too.
+    let said = text(&stack, &[&live]);
+    assert!(said.code == Some(1) && said.err.contains("--root"), "{}", said.all());
+    file(&nested.join("main.tf"), &module("deep", "\"oci://other.example/deep?tag=1\""), 0o600);
+    let said = text(&stack, &[&live, "--root", &root]);
+    assert!(said.code == Some(1) && said.out.contains("deep (modules/nested/main.tf)"), "{}", said.all());
+}
+
+#[test]
+fn a_test_asks_the_registry_for_the_module_itself() {
+    let Some(registry) = require::registry() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path().join("registry");
+    std::fs::create_dir(&at).unwrap();
+    let registry = Registry::start(&registry, &at, "robot", "geheim").unwrap();
+    registry.push("team/net", "1", &Package::greeting()).unwrap();
+    let mut chart = Package::greeting();
+    let manifest = String::from_utf8(chart.manifest).unwrap();
+    chart.manifest =
+        manifest.replace("application/vnd.opentofu.modulepkg", "application/vnd.example.other").into_bytes();
+    registry.push("team/chart", "1", &chart).unwrap();
+    let stack = server(directory.path());
+    let ca = registry.ca_file().display().to_string();
+    add(&stack, "r", &format!("https://{}", registry.host()), &["--export", "--registry-ca-file", &ca]);
+    let source = |name: &str| format!("oci://{}/team/{name}", registry.host());
+    for (name, code) in [("net?tag=1", 0), ("chart?tag=1", 1), ("net?tag=2", 1)] {
+        let said = text(&stack, &[&source(name), "--test", "--json"]);
+        assert_eq!(said.code, Some(code), "{name}: {}", said.all());
+        let explained: Value = serde_json::from_str(&said.out).unwrap();
+        assert_eq!(explained[0]["test"]["is_module"] == true, code == 0, "{explained}");
+        assert_eq!(explained[0]["served"], code == 0, "{explained}");
+    }
+    // Without the test it is only known that it would be asked for with the credential.
+    assert_eq!(text(&stack, &[&source("chart?tag=1")]).code, Some(0));
+}

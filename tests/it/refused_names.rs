@@ -1,0 +1,120 @@
+//! Names that no one may set in a run's environment, each as an example: the product's own list is not asked.
+
+/// (name, whether an operator may pass it from the host).
+pub(crate) const REFUSED: &[(&str, bool)] = &[
+    // Loaders.
+    ("LD_PRELOAD", false),
+    ("LD_LIBRARY_PATH", false),
+    ("LD_AUDIT", false),
+    ("DYLD_INSERT_LIBRARIES", false),
+    ("GLIBC_TUNABLES", false),
+    // Shells and interpreters.
+    ("BASH_ENV", false),
+    ("ENV", false),
+    ("SHELLOPTS", false),
+    ("PS4", false),
+    ("IFS", false),
+    ("PROMPT_COMMAND", false),
+    ("PYTHONPATH", false),
+    ("PYTHONSTARTUP", false),
+    ("PERL5LIB", false),
+    ("PERL5OPT", false),
+    ("RUBYOPT", false),
+    ("RUBYLIB", false),
+    ("NODE_OPTIONS", false),
+    ("NODE_PATH", false),
+    ("JAVA_TOOL_OPTIONS", false),
+    ("JDK_JAVA_OPTIONS", false),
+    ("_JAVA_OPTIONS", false),
+    // The Go runtime.
+    ("GODEBUG", false),
+    ("GOTRACEBACK", false),
+    ("GOCOVERDIR", false),
+    // git and ssh.
+    ("GIT_SSH_COMMAND", false),
+    ("GIT_SSH", false),
+    ("GIT_EXEC_PATH", false),
+    ("GIT_CONFIG_COUNT", false),
+    ("GIT_CONFIG_GLOBAL", false),
+    ("GIT_PROXY_COMMAND", false),
+    ("GIT_SSL_NO_VERIFY", false),
+    ("SSH_ASKPASS", false),
+    ("SSH_ASKPASS_REQUIRE", false),
+    ("SSH_AUTH_SOCK", true),
+    ("GCM_CREDENTIAL_STORE", false),
+    // Whom the network trusts.
+    ("SSL_CERT_FILE", true),
+    ("SSL_CERT_DIR", true),
+    ("HTTPS_PROXY", true),
+    ("https_proxy", true),
+    ("HTTP_PROXY", true),
+    ("ALL_PROXY", true),
+    ("NO_PROXY", true),
+    ("NETRC", true),
+    ("SSLKEYLOGFILE", false),
+    // Registries.
+    ("REGISTRY_AUTH_FILE", false),
+    ("DOCKER_AUTH_CONFIG", false),
+    ("DOCKER_HOST", false),
+    ("DOCKER_CONFIG", false),
+    ("HELM_REGISTRY_CONFIG", false),
+    ("CONTAINERS_CONF", false),
+    // tofu itself.
+    ("TERRAFORM_CONFIG", false),
+    ("TF_CLI_CONFIG_FILE", false),
+    ("TF_CLI_ARGS", false),
+    ("TF_CLI_ARGS_plan", false),
+    ("TF_REATTACH_PROVIDERS", false),
+    ("TF_LOG_PATH", false),
+    ("TF_TEMP_LOG_PATH", false),
+    ("TF_PLUGIN_CACHE_DIR", true),
+    ("TF_PLUGIN_CACHE_MAY_BREAK_DEPENDENCY_LOCK_FILE", false),
+    ("TF_TOKEN_app_example_com", true),
+    ("TF_ENCRYPTION", false),
+    ("TF_DATA_DIR", false),
+    ("TF_WORKSPACE", false),
+    ("TF_INPUT", false),
+    ("TF_HTTP_ADDRESS", false),
+    ("TF_HTTP_USERNAME", false),
+    ("TF_HTTP_PASSWORD", false),
+    ("TOFU_CPU_PROFILE", false),
+    ("TOFU_ENFORCE_GPG_VALIDATION", false),
+    ("TOFU_X_ANYTHING", false),
+    // Telemetry.
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", false),
+    ("TRACEPARENT", false),
+    // systemd.
+    ("NOTIFY_SOCKET", false),
+    ("CREDENTIALS_DIRECTORY", false),
+    ("LISTEN_FDS", false),
+    ("INVOCATION_ID", false),
+    // What leads to a cloud's credentials, in the fetch step.
+    ("AWS_CONFIG_FILE", true),
+    ("AWS_SHARED_CREDENTIALS_FILE", true),
+    ("KUBECONFIG", true),
+    ("KUBE_CONFIG_PATH", true),
+    ("KUBE_TOKEN", true),
+    ("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", true),
+    // The step's own places.
+    ("PATH", false),
+    ("HOME", false),
+    ("TMPDIR", false),
+    ("XDG_RUNTIME_DIR", false),
+    ("XDG_CONFIG_HOME", false),
+    // Ours.
+    ("NIGARI_TOKEN_FILE", false),
+    ("NIGARI_ANYTHING", false),
+    // No names at all.
+    ("1A", false),
+    ("A-B", false),
+    ("A B", false),
+    ("A.B", false),
+];
+
+/// Of these, the ones that a variable of the kind `file` may have.
+pub(crate) const FILES: &[&str] = &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "KUBE_CONFIG_PATH"];
+
+/// Names that lead to a cloud's credentials: never in the fetch step, whoever passes them.
+pub(crate) fn is_after_fetch(name: &str) -> bool {
+    FILES.contains(&name) || name.starts_with("KUBE_") || name.starts_with("GOOGLE_EXTERNAL_ACCOUNT_")
+}
