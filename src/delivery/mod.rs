@@ -4,26 +4,32 @@
 //! and to wipe, variables that name them, and a [`Pending`] receipt without any secret.
 
 mod ca_bundle;
+mod choice;
 // tofu's CLI configuration as files.
 pub mod cli_config;
+mod described;
 mod docker_config;
 mod file;
+// What tofu asks for a credential.
+pub mod helper;
+mod meaning;
+mod named_hosts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use ca_bundle::RootsError;
+pub use meaning::meanings;
+pub use named_hosts::NamedHosts;
 
 use crate::clock::Clock;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
-
-/// What the delivery of this build means in the sandbox `process`, in a sentence for people.
-pub const MEANING: &str = file::MEANING;
 
 /// Why there is no delivery.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +42,12 @@ pub enum DeliveryError {
         /// The integration.
         name: String,
     },
+    /// tofu cannot be given the program to ask.
+    #[error("the credential helper cannot be put in place")]
+    Program(#[source] std::io::Error),
+    /// There is nowhere to ask.
+    #[error("the credential helper's socket cannot be made")]
+    Socket(#[source] std::io::Error),
     /// See there.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -60,6 +72,16 @@ pub struct Surroundings<'a> {
     pub system_roots: Option<&'a Path>,
     /// When the receipt begins.
     pub clock: &'a Clock,
+    /// What agent and workspace want.
+    pub wish: DeliveryChoice,
+    /// The registry hosts that the run's module sources name.
+    pub sources: &'a NamedHosts,
+    /// `PATH` of the steps.
+    pub search_path: &'a str,
+    /// The run's own directory, on disk.
+    pub run_directory: &'a Path,
+    /// The run's own directory in memory.
+    pub private: &'a Path,
 }
 
 /// What the fetch step gets.
@@ -69,10 +91,21 @@ pub struct Delivered {
     pub files: Vec<SecretFile>,
     /// Variables of the step alone.
     pub variables: Vec<(String, Secret)>,
-    /// What works beside the step, if the delivery needs that.
-    pub beside: Option<Box<dyn Beside>>,
+    /// What of the host the step must be able to read and start besides.
+    pub readable: Vec<PathBuf>,
+    /// Sockets of the host that the step must be able to connect to.
+    pub sockets: Vec<PathBuf>,
+    /// What works beside the step.
+    pub beside: Vec<Box<dyn Beside>>,
     /// The receipt so far.
     pub receipt: Pending,
+}
+
+impl Delivered {
+    /// Files and variables that need nothing beside the step.
+    fn new(files: Vec<SecretFile>, variables: Vec<(String, Secret)>, receipt: Pending) -> Self {
+        Self { files, variables, readable: Vec::new(), sockets: Vec::new(), beside: Vec::new(), receipt }
+    }
 }
 
 /// What works beside the step until its end: the broker's listener, the credential helper's socket. Dropping it ends it too,
@@ -123,6 +156,17 @@ pub struct Ending {
 }
 
 impl Pending {
+    /// One for these credentials, from now on.
+    fn begin(
+        delivery: &'static str,
+        meaning: &'static str,
+        credentials: &[RegistryCredential],
+        surroundings: &Surroundings<'_>,
+    ) -> Self {
+        let hosts = credentials.iter().map(|credential| credential.address.to_string()).collect();
+        Self { delivery, meaning, hosts, began_at: surroundings.clock.now() }
+    }
+
     /// The registry hosts whose credentials are there.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
@@ -148,13 +192,16 @@ impl Pending {
     }
 }
 
-/// Opens the delivery for these credentials. This build has one way, `file`, which `auto` takes as well.
-#[expect(clippy::needless_pass_by_value, reason = "whoever asks for a delivery must not keep what is delivered")]
+/// Opens the delivery for these credentials.
 pub fn open(
     credentials: Vec<RegistryCredential>,
     surroundings: Surroundings<'_>,
 ) -> Result<Box<dyn Delivery>, DeliveryError> {
-    Ok(Box::new(file::FileDelivery::open(&credentials, surroundings)?))
+    let chosen = choice::sort(surroundings.wish, credentials);
+    if surroundings.wish == DeliveryChoice::File {
+        return Ok(Box::new(file::FileDelivery::open(&chosen.file, &surroundings)?));
+    }
+    Ok(Box::new(helper::HelperDelivery::open(chosen.helper, &surroundings)?))
 }
 
 #[cfg(test)]
@@ -169,6 +216,7 @@ mod tests {
             address: address.parse().unwrap(),
             username: username.into(),
             secret: secret.into(),
+            permit_whole_run: false,
             ca_pem: None,
         }
     }

@@ -4,9 +4,8 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::agent::{DeliveryChoice, Patience};
 use super::cli::server_url;
@@ -68,7 +67,9 @@ layer! {
         /// Directory that runs get as HOME [default: an empty one of their own]
         #[arg(long, env = "NIGARI_HOME", value_name = "DIR")]
         home: PathBuf,
-        /// How credentials come to tofu: `auto` or `file` [default: auto]
+        /// How credentials come to tofu: `auto` (`broker`; `helper` for registries on loopback), `broker`, `helper`, or
+        /// `file`, which a configuration's author can read and each integration has to permit. A workspace may ask for
+        /// one too; the stricter wins [default: auto]
         #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
         delivery: DeliveryChoice,
         /// Leaves the `credentials` blocks of the CLI configuration readable for every step: the backends `remote` and
@@ -142,24 +143,6 @@ fn patience(layer: &AgentLayer) -> Patience {
         apply: given(layer.apply_grace, default.apply),
         drain: given(layer.drain_limit, default.drain),
         ..default
-    }
-}
-
-impl FromStr for DeliveryChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "file" => Ok(Self::File),
-            _ => Err(format!("`{text}` is no delivery; hint: `auto` or `file`")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for DeliveryChoice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

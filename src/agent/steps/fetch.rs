@@ -6,7 +6,7 @@
 use super::{Ended, Run, Start, environment, failed};
 use crate::agent::failure::Stop;
 use crate::agent::orders::Order;
-use crate::delivery::{Delivered, Delivery, Ending, Pending, Witnessed};
+use crate::delivery::{Beside, Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
 use crate::sandbox::{StepEnd, Wiper};
@@ -49,7 +49,7 @@ pub(crate) async fn fetch(
     known: &Known,
 ) -> (Option<Receipt>, Result<Fetched, Stop>) {
     let mut secrets = run.host.secrets.directory(Vec::new());
-    let Delivered { files, variables, mut beside, receipt } = match delivery.deliver(&secrets.path()) {
+    let Delivered { files, variables, mut beside, receipt, .. } = match delivery.deliver(&secrets.path()) {
         Ok(delivered) => delivered,
         Err(error) => return (None, Err(Stop::from(error).during(Step::Fetch))),
     };
@@ -58,10 +58,7 @@ pub(crate) async fn fetch(
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
     start.secrets = Some(secrets);
     let ended = run.start_beside(start, &mut beside).await;
-    let witnessed = match beside {
-        Some(beside) => beside.close().await,
-        None => Witnessed::default(),
-    };
+    let witnessed = close_all(beside).await;
     match ended {
         Ok(ended) => {
             let mut receipt = close(run, receipt, witnessed, &ended);
@@ -70,6 +67,18 @@ pub(crate) async fn fetch(
         }
         Err(stop) => (Some(unverified(run, receipt, witnessed, &stop)), Err(stop)),
     }
+}
+
+/// Ends everything that worked beside the step.
+async fn close_all(beside: Vec<Box<dyn Beside>>) -> Witnessed {
+    let mut all = Witnessed::default();
+    for one in beside {
+        let Witnessed { used, pulled, notes } = one.close().await;
+        all.used.extend(used);
+        all.pulled.extend(pulled);
+        all.notes.extend(notes);
+    }
+    all
 }
 
 fn judge(run: &Run<'_>, ended: &Ended, known: &Known, receipt: &mut Receipt) -> Result<Fetched, Stop> {
@@ -147,6 +156,7 @@ fn of_withheld(withheld: &Withheld) -> hint::Withheld {
             From::ExportOff => To::ExportOff,
             From::Disabled => To::Disabled,
             From::OutOfScope => To::OutOfScope,
+            From::FileNotPermitted => To::FileNotPermitted,
             From::Unreadable => To::Unreadable,
         },
     }

@@ -85,7 +85,7 @@ fn configuration() -> Vec<u8> {
 }
 
 fn workspace(name: &str) -> NewWorkspace {
-    NewWorkspace { name: name.to_owned(), description: String::new(), pool: None, auto_apply: true }
+    NewWorkspace { name: name.to_owned(), auto_apply: true, ..NewWorkspace::default() }
 }
 
 fn integration() -> NewRegistryIntegration {
@@ -95,6 +95,8 @@ fn integration() -> NewRegistryIntegration {
         username: "robot".to_owned(),
         secret: Secret::from("p\"ä:ss"),
         export_credentials: true,
+        permit_file: false,
+        permit_whole_run: false,
         ca_pem: None,
     }
 }
