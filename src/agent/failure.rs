@@ -133,7 +133,10 @@ impl From<DeliveryError> for Stop {
     fn from(error: DeliveryError) -> Self {
         let class = match &error {
             DeliveryError::ColonInUser { .. } => FailureClass::Credentials,
-            DeliveryError::Roots(_) | DeliveryError::CliConfiguration(_) => FailureClass::Infrastructure,
+            DeliveryError::Program(_)
+            | DeliveryError::Socket(_)
+            | DeliveryError::Roots(_)
+            | DeliveryError::CliConfiguration(_) => FailureClass::Infrastructure,
         };
         Self::Failed(failure(class, describe(&error), None))
     }

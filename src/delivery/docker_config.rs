@@ -159,7 +159,9 @@ mod tests {
     #[test]
     fn a_helper_is_named_for_each_spelling_of_each_host_and_for_no_path() {
         let addresses: Vec<crate::protocol::registry_address::RegistryAddress> =
-            ["localhost:5000/a", "localhost:5000", "ghcr.io/acme", "docker.io"].map(|text| text.parse().unwrap()).into();
+            ["localhost:5000/a", "localhost:5000", "ghcr.io/acme", "docker.io"]
+                .map(|text| text.parse().unwrap())
+                .into();
         let value: Value = serde_json::from_str(super::with_helper(addresses.iter()).expose()).unwrap();
         let hosts: Vec<_> = value["credHelpers"].as_object().unwrap().keys().map(String::as_str).collect();
         let expected = [

@@ -5,8 +5,6 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use super::agent::{DeliveryChoice, Patience};
 use super::cli::server_url;
 use super::duration::Span;

@@ -43,11 +43,8 @@ impl Answers {
 
     /// The answer to a host as it is asked for: `https://host[:port]` by tofu, `host[:port]` by others.
     pub(super) fn answer(&mut self, asked: &str) -> Zeroizing<Vec<u8>> {
-        let Some((host, entry)) = asked
-            .trim()
-            .parse::<RegistryAddress>()
-            .ok()
-            .and_then(|address| self.entries.get_key_value(address.host()))
+        let Some((host, entry)) =
+            asked.trim().parse::<RegistryAddress>().ok().and_then(|address| self.entries.get_key_value(address.host()))
         else {
             return failed(NOT_FOUND);
         };

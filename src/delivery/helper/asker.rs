@@ -66,7 +66,11 @@ pub(super) fn check(asker: i32, tofu: &Process, program: FileId) -> Result<(), S
         return Err(Stranger::OtherProgram);
     }
     // What was read belongs to these two only if both still live: the last look.
-    if look_up(tofu.pid) == Some(tofu.stat) && tofu.is_alive() && asker.is_alive() { Ok(()) } else { Err(Stranger::Gone) }
+    if look_up(tofu.pid) == Some(tofu.stat) && tofu.is_alive() && asker.is_alive() {
+        Ok(())
+    } else {
+        Err(Stranger::Gone)
+    }
 }
 
 /// Reads `pid (name) state ppid … starttime`; the name may hold blanks and brackets (proc(5)).

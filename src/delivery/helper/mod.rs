@@ -8,8 +8,8 @@ mod answers;
 mod asker;
 mod exchange;
 // The credential helper itself.
-pub mod program;
 mod own_program;
+pub mod program;
 mod socket;
 
 use std::os::unix::fs::symlink;
