@@ -18,7 +18,10 @@ pub(super) const SOCKET: &str = "socket";
 /// What comes before the host.
 pub(super) const GET: &str = "get ";
 
-/// Longest question, in bytes, with its line end.
+/// Longest host that is asked for, in bytes: names end at 253 (RFC 1035).
+pub(super) const LONGEST_HOST: u64 = 512;
+
+/// Longest question that is read, in bytes, with its line end.
 pub(super) const LONGEST_QUESTION: usize = 1024;
 
 /// Longest answer, in bytes: a secret has 16 KiB at most, and JSON writes one byte in six at most.

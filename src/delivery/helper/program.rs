@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::exchange::{FOUND, GET, LONGEST_ANSWER, LONGEST_QUESTION};
+use super::exchange::{FOUND, GET, LONGEST_ANSWER, LONGEST_HOST};
 
 /// Longer than the agent ever takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ fn get(socket: Option<&OsStr>) -> Result<Text, Text> {
 
 fn ask(socket: &Path) -> io::Result<Text> {
     let mut host = String::new();
-    io::stdin().take(LONGEST_QUESTION as u64).read_to_string(&mut host)?;
+    io::stdin().take(LONGEST_HOST).read_to_string(&mut host)?;
     let mut agent = connect(socket)?;
     agent.set_read_timeout(Some(PATIENCE))?;
     agent.write_all(format!("{GET}{}\n", host.trim()).as_bytes())?;

@@ -6,12 +6,14 @@
 mod approval;
 mod cancel;
 mod configurations;
+mod credential_helper;
 mod hints;
 mod hosts;
 mod integrations;
 mod meddler;
 mod operator;
 mod passwords;
+mod permits;
 mod processes;
 mod recorder;
 mod shelf;

@@ -70,7 +70,12 @@ impl Shelf {
 
     /// Types `registry add`.
     pub(super) fn add(&self, world: &World, name: &str, more: &[&str]) -> Finished {
-        let (url, ca) = (format!("https://{}", self.host()), self.registry.ca_file().display().to_string());
+        self.add_at(world, name, "", more)
+    }
+
+    /// The same for a path (`/team`) of it.
+    pub(super) fn add_at(&self, world: &World, name: &str, path: &str, more: &[&str]) -> Finished {
+        let (url, ca) = (format!("https://{}{path}", self.host()), self.registry.ca_file().display().to_string());
         let words = ["registry", "add", name, "--url", &url, "--username", USER, "--secret-stdin"];
         let arguments = [&words[..], &["--registry-ca-file", &ca], more].concat();
         world.types_with(&arguments, &self.password)
