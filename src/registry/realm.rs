@@ -61,7 +61,7 @@ pub fn check_realm(realm: Option<&str>, registry_host: &str) -> Result<Url, Refu
 }
 
 /// `localhost` and names below it, with or without the root's dot.
-pub(super) fn is_local_name(name: &str) -> bool {
+pub fn is_local_name(name: &str) -> bool {
     let name = name.trim_end_matches('.');
     name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
 }
