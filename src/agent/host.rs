@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::AgentError;
+use super::failure::Stop;
 use super::operator::Operator;
 use crate::clock::Clock;
+use crate::delivery::{self, Way, Wish};
+use crate::protocol::agent::RegistryCredential;
 use crate::protocol::names;
 use crate::sandbox::{Launcher, SecretRoot};
 use crate::secret::Secret;
-use crate::settings::agent::AgentSettings;
+use crate::settings::agent::{AgentSettings, DeliveryChoice};
+use crate::tofu::cli_configuration::OperatorConfiguration;
 use crate::tofu::find;
 use crate::tofu::version::{CredentialHolder, Version};
 
@@ -47,7 +51,10 @@ impl Host {
         let tofu = find::find(settings.tofu.as_deref(), settings.search_path.as_deref())?;
         let operator = Operator::new(settings.cli_configuration.clone(), tofu.clone());
         let (_, version) = operator.current(&secrets)?;
-        version.check(CredentialHolder::Tofu)?;
+        version.check(holder(wish(settings.delivery)))?;
+        if let Err(unsafe_alone) = version.check(CredentialHolder::Tofu) {
+            tracing::info!(%unsafe_alone, "this version is given no credential itself: the broker keeps them");
+        }
         let passed = allowed(std::mem::take(&mut settings.passed_environment));
         let passed_for_fetch = allowed(std::mem::take(&mut settings.fetch_environment));
         let search_path = settings.search_path.as_deref().and_then(|path| path.to_str());
@@ -64,6 +71,49 @@ impl Host {
             passed,
             passed_for_fetch,
         }))
+    }
+}
+
+impl Host {
+    /// What the operator passes to the fetch step.
+    pub(crate) fn passed_to_fetch(&self) -> Vec<(String, Secret)> {
+        let all = self.passed.iter().chain(&self.passed_for_fetch);
+        all.map(|(name, value)| (name.clone(), value.duplicate())).collect()
+    }
+
+    /// The delivery that the operator asks for.
+    pub(crate) fn wish(&self) -> Wish {
+        wish(self.settings.delivery)
+    }
+
+    /// Whether this tofu may have these credentials in the way that they take.
+    pub(crate) fn check_version(
+        &self,
+        credentials: &[RegistryCredential],
+        operator: &OperatorConfiguration,
+    ) -> Result<(), Stop> {
+        let holder = match delivery::choose(credentials, operator, self.wish())? {
+            Way::Broker => CredentialHolder::Gateway,
+            Way::File if credentials.is_empty() => CredentialHolder::Nobody,
+            Way::File => CredentialHolder::Tofu,
+        };
+        self.version.check(holder).map_err(|error| Stop::infrastructure(error.to_string(), error.hint()))
+    }
+}
+
+fn wish(choice: DeliveryChoice) -> Wish {
+    match choice {
+        DeliveryChoice::Auto => Wish::Auto,
+        DeliveryChoice::Broker => Wish::Broker,
+        DeliveryChoice::File => Wish::File,
+    }
+}
+
+/// Who may come to hold a credential; with `auto` each run is looked at by itself.
+fn holder(wish: Wish) -> CredentialHolder {
+    match wish {
+        Wish::Auto | Wish::Broker => CredentialHolder::Gateway,
+        Wish::File => CredentialHolder::Tofu,
     }
 }
 

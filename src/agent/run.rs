@@ -71,8 +71,11 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
     let known = steps::Known::of(&answer);
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
     let system_roots = at.host.settings.system_roots.as_deref();
-    let surroundings = Surroundings { operator: &operator, system_roots, clock: &at.host.clock };
-    let delivery = delivery::open(answer.credentials, surroundings)?;
+    let passed = at.host.passed_to_fetch();
+    let (clock, wish) = (&at.host.clock, at.host.wish());
+    let surroundings = Surroundings { operator: &operator, system_roots, clock, passed: Some(&passed), wish };
+    at.host.check_version(&answer.credentials, &operator)?;
+    let delivery = delivery::open(answer.credentials, surroundings).await?;
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;
     note_backend(report, &prepared);

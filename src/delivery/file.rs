@@ -19,12 +19,6 @@ pub(super) const MEANING: &str = "tofu read the credentials from a file that exi
                                   so could any process and any expression of another run under the same user, because \
                                   the sandbox `process` keeps no files apart";
 
-/// Relative to the secret directory; `DOCKER_CONFIG` names its parent.
-const DOCKER_CONFIG: &str = "docker/config.json";
-
-/// Relative to the secret directory.
-const CA_BUNDLE: &str = "ca.pem";
-
 pub(super) struct FileDelivery {
     docker_config: Secret,
     ca_bundle: Option<String>,
@@ -51,27 +45,17 @@ impl FileDelivery {
 
 impl Delivery for FileDelivery {
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
-        let docker_config = directory.join(DOCKER_CONFIG);
-        let docker_directory = docker_config.parent().unwrap_or(directory);
-        let mut variables = vec![
-            cli_config::variable(directory),
-            ("DOCKER_CONFIG".into(), text(docker_directory)),
-            ("REGISTRY_AUTH_FILE".into(), text(&docker_config)),
-            ("HELM_REGISTRY_CONFIG".into(), text(&docker_config)),
-        ];
+        let docker_config = directory.join(docker_config::NAME);
+        let mut variables = docker_config::variables(directory);
+        variables.push(cli_config::variable(directory));
         let mut files = vec![
             cli_config::for_fetch(&self.operator, &docker_config)?,
-            SecretFile { path: DOCKER_CONFIG.into(), content: self.docker_config },
+            SecretFile { path: docker_config::NAME.into(), content: self.docker_config },
         ];
         if let Some(bundle) = self.ca_bundle {
-            variables.push(("SSL_CERT_FILE".into(), text(&directory.join(CA_BUNDLE))));
-            files.push(SecretFile { path: CA_BUNDLE.into(), content: Secret::new(bundle) });
+            variables.push(ca_bundle::variable(directory));
+            files.push(SecretFile { path: ca_bundle::NAME.into(), content: Secret::new(bundle) });
         }
         Ok(Delivered { files, variables, beside: None, receipt: self.receipt })
     }
-}
-
-/// A path as a variable's value; secret directories have names of ours, so nothing is lost.
-fn text(path: &Path) -> Secret {
-    Secret::new(path.display().to_string())
 }

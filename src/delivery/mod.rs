@@ -3,6 +3,7 @@
 //! Rule: credentials come in by value and nothing gives them back: what comes out are files for the launcher to write
 //! and to wipe, variables that name them, and a [`Pending`] receipt without any secret.
 
+mod broker;
 mod ca_bundle;
 // tofu's CLI configuration as files.
 pub mod cli_config;
@@ -16,13 +17,14 @@ use std::sync::Arc;
 pub use ca_bundle::RootsError;
 
 use crate::clock::Clock;
+use crate::gateway::broker::BrokerError;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
 use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
 
-/// What the delivery of this build means in the sandbox `process`, in a sentence for people.
+/// What the delivery `file` means in the sandbox `process`, in a sentence for people.
 pub const MEANING: &str = file::MEANING;
 
 /// Why there is no delivery.
@@ -42,6 +44,15 @@ pub enum DeliveryError {
     /// The operator's CLI configuration cannot be merged.
     #[error(transparent)]
     CliConfiguration(#[from] CliConfigurationError),
+    /// See there.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The broker was asked for, and cannot serve these hosts.
+    #[error(
+        "the broker cannot serve {}: OpenTofu reaches `localhost` and loopback addresses without any proxy; hint: name \
+         the registry `registry.localhost`, or set `delivery` to `auto`", .0.join(", ")
+    )]
+    OutOfReach(Vec<String>),
 }
 
 /// One way for credentials to come to tofu, opened for one fetch step.
@@ -60,6 +71,30 @@ pub struct Surroundings<'a> {
     pub system_roots: Option<&'a Path>,
     /// When the receipt begins.
     pub clock: &'a Clock,
+    /// What the operator passes to the fetch step of the host's environment: a proxy may be in it.
+    pub passed: Option<&'a [(String, Secret)]>,
+    /// What the operator asks for.
+    pub wish: Wish,
+}
+
+/// What the operator asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The best way for these credentials.
+    Auto,
+    /// The broker and nothing else.
+    Broker,
+    /// A file.
+    File,
+}
+
+/// The way that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// tofu has no credential.
+    Broker,
+    /// tofu reads a file.
+    File,
 }
 
 /// What the fetch step gets.
@@ -94,6 +129,8 @@ pub struct Witnessed {
     pub pulled: Vec<String>,
     /// What people should know.
     pub notes: Vec<String>,
+    /// What went wrong between the step and its registries: why it may have failed.
+    pub faults: Vec<String>,
 }
 
 /// A receipt that waits for its end.
@@ -148,19 +185,52 @@ impl Pending {
     }
 }
 
-/// Opens the delivery for these credentials. This build has one way, `file`, which `auto` takes as well.
-#[expect(clippy::needless_pass_by_value, reason = "whoever asks for a delivery must not keep what is delivered")]
-pub fn open(
+/// Which way these credentials take. The operator's own tokens for module registries take the same.
+pub fn choose(
+    credentials: &[RegistryCredential],
+    operator: &OperatorConfiguration,
+    wish: Wish,
+) -> Result<Way, DeliveryError> {
+    let out_of_reach = broker::out_of_reach(credentials, operator);
+    match wish {
+        Wish::File => Ok(Way::File),
+        Wish::Auto if !out_of_reach.is_empty() => Ok(Way::File),
+        Wish::Broker if !out_of_reach.is_empty() => Err(DeliveryError::OutOfReach(out_of_reach)),
+        Wish::Auto | Wish::Broker => Ok(Way::Broker),
+    }
+}
+
+/// Opens the delivery for these credentials.
+pub async fn open(
     credentials: Vec<RegistryCredential>,
     surroundings: Surroundings<'_>,
 ) -> Result<Box<dyn Delivery>, DeliveryError> {
-    Ok(Box::new(file::FileDelivery::open(&credentials, surroundings)?))
+    Ok(match choose(&credentials, surroundings.operator, surroundings.wish)? {
+        Way::Broker => Box::new(broker::BrokerDelivery::open(credentials, surroundings).await?),
+        Way::File => Box::new(file::FileDelivery::open(&credentials, surroundings)?),
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::{DeliveryError, Way, Wish, choose};
     use crate::protocol::agent::RegistryCredential;
     use crate::protocol::id::IntegrationId;
+    use crate::tofu::cli_configuration::OperatorConfiguration;
+
+    #[test]
+    fn the_broker_is_taken_wherever_it_can_serve() {
+        let none = OperatorConfiguration::none();
+        let with =
+            |host: &str, wish| choose(&[credential("ghcr.io", "u", "p"), credential(host, "u", "p")], &none, wish);
+        assert_eq!(with("registry.localhost:5000", Wish::Auto).unwrap(), Way::Broker);
+        assert_eq!(with("localhost:5000", Wish::Auto).unwrap(), Way::File);
+        assert_eq!(with("ghcr.io/a", Wish::File).unwrap(), Way::File);
+        assert!(
+            matches!(with("127.0.0.1:1", Wish::Broker), Err(DeliveryError::OutOfReach(hosts)) if hosts == ["127.0.0.1:1"])
+        );
+        assert_eq!(choose(&[], &none, Wish::Auto).unwrap(), Way::Broker);
+    }
 
     pub(super) fn credential(address: &str, username: &str, secret: &str) -> RegistryCredential {
         RegistryCredential {

@@ -28,5 +28,5 @@ pub use authorization::Authorization;
 pub use connection_test::{TestTarget, test_connection};
 pub use exchange::{Exchange, ExchangeError, Reply};
 pub use proxy::OutwardProxy;
-pub use realm::is_local_name;
+pub use realm::{is_local_name, is_loopback_host};
 pub use resolve::{Unresolved, addresses, is_forbidden, is_forbidden_literal};

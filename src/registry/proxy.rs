@@ -10,13 +10,13 @@ use crate::secret::Secret;
 #[derive(Debug)]
 pub struct OutwardProxy {
     url: Secret,
-    exceptions: String,
+    exceptions: Secret,
 }
 
 impl OutwardProxy {
     /// `http://[user:password@]host:port`, and names, domains and networks, separated by commas, that are reached
     /// without it. `None` when no proxy can have that address.
-    pub fn new(url: Secret, exceptions: String) -> Option<Self> {
+    pub fn new(url: Secret, exceptions: Secret) -> Option<Self> {
         let found = Self { url, exceptions };
         found.for_requests().is_ok().then_some(found)
     }
@@ -24,12 +24,12 @@ impl OutwardProxy {
     /// For requests of our own.
     pub(super) fn for_requests(&self) -> reqwest::Result<reqwest::Proxy> {
         let proxy = reqwest::Proxy::https(self.url.expose())?;
-        Ok(proxy.no_proxy(reqwest::NoProxy::from_string(&self.exceptions)))
+        Ok(proxy.no_proxy(reqwest::NoProxy::from_string(self.exceptions.expose())))
     }
 
     /// For connections that are passed through.
     pub fn matcher(&self) -> Matcher {
-        Matcher::builder().https(self.url.expose()).no(self.exceptions.as_str()).build()
+        Matcher::builder().https(self.url.expose()).no(self.exceptions.expose()).build()
     }
 }
 
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused() {
         for url in ["http://[", "ftp://proxy.example", ""] {
-            assert!(OutwardProxy::new(url.into(), String::new()).is_none(), "{url}");
+            assert!(OutwardProxy::new(url.into(), "".into()).is_none(), "{url}");
         }
     }
 }

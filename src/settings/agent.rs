@@ -60,9 +60,13 @@ pub struct AgentSettings {
 /// How credentials come to tofu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeliveryChoice {
-    /// The best that this build has.
+    /// The best way for the credentials of a run: the broker, and a file where a registry is on `localhost` or a
+    /// loopback address, which OpenTofu reaches without any proxy.
     #[default]
     Auto,
+    /// A proxy that adds the authorisation: tofu itself has no credential. A run with a registry on `localhost` or a
+    /// loopback address fails (`registry.localhost` does not).
+    Broker,
     /// A Docker configuration file, readable by the configuration's author during the fetch step.
     File,
 }

@@ -68,7 +68,7 @@ layer! {
         /// Directory that runs get as HOME [default: an empty one of their own]
         #[arg(long, env = "NIGARI_HOME", value_name = "DIR")]
         home: PathBuf,
-        /// How credentials come to tofu: `auto` or `file` [default: auto]
+        /// How credentials come to tofu: `auto`, `broker` or `file` [default: auto]
         #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
         delivery: DeliveryChoice,
         /// Leaves the `credentials` blocks of the CLI configuration readable for every step: the backends `remote` and
@@ -151,8 +151,9 @@ impl FromStr for DeliveryChoice {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self::Auto),
+            "broker" => Ok(Self::Broker),
             "file" => Ok(Self::File),
-            _ => Err(format!("`{text}` is no delivery; hint: `auto` or `file`")),
+            _ => Err(format!("`{text}` is no delivery; hint: `auto`, `broker` or `file`")),
         }
     }
 }

@@ -64,8 +64,10 @@ pub(crate) async fn fetch(
     };
     match ended {
         Ok(ended) => {
+            let faults = witnessed.faults.clone();
             let mut receipt = close(run, receipt, witnessed, &ended);
             let result = judge(run, &ended, known, &mut receipt);
+            let result = result.map_err(|stop| stop.because(&faults));
             (Some(receipt), result)
         }
         Err(stop) => (Some(unverified(run, receipt, witnessed, &stop)), Err(stop)),

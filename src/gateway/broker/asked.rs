@@ -36,7 +36,8 @@ impl Asked {
             return Self::Base;
         }
         let mut from_end = rest.rsplitn(3, '/');
-        let (Some(reference), Some(kind), Some(repository)) = (from_end.next(), from_end.next(), from_end.next()) else {
+        let (Some(reference), Some(kind), Some(repository)) = (from_end.next(), from_end.next(), from_end.next())
+        else {
             return Self::Elsewhere;
         };
         if reference.is_empty() || !is_repository(repository) {
@@ -54,7 +55,9 @@ impl Asked {
     pub(super) fn place(&self) -> Option<Place> {
         match self {
             Self::Base => Some(Place::Base),
-            Self::Manifest { repository, .. } | Self::Other { repository } => Some(Place::Repository(repository.clone())),
+            Self::Manifest { repository, .. } | Self::Other { repository } => {
+                Some(Place::Repository(repository.clone()))
+            }
             Self::Elsewhere => None,
         }
     }
@@ -98,9 +101,24 @@ mod tests {
     #[test]
     fn everything_else_gets_no_credential() {
         for path in [
-            "", "/", "/v1/", "/v2x/", "//v2/a/tags/list", "/v2/_catalog", "/v2/a", "/v2/manifests/x", "/v2//manifests/x",
-            "/v2/A/manifests/x", "/v2/a/manifests/", "/v2/a/../b/manifests/x", "/v2/a%2fb/manifests/x",
-            "/v2/a/blobs/uploads/1", "/v2/a/manifests/x/y", "/token", "/V2/a/manifests/x", "/v2/a b/manifests/x",
+            "",
+            "/",
+            "/v1/",
+            "/v2x/",
+            "//v2/a/tags/list",
+            "/v2/_catalog",
+            "/v2/a",
+            "/v2/manifests/x",
+            "/v2//manifests/x",
+            "/v2/A/manifests/x",
+            "/v2/a/manifests/",
+            "/v2/a/../b/manifests/x",
+            "/v2/a%2fb/manifests/x",
+            "/v2/a/blobs/uploads/1",
+            "/v2/a/manifests/x/y",
+            "/token",
+            "/V2/a/manifests/x",
+            "/v2/a b/manifests/x",
         ] {
             assert_eq!(Asked::of(path), Asked::Elsewhere, "{path}");
         }

@@ -67,7 +67,10 @@ impl Manifest {
     fn add(&mut self, piece: &[u8]) -> io::Result<()> {
         self.bytes += piece.len();
         if self.bytes > MANIFEST_BYTES {
-            return Err(io::Error::other(format!("the manifest of {} has more than {MANIFEST_BYTES} bytes", self.name)));
+            return Err(io::Error::other(format!(
+                "the manifest of {} has more than {MANIFEST_BYTES} bytes",
+                self.name
+            )));
         }
         self.context.update(piece);
         Ok(())

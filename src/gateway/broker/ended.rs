@@ -56,8 +56,7 @@ pub(super) async fn serve(upgraded: Upgraded, ended: &Ended) {
         }
         Err(_) => return,
     };
-    let service =
-        service_fn(move |request| async move { Ok::<_, Infallible>(ended.answer(&request).await) });
+    let service = service_fn(move |request| async move { Ok::<_, Infallible>(ended.answer(&request).await) });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     // A child that goes away, and a body that breaks off, end the connection; both are no news.
@@ -68,7 +67,11 @@ impl Ended {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
         self.record.request(&self.host);
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return refuse(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "only GET and HEAD go to a registry of a run");
+            return refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "UNSUPPORTED",
+                "only GET and HEAD go to a registry of a run",
+            );
         }
         if !self.is_for_here(request.headers()) {
             let why = "the header Host names another host than the connection";
@@ -113,7 +116,8 @@ impl Ended {
         if let Some(location) = given.get(header::LOCATION)
             && !headers::is_sound_redirect(&ask.url, location)
         {
-            return self.broken("it redirects to an address that is never handed on: no `https`, a user, or link-local");
+            return self
+                .broken("it redirects to an address that is never handed on: no `https`, a user, or link-local");
         }
         match status.as_u16() {
             // The child speaks HTTP/1.1 with us, and has no proxy but us.

@@ -96,15 +96,31 @@ mod tests {
     #[test]
     fn neither_authorisation_nor_challenge_nor_hops_pass() {
         let child = map(&[
-            ("accept", "a/b"), ("range", "bytes=0-1"), ("authorization", "Basic x"), ("proxy-authorization", "Basic x"),
-            ("cookie", "a=b"), ("connection", "x-own"), ("x-own", "1"), ("host", "evil.example"), ("x-forwarded-for", "1"),
-            ("upgrade", "h2c"), ("te", "trailers"), ("accept-encoding", "gzip"), ("content-length", "5"),
+            ("accept", "a/b"),
+            ("range", "bytes=0-1"),
+            ("authorization", "Basic x"),
+            ("proxy-authorization", "Basic x"),
+            ("cookie", "a=b"),
+            ("connection", "x-own"),
+            ("x-own", "1"),
+            ("host", "evil.example"),
+            ("x-forwarded-for", "1"),
+            ("upgrade", "h2c"),
+            ("te", "trailers"),
+            ("accept-encoding", "gzip"),
+            ("content-length", "5"),
         ]);
         assert_eq!(up(&child), map(&[("accept", "a/b"), ("range", "bytes=0-1")]));
         let registry = map(&[
-            ("content-type", "a/b"), ("docker-content-digest", "sha256:0"), ("www-authenticate", "Bearer realm=\"x\""),
-            ("set-cookie", "a=b"), ("transfer-encoding", "chunked"), ("connection", "close"), ("alt-svc", "h3"),
-            ("authorization", "Basic x"), ("upgrade", "h2"),
+            ("content-type", "a/b"),
+            ("docker-content-digest", "sha256:0"),
+            ("www-authenticate", "Bearer realm=\"x\""),
+            ("set-cookie", "a=b"),
+            ("transfer-encoding", "chunked"),
+            ("connection", "close"),
+            ("alt-svc", "h3"),
+            ("authorization", "Basic x"),
+            ("upgrade", "h2"),
         ]);
         assert_eq!(down(&registry).unwrap(), map(&[("content-type", "a/b"), ("docker-content-digest", "sha256:0")]));
         assert!(down(&map(&[("x-giant", &"a".repeat(70_000))])).is_none());
@@ -114,14 +130,28 @@ mod tests {
     fn redirects_go_to_https_elsewhere_and_to_nothing_worse() {
         let url = "https://registry.example/v2/a/blobs/sha256:0".parse().unwrap();
         let is_sound = |text: &str| is_sound_redirect(&url, &HeaderValue::from_bytes(text.as_bytes()).unwrap());
-        for text in ["https://storage.example/x?sig=1", "/v2/b/blobs/x", "x", "//cdn.example/x", "https://10.0.0.1:9000/x"] {
+        for text in
+            ["https://storage.example/x?sig=1", "/v2/b/blobs/x", "x", "//cdn.example/x", "https://10.0.0.1:9000/x"]
+        {
             assert!(is_sound(text), "{text}");
         }
         for text in [
-            "http://registry.example/x", "http://storage.example/x", "ftp://x/", "file:///etc/passwd", "https://u:p@x/",
-            "https://registry.example@evil.example/", "https://169.254.169.254/latest", "https://0xa9fea9fe/",
-            "https://[fd00:ec2::254]/", "https://[::ffff:169.254.169.254]/", "https://", "https:///", "data:,x",
-            "javascript:1", "https://0.0.0.0/", "\u{e9}://x",
+            "http://registry.example/x",
+            "http://storage.example/x",
+            "ftp://x/",
+            "file:///etc/passwd",
+            "https://u:p@x/",
+            "https://registry.example@evil.example/",
+            "https://169.254.169.254/latest",
+            "https://0xa9fea9fe/",
+            "https://[fd00:ec2::254]/",
+            "https://[::ffff:169.254.169.254]/",
+            "https://",
+            "https:///",
+            "data:,x",
+            "javascript:1",
+            "https://0.0.0.0/",
+            "\u{e9}://x",
         ] {
             assert!(!is_sound(text), "{text}");
         }

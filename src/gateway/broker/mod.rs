@@ -181,11 +181,7 @@ async fn listen(listener: TcpListener, door: Arc<Door>, stop: CancellationToken)
 }
 
 /// The hosts that are ended here.
-fn registries(
-    plan: Plan,
-    authority: &Authority,
-    record: &Arc<Record>,
-) -> Result<HashMap<String, Ended>, BrokerError> {
+fn registries(plan: Plan, authority: &Authority, record: &Arc<Record>) -> Result<HashMap<String, Ended>, BrokerError> {
     let Plan { credentials, tokens, proxy, patience } = plan;
     let mut hosts: BTreeMap<String, (Vec<&RegistryCredential>, Option<Secret>)> = BTreeMap::new();
     for credential in &credentials {

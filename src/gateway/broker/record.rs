@@ -52,7 +52,9 @@ impl Record {
 
     /// A credential was shown for a request.
     pub(super) fn shown(&self, host: &str, integration: &str) {
-        self.registry(host, |used| drop(used.integrations.insert(integration.to_owned())));
+        self.registry(host, |used| {
+            used.integrations.insert(integration.to_owned());
+        });
     }
 
     /// Bytes of a body came.
@@ -152,6 +154,10 @@ mod tests {
         assert_eq!((seen.used.len(), seen.pulled.len(), seen.faults.len()), (MOST + 1, MOST, MOST));
         let ghcr = seen.used.iter().find(|used| used.host == "ghcr.io").unwrap();
         assert_eq!((ghcr.requests, ghcr.bytes, ghcr.integrations.as_slice()), (1, Some(7), &["ours".to_owned()][..]));
-        assert!(seen.notes[0].starts_with("passed through") && seen.notes[1].starts_with("50 more"), "{:?}", seen.notes);
+        assert!(
+            seen.notes[0].starts_with("passed through") && seen.notes[1].starts_with("50 more"),
+            "{:?}",
+            seen.notes
+        );
     }
 }

@@ -103,7 +103,9 @@ pub enum UpstreamError {
         source: RefusedRealm,
     },
     /// Another token service than before.
-    #[error("`{host}` names another token service than it did before in this step, and that one is shown no credential")]
+    #[error(
+        "`{host}` names another token service than it did before in this step, and that one is shown no credential"
+    )]
     RealmChanged {
         /// The registry host.
         host: String,
