@@ -71,17 +71,20 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
     let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience(), wish))?;
     let known = steps::Known::of(&answer);
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
+    let passed = at.host.passed_to_fetch();
     let surroundings = Surroundings {
         operator: &operator,
         system_roots: at.host.settings.system_roots.as_deref(),
         clock: &at.host.clock,
+        passed: Some(&passed),
         wish,
         sources: &prepared.sources,
         search_path: &at.host.search_path,
         run_directory: at.directory.path(),
         private: at.directory.private().path(),
     };
-    let delivery = delivery::open(answer.credentials, surroundings)?;
+    at.host.check_version(&answer.credentials, wish)?;
+    let delivery = delivery::open(answer.credentials, surroundings).await?;
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;
     note_backend(report, &prepared);

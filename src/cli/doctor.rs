@@ -125,7 +125,7 @@ fn settings(arguments: Arguments, flags: &ContextLayer) -> Result<AgentSettings,
 
 fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
     match find::find(settings.tofu.as_deref(), settings.search_path.as_deref()) {
-        Ok(program) => tofu(&program, settings.cli_configuration.as_deref(), findings),
+        Ok(program) => tofu(&program, settings, findings),
         Err(error) => findings.push(Finding::fail("tofu", &error.to_string(), error.hint())),
     }
     findings.push(match SecretRoot::choose(&settings.secret_roots, false) {
@@ -153,7 +153,12 @@ fn delivery(settings: &AgentSettings, way: &str, meaning: &str) -> Finding {
     Finding::ok("delivery", text)
 }
 
-fn tofu(program: &Path, cli_configuration: Option<&Path>, findings: &mut Vec<Finding>) {
+fn is_by_broker(settings: &AgentSettings) -> bool {
+    matches!(settings.delivery, DeliveryChoice::Auto | DeliveryChoice::Broker)
+}
+
+fn tofu(program: &Path, settings: &AgentSettings, findings: &mut Vec<Finding>) {
+    let cli_configuration = settings.cli_configuration.as_deref();
     let mut line = CommandLine::new(program);
     line.arguments = words::version();
     line.environment = cli_configuration
@@ -166,6 +171,10 @@ fn tofu(program: &Path, cli_configuration: Option<&Path>, findings: &mut Vec<Fin
     findings.push(match Version::from_output(&captured.stdout) {
         Ok(version) => match version.check(CredentialHolder::Tofu) {
             Ok(()) => Finding::ok("tofu", format!("OpenTofu {version} at {}", program.display())),
+            // The broker gives it no credential that it could lose.
+            Err(error) if is_by_broker(settings) && version.check(CredentialHolder::Gateway).is_ok() => {
+                Finding::bad(Verdict::Warn, "tofu", &error.to_string(), error.hint())
+            }
             Err(error) => Finding::fail("tofu", &error.to_string(), error.hint()),
         },
         Err(error) => Finding::fail("tofu", &error.to_string(), error.hint()),

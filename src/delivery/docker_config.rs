@@ -4,6 +4,7 @@
 //! there, so every credential gets its own keys and none is merged. The text is a [`Secret`] from its first byte.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,21 @@ use super::DeliveryError;
 use crate::protocol::agent::RegistryCredential;
 use crate::protocol::registry_address::RegistryAddress;
 use crate::secret::Secret;
+
+/// Relative to the secret directory; `DOCKER_CONFIG` names its parent.
+pub(super) const NAME: &str = "docker/config.json";
+
+/// The variables that lead docker, crane, podman, skopeo and helm to the file; OpenTofu reads none of them.
+pub(super) fn variables(directory: &Path) -> Vec<(String, Secret)> {
+    // Secret directories have names of ours, so nothing is lost.
+    let text = |path: &Path| Secret::new(path.display().to_string());
+    let file = directory.join(NAME);
+    vec![
+        ("DOCKER_CONFIG".into(), text(file.parent().unwrap_or(directory))),
+        ("REGISTRY_AUTH_FILE".into(), text(&file)),
+        ("HELM_REGISTRY_CONFIG".into(), text(&file)),
+    ]
+}
 
 /// The other name of Docker Hub that clients use.
 const DOCKER_HUB_INDEX: &str = "index.docker.io";
@@ -54,6 +70,9 @@ pub(super) fn text(credentials: &[RegistryCredential]) -> Result<Secret, Deliver
 pub(super) fn with_helper<'a>(addresses: impl Iterator<Item = &'a RegistryAddress>) -> Secret {
     let named: BTreeMap<String, &str> =
         addresses.flat_map(|address| spellings(address, "")).map(|host| (host, HELPER)).collect();
+    if named.is_empty() {
+        return Secret::from("{\"auths\":{}}\n");
+    }
     let text = serde_json::json!({ "auths": {}, "credHelpers": named });
     Secret::new(format!("{text}\n"))
 }

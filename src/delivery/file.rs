@@ -33,6 +33,7 @@ impl FileDelivery {
             docker_config: docker_config::text(credentials)?,
             ca_bundle: ca_bundle::text(credentials, surroundings.system_roots)?,
             operator: Arc::clone(surroundings.operator),
+            has_tokens: true,
         };
         Ok(Self { described, receipt: Pending::begin("file", MEANING, credentials, surroundings) })
     }

@@ -3,6 +3,7 @@
 //! Rule: credentials come in by value and nothing gives them back: what comes out are files for the launcher to write
 //! and to wipe, variables that name them, and a [`Pending`] receipt without any secret.
 
+mod broker;
 mod ca_bundle;
 mod choice;
 // tofu's CLI configuration as files.
@@ -20,10 +21,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use ca_bundle::RootsError;
+pub use choice::tofu_holds;
 pub use meaning::meanings;
 pub use named_hosts::NamedHosts;
 
+use self::choice::Chosen;
 use crate::clock::Clock;
+use crate::gateway::broker::BrokerError;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
 use crate::protocol::delivery::DeliveryChoice;
@@ -54,6 +58,15 @@ pub enum DeliveryError {
     /// The operator's CLI configuration cannot be merged.
     #[error(transparent)]
     CliConfiguration(#[from] CliConfigurationError),
+    /// See there.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The broker was asked for, and cannot serve these hosts.
+    #[error(
+        "the broker cannot serve {}: OpenTofu reaches `localhost` and loopback addresses without any proxy; hint: name \
+         the registry `registry.localhost`, or set `delivery` to `auto`", .0.join(", ")
+    )]
+    OutOfReach(Vec<String>),
 }
 
 /// One way for credentials to come to tofu, opened for one fetch step.
@@ -72,6 +85,8 @@ pub struct Surroundings<'a> {
     pub system_roots: Option<&'a Path>,
     /// When the receipt begins.
     pub clock: &'a Clock,
+    /// What the operator passes to the fetch step of the host's environment: a proxy may be in it.
+    pub passed: Option<&'a [(String, Secret)]>,
     /// What agent and workspace want.
     pub wish: DeliveryChoice,
     /// The registry hosts that the run's module sources name.
@@ -127,6 +142,8 @@ pub struct Witnessed {
     pub pulled: Vec<String>,
     /// What people should know.
     pub notes: Vec<String>,
+    /// What went wrong between the step and its registries: why it may have failed.
+    pub faults: Vec<String>,
 }
 
 /// A receipt that waits for its end.
@@ -157,13 +174,13 @@ pub struct Ending {
 
 impl Pending {
     /// One for these credentials, from now on.
-    fn begin(
+    fn begin<'c>(
         delivery: &'static str,
         meaning: &'static str,
-        credentials: &[RegistryCredential],
+        credentials: impl IntoIterator<Item = &'c RegistryCredential>,
         surroundings: &Surroundings<'_>,
     ) -> Self {
-        let hosts = credentials.iter().map(|credential| credential.address.to_string()).collect();
+        let hosts = credentials.into_iter().map(|credential| credential.address.to_string()).collect();
         Self { delivery, meaning, hosts, began_at: surroundings.clock.now() }
     }
 
@@ -193,15 +210,15 @@ impl Pending {
 }
 
 /// Opens the delivery for these credentials.
-pub fn open(
+pub async fn open(
     credentials: Vec<RegistryCredential>,
     surroundings: Surroundings<'_>,
 ) -> Result<Box<dyn Delivery>, DeliveryError> {
-    let chosen = choice::sort(surroundings.wish, credentials);
-    if surroundings.wish == DeliveryChoice::File {
-        return Ok(Box::new(file::FileDelivery::open(&chosen.file, &surroundings)?));
-    }
-    Ok(Box::new(helper::HelperDelivery::open(chosen.helper, &surroundings)?))
+    Ok(match choice::choose(credentials, surroundings.wish, surroundings.operator)? {
+        Chosen::File(credentials) => Box::new(file::FileDelivery::open(&credentials, &surroundings)?),
+        Chosen::Helper(credentials) => Box::new(helper::HelperDelivery::open(credentials, &surroundings)?),
+        Chosen::Broker(all) => Box::new(broker::BrokerDelivery::open(all, &surroundings).await?),
+    })
 }
 
 #[cfg(test)]

@@ -61,8 +61,10 @@ pub(crate) async fn fetch(
     let witnessed = close_all(beside).await;
     match ended {
         Ok(ended) => {
+            let faults = witnessed.faults.clone();
             let mut receipt = close(run, receipt, witnessed, &ended);
             let result = judge(run, &ended, known, &mut receipt);
+            let result = result.map_err(|stop| stop.because(&faults));
             (Some(receipt), result)
         }
         Err(stop) => (Some(unverified(run, receipt, witnessed, &stop)), Err(stop)),
@@ -73,10 +75,11 @@ pub(crate) async fn fetch(
 async fn close_all(beside: Vec<Box<dyn Beside>>) -> Witnessed {
     let mut all = Witnessed::default();
     for one in beside {
-        let Witnessed { used, pulled, notes } = one.close().await;
+        let Witnessed { used, pulled, notes, faults } = one.close().await;
         all.used.extend(used);
         all.pulled.extend(pulled);
         all.notes.extend(notes);
+        all.faults.extend(faults);
     }
     all
 }

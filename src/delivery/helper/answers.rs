@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::exchange::{NOT_FOUND, failed, found};
 use crate::delivery::NamedHosts;
-use crate::delivery::choice::is_loopback;
 use crate::protocol::agent::{RegistryCredential, RegistryUse};
 use crate::protocol::registry_address::RegistryAddress;
+use crate::registry::is_loopback_host;
 
 /// What there is for one host.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ fn entry(mut of_host: Vec<RegistryCredential>) -> Option<Entry> {
 }
 
 fn several(host: &str, names: &[String]) -> String {
-    let hint = if is_loopback(host) {
+    let hint = if is_loopback_host(host) {
         "give the registry a name such as `registry.localhost`, which the delivery `broker` can serve"
     } else {
         "the delivery `broker` can choose by path"

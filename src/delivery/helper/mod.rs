@@ -21,7 +21,7 @@ pub use exchange::SOCKET_VARIABLE;
 use self::answers::Answers;
 use self::own_program::OwnProgram;
 use self::socket::Socket;
-use super::described::{Described, text};
+use super::described::Described;
 use super::{Delivered, Delivery, DeliveryError, Pending, Surroundings, ca_bundle, docker_config};
 use crate::protocol::agent::RegistryCredential;
 use crate::secret::Secret;
@@ -42,7 +42,7 @@ const DIRECTORY: &str = "helper";
 #[derive(Debug)]
 pub(super) struct HelperDelivery {
     described: Described,
-    desk: Desk,
+    desk: Option<Desk>,
     receipt: Pending,
 }
 
@@ -56,6 +56,7 @@ impl HelperDelivery {
             docker_config: docker_config::with_helper(credentials.iter().map(|credential| &credential.address)),
             ca_bundle: ca_bundle::text(&credentials, surroundings.system_roots)?,
             operator: Arc::clone(surroundings.operator),
+            has_tokens: true,
         };
         Ok(Self { described, desk: Desk::open(credentials, surroundings)?, receipt })
     }
@@ -65,7 +66,9 @@ impl Delivery for HelperDelivery {
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
         let (files, variables) = self.described.below(directory)?;
         let mut delivered = Delivered::new(files, variables, self.receipt);
-        self.desk.add(&mut delivered)?;
+        if let Some(desk) = self.desk {
+            desk.add(&mut delivered)?;
+        }
         Ok(delivered)
     }
 }
@@ -80,17 +83,20 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// For these credentials.
+    /// For these credentials; without any there is nothing to ask.
     pub(super) fn open(
         credentials: Vec<RegistryCredential>,
         surroundings: &Surroundings<'_>,
-    ) -> Result<Self, DeliveryError> {
-        Ok(Self {
+    ) -> Result<Option<Self>, DeliveryError> {
+        if credentials.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
             answers: Answers::new(credentials, surroundings.sources),
             program: OwnProgram::find(surroundings.run_directory).map_err(DeliveryError::Program)?,
             directory: surroundings.private.join(DIRECTORY),
             search_path: surroundings.search_path.to_owned(),
-        })
+        }))
     }
 
     /// Adds the program and its socket to what the step gets, and whoever answers there to what works beside it.
@@ -100,7 +106,8 @@ impl Desk {
         symlink(program.path(), directory.join(PROGRAM)).map_err(DeliveryError::Program)?;
         let path = format!("{}:{search_path}", directory.display());
         delivered.variables.push(("PATH".into(), Secret::new(path)));
-        delivered.variables.push((SOCKET_VARIABLE.into(), text(&directory.join(exchange::SOCKET))));
+        let at = directory.join(exchange::SOCKET).display().to_string();
+        delivered.variables.push((SOCKET_VARIABLE.into(), Secret::new(at)));
         delivered.readable.extend([directory.clone(), program.path().to_owned()]);
         delivered.sockets.push(directory.join(exchange::SOCKET));
         delivered.beside.push(Box::new(socket));

@@ -104,7 +104,7 @@ impl Shared {
             format!("the credential helper's socket refused {stranger} ({count} times)")
         };
         notes.extend(refused.iter().map(note));
-        Witnessed { used, pulled: Vec::new(), notes }
+        Witnessed { used, notes, ..Witnessed::default() }
     }
 }
 

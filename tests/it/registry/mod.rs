@@ -5,4 +5,4 @@
 mod hostile;
 mod real;
 mod realms;
-mod stage;
+pub(crate) mod stage;

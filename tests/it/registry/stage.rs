@@ -16,18 +16,18 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// What every hostile registry is given.
-pub(super) const USER: &str = "robot$net";
+pub(crate) const USER: &str = "robot$net";
 /// The password that nobody but its registry may see.
-pub(super) const PASSWORD: &str = "geheim-4711-wort";
+pub(crate) const PASSWORD: &str = "geheim-4711-wort";
 
 /// One authority for all listeners of a test.
-pub(super) struct Authority {
-    pub(super) pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         nigari::tls::install_provider();
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
@@ -38,7 +38,7 @@ impl Authority {
     }
 
     /// A certificate for these names, until that year.
-    pub(super) fn listener(&self, names: &[&str], until: i32) -> ServerConfig {
+    pub(crate) fn listener(&self, names: &[&str], until: i32) -> ServerConfig {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let mut parameters = CertificateParams::new(names).unwrap();
@@ -52,7 +52,7 @@ impl Authority {
 }
 
 /// What a listener does after a request's head.
-pub(super) enum Act {
+pub(crate) enum Act {
     /// Answers, then closes.
     Say(Vec<u8>),
     /// Answers, then goes on with bytes for as long as anybody reads.
@@ -67,15 +67,15 @@ pub(super) enum Act {
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
     /// `GET /v2/ HTTP/1.1`
-    pub(super) line: String,
+    pub(crate) line: String,
     /// The whole head.
-    pub(super) head: String,
+    pub(crate) head: String,
 }
 
 impl Heard {
-    pub(super) fn authorization(&self) -> Option<&str> {
+    pub(crate) fn authorization(&self) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("authorization").then_some(value.trim())
@@ -84,19 +84,19 @@ impl Heard {
 }
 
 /// A listener on loopback.
-pub(super) struct Stage {
-    pub(super) port: u16,
+pub(crate) struct Stage {
+    pub(crate) port: u16,
     heard: Arc<Mutex<Vec<Heard>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Stage {
     /// Listens with a good certificate.
-    pub(super) async fn start(authority: &Authority, act: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {
-        Self::with(authority.listener(&["localhost", "127.0.0.1"], 2100), act).await
+    pub(crate) async fn start(authority: &Authority, act: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {
+        Self::with(authority.listener(&["localhost", "registry.localhost", "127.0.0.1"], 2100), act).await
     }
 
-    pub(super) async fn with(config: ServerConfig, act: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {
+    pub(crate) async fn with(config: ServerConfig, act: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -115,16 +115,16 @@ impl Stage {
     }
 
     /// `localhost:PORT`.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
-    pub(super) fn heard(&self) -> Vec<Heard> {
+    pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
 
     /// Nobody has shown this listener any authorisation.
-    pub(super) fn must_not_have_seen_a_credential(&self) {
+    pub(crate) fn must_not_have_seen_a_credential(&self) {
         for heard in self.heard() {
             assert!(heard.authorization().is_none(), "{}", heard.head);
         }
@@ -170,24 +170,24 @@ where
 }
 
 /// An answer with status line, headers and body.
-pub(super) fn answer(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let (length, headers) = (body.len(), headers.concat());
     format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}").into_bytes()
 }
 
 /// 401 that names a token service.
-pub(super) fn bearer(realm: &str) -> Vec<u8> {
+pub(crate) fn bearer(realm: &str) -> Vec<u8> {
     answer("401 Unauthorized", &[("WWW-Authenticate", &format!("Bearer realm=\"{realm}\",service=\"s\""))], "")
 }
 
 /// 401 that wants Basic.
-pub(super) fn basic() -> Vec<u8> {
+pub(crate) fn basic() -> Vec<u8> {
     answer("401 Unauthorized", &[("WWW-Authenticate", "Basic realm=\"r\"")], "")
 }
 
 /// Tests a host with the hostile tests' credential; its secret must be in no word of the result.
-pub(super) async fn test(host: &str, ca_pem: Option<&str>, repository: Option<&str>) -> ConnectionTest {
+pub(crate) async fn test(host: &str, ca_pem: Option<&str>, repository: Option<&str>) -> ConnectionTest {
     let result = test_connection(TestTarget {
         address: &host.parse().unwrap(),
         username: USER,
