@@ -88,6 +88,10 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;
     note_backend(report, &prepared);
+    if at.lease.claim.whole_run {
+        let text = "the workspace wants credentials for the whole run; this agent lends them for the fetch step alone";
+        report.note(text.to_owned());
+    }
     let initialized = steps::init(at, &prepared, modules?).await?;
     let Some(planned) = steps::plan(at, initialized).await? else { return Ok(None) };
     report.plan = Some(steps::show(at, &planned).await?);

@@ -233,7 +233,6 @@ mod tests {
             address: address.parse().unwrap(),
             username: username.into(),
             secret: secret.into(),
-            permit_whole_run: false,
             ca_pem: None,
         }
     }

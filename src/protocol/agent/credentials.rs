@@ -45,9 +45,6 @@ pub struct RegistryCredential {
     /// Password or token.
     #[serde(serialize_with = "serialize_exposed")]
     pub secret: Secret,
-    /// Whether it may stay for the whole run, where the workspace wants that.
-    #[serde(default)]
-    pub permit_whole_run: bool,
     /// The registry's private CA, PEM, in addition to the host's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,

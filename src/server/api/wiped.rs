@@ -90,7 +90,6 @@ mod tests {
             address: "ghcr.io".parse().unwrap(),
             username: "robot".to_owned(),
             secret: Secret::new(text),
-            permit_whole_run: false,
             ca_pem: None,
         };
         CredentialsAnswer { credentials: vec![credential], withheld: Vec::new() }

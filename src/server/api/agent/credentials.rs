@@ -117,7 +117,6 @@ fn credential(row: IntegrationRow, secret: Secret) -> RegistryCredential {
         address: row.address,
         username: row.username,
         secret,
-        permit_whole_run: row.permit_whole_run,
         ca_pem: row.ca_pem,
     }
 }
