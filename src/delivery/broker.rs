@@ -22,10 +22,11 @@ use crate::tofu::cli_configuration::OperatorConfiguration;
 pub(super) const MEANING: &str = "tofu had no credential: the broker on loopback asked the registries for it, by GET \
                                   and HEAD, during the fetch step alone";
 
-/// The one proxy that the step has, and no exceptions from it: Go reads either spelling, and so does curl, each with
-/// its own preference.
+/// The one proxy that the step has. Go prefers the first spelling, curl the second.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// An exception that is none: were the variable empty, Go would read the other spelling.
+const NO_EXCEPTION: &str = "none.invalid";
 
 pub(super) struct BrokerDelivery {
     broker: Broker,
@@ -58,7 +59,8 @@ impl BrokerDelivery {
         };
         let operator = Arc::clone(surroundings.operator);
         let proxy = surroundings.passed.and_then(outward_proxy);
-        let plan = Plan { credentials, tokens: operator.tokens(), proxy, patience: Patience::default() };
+        let roots = surroundings.system_roots.map(ca_bundle::named).transpose()?;
+        let plan = Plan { credentials, tokens: operator.tokens(), roots, proxy, patience: Patience::default() };
         let broker = Broker::open(plan, surroundings.clock).await?;
         let ca_bundle = ca_bundle::with(&[broker.authority()], surroundings.system_roots)?;
         Ok(Self { broker, ca_bundle, operator, receipt })
@@ -71,7 +73,9 @@ impl Delivery for BrokerDelivery {
         variables.push(cli_config::variable(directory));
         variables.push(ca_bundle::variable(directory));
         variables.extend(PROXY.map(|name| (name.to_owned(), self.broker.proxy())));
-        variables.extend(EXCEPTIONS.map(|name| (name.to_owned(), Secret::from(""))));
+        // git (curl) does more than GET, and trusts no file that we could name: it goes to these hosts by itself.
+        let exceptions = [Secret::from(NO_EXCEPTION), Secret::new(self.broker.ended().join(","))];
+        variables.extend(EXCEPTIONS.map(str::to_owned).into_iter().zip(exceptions));
         let docker_config = directory.join(docker_config::NAME);
         let files = vec![
             cli_config::for_fetch_by_broker(&self.operator, &docker_config)?,

@@ -4,6 +4,7 @@
 
 mod hostile;
 mod hostile_cases;
+mod modules;
 mod proxy;
 
 use std::time::Duration;
@@ -41,7 +42,7 @@ fn credential(address: &str, authority: &Authority) -> RegistryCredential {
 /// A broker for these registries.
 async fn open(credentials: Vec<RegistryCredential>) -> Broker {
     nigari::tls::install_provider();
-    let plan = Plan { credentials, tokens: Vec::new(), proxy: None, patience: PATIENCE };
+    let plan = Plan { credentials, tokens: Vec::new(), roots: None, proxy: None, patience: PATIENCE };
     Broker::open(plan, &Clock::new()).await.unwrap()
 }
 

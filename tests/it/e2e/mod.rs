@@ -4,6 +4,7 @@
 //! environment and argument list of every process below is searched for the passwords, whatever the test was about.
 
 mod approval;
+mod broker;
 mod cancel;
 mod configurations;
 mod hints;
@@ -16,6 +17,7 @@ mod processes;
 mod recorder;
 mod shelf;
 mod states;
+mod thief;
 mod tofu;
 mod variables;
 mod world;
