@@ -60,7 +60,8 @@ impl BrokerDelivery {
         let operator = Arc::clone(surroundings.operator);
         let proxy = surroundings.passed.and_then(outward_proxy);
         let roots = surroundings.system_roots.map(ca_bundle::named).transpose()?;
-        let plan = Plan { credentials, tokens: operator.tokens(), roots, proxy, patience: Patience::default() };
+        let (tokens, services) = (operator.tokens(), operator.services());
+        let plan = Plan { credentials, tokens, services, roots, proxy, patience: Patience::default() };
         let broker = Broker::open(plan, surroundings.clock).await?;
         let ca_bundle = ca_bundle::with(&[broker.authority()], surroundings.system_roots)?;
         Ok(Self { broker, ca_bundle, operator, receipt })

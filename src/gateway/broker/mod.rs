@@ -83,6 +83,8 @@ pub struct Plan {
     pub credentials: Vec<RegistryCredential>,
     /// `host[:port]` and token of private module registries, from the operator's CLI configuration.
     pub tokens: Vec<(String, Secret)>,
+    /// `host[:port]` and URL of services that the same configuration places by hand.
+    pub services: Vec<(String, String)>,
     /// Whom to trust besides the host's own roots, in PEM: what the operator named as the host's roots.
     pub roots: Option<String>,
     /// The operator's own proxy, if the step would have had one; otherwise that of this process.
@@ -192,7 +194,7 @@ async fn listen(listener: TcpListener, door: Arc<Door>, stop: CancellationToken)
 
 /// The hosts that are ended here.
 fn registries(plan: Plan, authority: &Authority, record: &Arc<Record>) -> Result<HashMap<String, Ended>, BrokerError> {
-    let Plan { credentials, tokens, roots, proxy, patience } = plan;
+    let Plan { credentials, tokens, services, roots, proxy, patience } = plan;
     let outward = Outward { roots: roots.as_deref(), proxy: proxy.as_ref(), patience };
     let mut hosts: BTreeMap<String, (Vec<&RegistryCredential>, Option<Secret>)> = BTreeMap::new();
     for credential in &credentials {
@@ -209,7 +211,7 @@ fn registries(plan: Plan, authority: &Authority, record: &Arc<Record>) -> Result
         let target = Target::of_host(&host).ok_or_else(|| BrokerError::Token(host.clone()))?;
         let modules = token.map(|token| {
             Authorization::bearer(&token)
-                .map(|token| ModuleRegistry::new(&host, token))
+                .map(|token| ModuleRegistry::new(&host, token, &services))
                 .ok_or_else(|| BrokerError::Token(host.clone()))
         });
         let (tls, record) = (authority.listener(&target.name())?, Arc::clone(record));

@@ -42,7 +42,8 @@ fn credential(address: &str, authority: &Authority) -> RegistryCredential {
 /// A broker for these registries.
 async fn open(credentials: Vec<RegistryCredential>) -> Broker {
     nigari::tls::install_provider();
-    let plan = Plan { credentials, tokens: Vec::new(), roots: None, proxy: None, patience: PATIENCE };
+    let plan =
+        Plan { credentials, tokens: Vec::new(), services: Vec::new(), roots: None, proxy: None, patience: PATIENCE };
     Broker::open(plan, &Clock::new()).await.unwrap()
 }
 

@@ -35,7 +35,7 @@ async fn an_operators_token_goes_to_its_module_registry_and_nowhere_else() {
     let host = format!("registry.localhost:{}", stage.port);
     let tokens = vec![(host.clone(), TOKEN.into())];
     let roots = Some(authority.pem.clone());
-    let plan = Plan { credentials: Vec::new(), tokens, roots, proxy: None, patience: PATIENCE };
+    let plan = Plan { credentials: Vec::new(), tokens, services: Vec::new(), roots, proxy: None, patience: PATIENCE };
     let broker = Broker::open(plan, &Clock::new()).await.unwrap();
     let client = child(&broker, &authority);
     let shown = Some(format!("Bearer {TOKEN}"));

@@ -4,10 +4,10 @@ use std::net::TcpStream;
 
 use support::canary::Canary;
 use support::module::Package;
+use support::thief::Thief;
 
 use super::recorder::Recorder;
 use super::shelf::{REPOSITORY, Shelf};
-use super::thief::Thief;
 use super::with_modules;
 use super::world::{Setup, USER, World};
 
@@ -122,10 +122,10 @@ fn a_loopback_registry_takes_a_file_unless_the_broker_is_demanded() {
 
 #[test]
 fn static_evaluation_steals_a_file_and_finds_nothing_with_the_broker() {
-    let Some(thief) = Thief::start() else { return };
+    let thief = Thief::start().unwrap();
     // The control: with a file, three lines of configuration are enough.
     let Some(world) = World::with(Setup { agent: &["--delivery", "file"], ..Setup::default() }) else { return };
-    let Some(shelf) = Shelf::start_far(&world.canaries[0].password) else { return };
+    let Some(mut shelf) = Shelf::start_far(&world.canaries[0].password) else { return };
     shelf.store(&world);
     world.apply(&world.configuration(&thief.configuration()), 1);
     let loot = thief.loot();
@@ -133,7 +133,7 @@ fn static_evaluation_steals_a_file_and_finds_nothing_with_the_broker() {
     drop(world);
 
     let Some(world) = World::with(Setup { agent: &["--delivery", "broker"], ..Setup::default() }) else { return };
-    let shelf = Shelf { password: world.canaries[0].password.clone(), ..shelf };
+    shelf.password.clone_from(&world.canaries[0].password);
     shelf.registry.set_password(USER, &shelf.password).unwrap();
     shelf.store(&world);
     world.apply(&world.configuration(&thief.configuration()), 1);

@@ -17,7 +17,6 @@ mod processes;
 mod recorder;
 mod shelf;
 mod states;
-mod thief;
 mod tofu;
 mod variables;
 mod world;
