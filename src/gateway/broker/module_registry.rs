@@ -49,36 +49,36 @@ impl ModuleRegistry {
         paths.iter().any(|known| is_within(path, known)).then(|| self.token.clone())
     }
 
-    /// Looks at an answer for where else the token may go. Gives the text of a discovery document, which is read for
-    /// that.
-    pub(super) async fn learn(
+    /// Looks at a discovery document for where else the token may go, and gives its text, because it is read for that.
+    pub(super) async fn learn_services(
         &self,
         url: &Url,
         status: StatusCode,
-        headers: &HeaderMap,
         passage: &mut Passage,
     ) -> Result<Option<String>, Unreadable> {
-        if !status.is_success() {
+        if !status.is_success() || url.path() != DISCOVERY {
             return Ok(None);
         }
-        if url.path() == DISCOVERY {
-            let mut document = Vec::new();
-            while let Some(piece) = passage.next().await.map_err(|_| Unreadable)? {
-                document.extend_from_slice(&piece);
-                if document.len() > DOCUMENT_BYTES {
-                    return Err(Unreadable);
-                }
+        let mut document = Vec::new();
+        while let Some(piece) = passage.next().await.map_err(|_| Unreadable)? {
+            document.extend_from_slice(&piece);
+            if document.len() > DOCUMENT_BYTES {
+                return Err(Unreadable);
             }
-            let text = String::from_utf8(document).map_err(|_| Unreadable)?;
-            self.add_services(url, &text);
-            return Ok(Some(text));
         }
-        if self.token_for(url.path()).is_some()
+        let text = String::from_utf8(document).map_err(|_| Unreadable)?;
+        self.add_services(url, &text);
+        Ok(Some(text))
+    }
+
+    /// Looks at the answer of a service for a download that the token may go to.
+    pub(super) fn learn_download(&self, url: &Url, status: StatusCode, headers: &HeaderMap) {
+        if status.is_success()
+            && self.token_for(url.path()).is_some()
             && let Some(download) = headers.get("x-terraform-get")
         {
             self.add_download(url, download);
         }
-        Ok(None)
     }
 
     fn add_services(&self, url: &Url, text: &str) {

@@ -21,10 +21,10 @@ use crate::registry::stage::{Authority, PASSWORD, USER};
 /// Short, so that what stands still is given up within a test.
 const PATIENCE: Patience = Patience {
     tries: 3,
-    whole: Duration::from_secs(5),
-    head: Duration::from_secs(1),
+    whole: Duration::from_secs(12),
+    head: Duration::from_secs(4),
     pause: Duration::from_millis(20),
-    stall: Duration::from_secs(1),
+    stall: Duration::from_secs(2),
 };
 
 /// The stages' credential for an address.
@@ -55,7 +55,7 @@ fn child(broker: &Broker, trusted: &Authority) -> Client {
         .proxy(reqwest::Proxy::https(broker.proxy().expose()).unwrap())
         .tls_certs_only(authorities)
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(20))
+        .timeout(Duration::from_secs(40))
         .build()
         .unwrap()
 }

@@ -107,8 +107,13 @@ fn a_wrong_password_is_told_with_its_integration() {
     let words = [&words[..], &["--secret-stdin", "--export", "--registry-ca-file", &ca]].concat();
     world.types_with(&words, &world.canaries[0].password).succeeded().unwrap();
     let said = world.apply(&world.configuration(&shelf.main()), 1);
-    assert!(said.contains("in the step fetch") && said.contains("refuses the credential of the registry"), "{said}");
-    assert!(said.contains("integration `demo`"), "{said}");
+    assert!(
+        said.contains("in the step fetch") && said.contains("nigari registry update demo --secret-stdin"),
+        "{said}"
+    );
+    let shown = world.ends(&["run", "show", &world.newest()], 0);
+    let told = format!("broker: `{}` refuses the credential of the registry integration `demo`", shelf.host());
+    assert!(shown.contains(&told), "{shown}");
 }
 
 #[test]
