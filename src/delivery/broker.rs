@@ -29,10 +29,11 @@ const BOTH: (&str, &str) = (
      started during the fetch step (git, ssh) could have taken them out of tofu's memory",
 );
 
-/// The one proxy that the step has, and no exceptions from it: Go reads either spelling, and so does curl, each with
-/// its own preference.
+/// The one proxy that the step has. Go prefers the first spelling, curl the second.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// An exception that is none: were the variable empty, Go would read the other spelling.
+const NO_EXCEPTION: &str = "none.invalid";
 
 pub(super) struct BrokerDelivery {
     broker: Broker,
@@ -53,7 +54,9 @@ impl BrokerDelivery {
         let receipt = Pending::begin(delivery, meaning, served.iter().chain(&out_of_reach), surroundings);
         let operator = Arc::clone(surroundings.operator);
         let proxy = surroundings.passed.and_then(outward_proxy);
-        let plan = Plan { credentials: served, tokens: operator.tokens(), proxy, patience: Patience::default() };
+        let roots = surroundings.system_roots.map(ca_bundle::named).transpose()?;
+        let (tokens, services) = (operator.tokens(), operator.services());
+        let plan = Plan { credentials: served, tokens, services, roots, proxy, patience: Patience::default() };
         let broker = Broker::open(plan, surroundings.clock).await?;
         let private = out_of_reach.iter().filter_map(|credential| credential.ca_pem.as_deref());
         let authorities: Vec<&str> = private.chain([broker.authority()]).collect();
@@ -71,7 +74,9 @@ impl Delivery for BrokerDelivery {
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
         let (files, mut variables) = self.described.below(directory)?;
         variables.extend(PROXY.map(|name| (name.to_owned(), self.broker.proxy())));
-        variables.extend(EXCEPTIONS.map(|name| (name.to_owned(), Secret::from(""))));
+        // git (curl) does more than GET, and trusts no file that we could name: it goes to these hosts by itself.
+        let exceptions = [Secret::from(NO_EXCEPTION), Secret::new(self.broker.ended().join(","))];
+        variables.extend(EXCEPTIONS.map(str::to_owned).into_iter().zip(exceptions));
         let mut delivered = Delivered::new(files, variables, self.receipt);
         delivered.beside.push(Box::new(Open(self.broker)));
         if let Some(desk) = self.desk {

@@ -54,10 +54,15 @@ pub(super) fn with(authorities: &[&str], system_roots: Option<&Path>) -> Result<
     Ok(bundle)
 }
 
-/// A host may have none at all (a minimal container); one that the operator named must be there.
+/// The roots that the operator named, which must be there.
+pub(super) fn named(path: &Path) -> Result<String, RootsError> {
+    std::fs::read_to_string(path).map_err(|source| RootsError { path: path.to_owned(), source })
+}
+
+/// A host may have none at all (a minimal container).
 fn roots(given: Option<&Path>) -> Result<String, RootsError> {
     if let Some(path) = given {
-        return std::fs::read_to_string(path).map_err(|source| RootsError { path: path.to_owned(), source });
+        return named(path);
     }
     Ok(USUAL_PLACES.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default())
 }

@@ -18,7 +18,10 @@ impl OutwardProxy {
     /// without it. `None` when no proxy can have that address.
     pub fn new(url: Secret, exceptions: Secret) -> Option<Self> {
         let found = Self { url, exceptions };
-        found.for_requests().is_ok().then_some(found)
+        // Without a scheme it is `http`, as for Go and curl.
+        let is_known =
+            found.url.expose().split_once("://").is_none_or(|(scheme, _)| matches!(scheme, "http" | "https"));
+        (is_known && found.for_requests().is_ok()).then_some(found)
     }
 
     /// For requests of our own.

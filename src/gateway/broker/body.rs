@@ -48,6 +48,8 @@ pub(super) struct Manifest {
     expected: Option<String>,
     context: Context,
     bytes: usize,
+    /// Where the answer says it: whoever reads that many does not ask for more.
+    length: Option<usize>,
 }
 
 impl Manifest {
@@ -61,10 +63,12 @@ impl Manifest {
             expected: expected.filter(|digest| digest.starts_with("sha256:")).map(str::to_owned),
             context: Context::new(&SHA256),
             bytes: 0,
+            length: headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok()),
         })
     }
 
-    fn add(&mut self, piece: &[u8]) -> io::Result<()> {
+    /// Takes a piece; gives whether it was the last.
+    fn add(&mut self, piece: &[u8]) -> io::Result<bool> {
         self.bytes += piece.len();
         if self.bytes > MANIFEST_BYTES {
             return Err(io::Error::other(format!(
@@ -73,7 +77,7 @@ impl Manifest {
             )));
         }
         self.context.update(piece);
-        Ok(())
+        Ok(self.length == Some(self.bytes))
     }
 
     fn end(self, record: &Record) {
@@ -93,7 +97,7 @@ impl Passage {
             match passage.next().await {
                 Ok(Some(piece)) => Some((Ok(Frame::data(piece)), Some(passage))),
                 Ok(None) => {
-                    passage.end();
+                    passage.end_manifest();
                     None
                 }
                 Err(error) => {
@@ -109,15 +113,16 @@ impl Passage {
         let piece = self.body.next().await.map_err(io::Error::other)?;
         if let Some(piece) = &piece {
             self.record.bytes(&self.host, piece.len());
-            if let Some(manifest) = &mut self.manifest {
-                manifest.add(piece)?;
+            let last = self.manifest.as_mut().map(|manifest| manifest.add(piece)).transpose()?;
+            if last == Some(true) {
+                self.end_manifest();
             }
         }
         Ok(piece)
     }
 
-    fn end(self) {
-        if let Some(manifest) = self.manifest {
+    fn end_manifest(&mut self) {
+        if let Some(manifest) = self.manifest.take() {
             manifest.end(&self.record);
         }
     }

@@ -125,13 +125,16 @@ impl Ended {
             401 => return refuse(status, "UNAUTHORIZED", &format!("`{}` wants another credential", self.host)),
             _ => {}
         }
+        if let Some(modules) = &self.modules {
+            modules.learn_download(&ask.url, status, &given);
+        }
         if ask.method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             return respond(status, kept, body::empty());
         }
         let manifest = Manifest::of(asked, &self.host, status, &given);
         let mut passage = Passage { body, record: Arc::clone(&self.record), host: self.host.clone(), manifest };
         if let Some(modules) = &self.modules {
-            match modules.learn(&ask.url, status, &given, &mut passage).await {
+            match modules.learn_services(&ask.url, status, &mut passage).await {
                 Ok(Some(document)) => {
                     kept.remove(header::CONTENT_LENGTH);
                     return respond(status, kept, body::text(document));

@@ -39,7 +39,7 @@ use self::target::Target;
 use super::nonce::Nonce;
 use crate::clock::Clock;
 use crate::protocol::agent::RegistryCredential;
-use crate::registry::upstream::{Patience, Unusable, Upstream};
+use crate::registry::upstream::{Outward, Patience, Unusable, Upstream};
 use crate::registry::{Authorization, OutwardProxy};
 use crate::secret::Secret;
 
@@ -83,6 +83,10 @@ pub struct Plan {
     pub credentials: Vec<RegistryCredential>,
     /// `host[:port]` and token of private module registries, from the operator's CLI configuration.
     pub tokens: Vec<(String, Secret)>,
+    /// `host[:port]` and URL of services that the same configuration places by hand.
+    pub services: Vec<(String, String)>,
+    /// Whom to trust besides the host's own roots, in PEM: what the operator named as the host's roots.
+    pub roots: Option<String>,
     /// The operator's own proxy, if the step would have had one; otherwise that of this process.
     pub proxy: Option<OutwardProxy>,
     /// How long registries are waited for.
@@ -95,6 +99,7 @@ pub struct Broker {
     address: SocketAddr,
     nonce: Nonce,
     authority: String,
+    ended: Vec<String>,
     record: Arc<Record>,
     stop: CancellationToken,
     listening: JoinHandle<()>,
@@ -114,9 +119,11 @@ impl Broker {
             registries: registries(plan, &authority, &record)?,
             record: Arc::clone(&record),
         };
+        let ended =
+            door.registries.keys().filter_map(|host| Target::of_host(host)).map(|target| target.name()).collect();
         let stop = CancellationToken::new();
         let listening = tokio::spawn(listen(listener, Arc::new(door), stop.clone()));
-        Ok(Self { address, nonce, authority: authority.pem().to_owned(), record, stop, listening })
+        Ok(Self { address, nonce, authority: authority.pem().to_owned(), ended, record, stop, listening })
     }
 
     /// Where it listens.
@@ -127,6 +134,11 @@ impl Broker {
     /// The proxy's address with user and nonce, for `HTTPS_PROXY`.
     pub fn proxy(&self) -> Secret {
         self.nonce.in_url(self.address)
+    }
+
+    /// Names of the hosts that are ended here: only GET and HEAD go there.
+    pub fn ended(&self) -> &[String] {
+        &self.ended
     }
 
     /// The certificate of the authority that vouches for the registries, in PEM.
@@ -182,7 +194,8 @@ async fn listen(listener: TcpListener, door: Arc<Door>, stop: CancellationToken)
 
 /// The hosts that are ended here.
 fn registries(plan: Plan, authority: &Authority, record: &Arc<Record>) -> Result<HashMap<String, Ended>, BrokerError> {
-    let Plan { credentials, tokens, proxy, patience } = plan;
+    let Plan { credentials, tokens, services, roots, proxy, patience } = plan;
+    let outward = Outward { roots: roots.as_deref(), proxy: proxy.as_ref(), patience };
     let mut hosts: BTreeMap<String, (Vec<&RegistryCredential>, Option<Secret>)> = BTreeMap::new();
     for credential in &credentials {
         let alias = credential.address.is_docker_hub().then_some(DOCKER_HUB_INDEX);
@@ -194,11 +207,11 @@ fn registries(plan: Plan, authority: &Authority, record: &Arc<Record>) -> Result
         hosts.entry(host).or_default().1 = Some(token);
     }
     let end = |(host, (held, token)): (String, (Vec<&RegistryCredential>, Option<Secret>))| {
-        let upstream = Upstream::new(&host, &held, proxy.as_ref(), patience)?;
+        let upstream = Upstream::new(&host, &held, outward)?;
         let target = Target::of_host(&host).ok_or_else(|| BrokerError::Token(host.clone()))?;
         let modules = token.map(|token| {
             Authorization::bearer(&token)
-                .map(|token| ModuleRegistry::new(&host, token))
+                .map(|token| ModuleRegistry::new(&host, token, &services))
                 .ok_or_else(|| BrokerError::Token(host.clone()))
         });
         let (tls, record) = (authority.listener(&target.name())?, Arc::clone(record));

@@ -35,8 +35,12 @@ pub(super) struct ModuleRegistry {
 pub(super) struct Unreadable;
 
 impl ModuleRegistry {
-    pub(super) fn new(host: &str, token: Authorization) -> Self {
-        Self { token, host: host.to_owned(), paths: Mutex::new(vec![DISCOVERY.to_owned()]) }
+    /// For a host, with the services (host and URL) that the operator places by hand.
+    pub(super) fn new(host: &str, token: Authorization, services: &[(String, String)]) -> Self {
+        let registry = Self { token, host: host.to_owned(), paths: Mutex::new(vec![DISCOVERY.to_owned()]) };
+        let own = services.iter().filter(|(known, _)| known == host);
+        own.filter_map(|(_, url)| Url::parse(url).ok()).for_each(|url| registry.add_service(&url));
+        registry
     }
 
     /// The token, for a path to which tofu itself would take it.
@@ -45,46 +49,50 @@ impl ModuleRegistry {
         paths.iter().any(|known| is_within(path, known)).then(|| self.token.clone())
     }
 
-    /// Looks at an answer for where else the token may go. Gives the text of a discovery document, which is read for
-    /// that.
-    pub(super) async fn learn(
+    /// Looks at a discovery document for where else the token may go, and gives its text, because it is read for that.
+    pub(super) async fn learn_services(
         &self,
         url: &Url,
         status: StatusCode,
-        headers: &HeaderMap,
         passage: &mut Passage,
     ) -> Result<Option<String>, Unreadable> {
-        if !status.is_success() {
+        if !status.is_success() || url.path() != DISCOVERY {
             return Ok(None);
         }
-        if url.path() == DISCOVERY {
-            let mut document = Vec::new();
-            while let Some(piece) = passage.next().await.map_err(|_| Unreadable)? {
-                document.extend_from_slice(&piece);
-                if document.len() > DOCUMENT_BYTES {
-                    return Err(Unreadable);
-                }
+        let mut document = Vec::new();
+        while let Some(piece) = passage.next().await.map_err(|_| Unreadable)? {
+            document.extend_from_slice(&piece);
+            if document.len() > DOCUMENT_BYTES {
+                return Err(Unreadable);
             }
-            let text = String::from_utf8(document).map_err(|_| Unreadable)?;
-            self.add_services(url, &text);
-            return Ok(Some(text));
         }
-        if self.token_for(url.path()).is_some()
+        let text = String::from_utf8(document).map_err(|_| Unreadable)?;
+        self.add_services(url, &text);
+        Ok(Some(text))
+    }
+
+    /// Looks at the answer of a service for a download that the token may go to.
+    pub(super) fn learn_download(&self, url: &Url, status: StatusCode, headers: &HeaderMap) {
+        if status.is_success()
+            && self.token_for(url.path()).is_some()
             && let Some(download) = headers.get("x-terraform-get")
         {
             self.add_download(url, download);
         }
-        Ok(None)
     }
 
     fn add_services(&self, url: &Url, text: &str) {
         let document: Value = serde_json::from_str(text).unwrap_or_default();
         for service in SERVICES {
             if let Some(base) = document.get(service).and_then(Value::as_str).and_then(|base| url.join(base).ok()) {
-                // A service at the root would be the whole host.
-                self.add(&base, base.path().ends_with('/') && base.path() != "/");
+                self.add_service(&base);
             }
         }
+    }
+
+    /// A service at the root would be the whole host.
+    fn add_service(&self, base: &Url) {
+        self.add(base, base.path().ends_with('/') && base.path() != "/");
     }
 
     /// `X-Terraform-Get` may be relative, and may name a directory in the archive behind `//`.
@@ -119,7 +127,7 @@ mod tests {
     use crate::registry::Authorization;
 
     fn registry() -> ModuleRegistry {
-        ModuleRegistry::new("gitlab.example", Authorization::bearer(&"t".into()).unwrap())
+        ModuleRegistry::new("gitlab.example", Authorization::bearer(&"t".into()).unwrap(), &[])
     }
 
     #[test]
@@ -133,6 +141,18 @@ mod tests {
         for path in ["/", "/api/v4/user", "/api/v4/packages/terraform/modules/v1", "/.well-known/terraform.json/x"] {
             assert!(!goes(path), "{path}");
         }
+    }
+
+    #[test]
+    fn services_that_the_operator_places_by_hand_count_on_their_own_host_alone() {
+        let services = [
+            ("gitlab.example".to_owned(), "https://gitlab.example/own/".to_owned()),
+            ("other.example".to_owned(), "https://gitlab.example/others/".to_owned()),
+            ("gitlab.example".to_owned(), "https://other.example/away/".to_owned()),
+        ];
+        let registry = ModuleRegistry::new("gitlab.example", Authorization::bearer(&"t".into()).unwrap(), &services);
+        let goes = |path: &str| registry.token_for(path).is_some();
+        assert!(goes("/own/a/b/c/versions") && !goes("/others/a") && !goes("/away/a"));
     }
 
     #[test]

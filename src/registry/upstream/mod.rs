@@ -142,6 +142,17 @@ pub enum Unusable {
     },
 }
 
+/// How the way to every registry is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outward<'a> {
+    /// Whom to trust besides the host's own roots, in PEM.
+    pub roots: Option<&'a str>,
+    /// The operator's own proxy; otherwise that of this process.
+    pub proxy: Option<&'a OutwardProxy>,
+    /// How long registries are waited for.
+    pub patience: Patience,
+}
+
 /// A registry host with the credentials that are for it.
 #[derive(Debug)]
 pub struct Upstream {
@@ -155,15 +166,11 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// For `host` (`host[:port]`). Takes the credentials over; their secrets go when this goes.
-    pub fn new(
-        host: &str,
-        credentials: &[&RegistryCredential],
-        proxy: Option<&OutwardProxy>,
-        patience: Patience,
-    ) -> Result<Self, Unusable> {
-        let authorities: Vec<&str> = credentials.iter().filter_map(|credential| credential.ca_pem.as_deref()).collect();
-        let exchange = Exchange::through(Some(&authorities.join("\n")), proxy)
+    /// For `host` (`host[:port]`). What it holds of the credentials goes when this goes.
+    pub fn new(host: &str, credentials: &[&RegistryCredential], outward: Outward<'_>) -> Result<Self, Unusable> {
+        let private = credentials.iter().filter_map(|credential| credential.ca_pem.as_deref());
+        let trusted: Vec<&str> = private.chain(outward.roots).collect();
+        let exchange = Exchange::through(Some(&trusted.join("\n")), outward.proxy)
             .map_err(|source| Unusable::Authority { host: host.to_owned(), source })?;
         let hold = |credential: &&RegistryCredential| {
             Held::of(credential).ok_or_else(|| Unusable::Credential { name: credential.name.clone() })
@@ -174,7 +181,7 @@ impl Upstream {
             held: credentials.iter().map(hold).collect::<Result<_, _>>()?,
             wants_basic: AtomicBool::new(false),
             tokens: Mutex::default(),
-            patience,
+            patience: outward.patience,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Which credential is for what, without a registry.
 
-use super::{Ask, Patience, Place, Unusable, Upstream};
+use super::{Ask, Outward, Place, Unusable, Upstream};
 use crate::protocol::agent::RegistryCredential;
 use crate::protocol::id::IntegrationId;
 
@@ -19,7 +19,7 @@ fn upstream(addresses: &[&str]) -> Upstream {
     crate::tls::install_provider();
     let credentials: Vec<_> = addresses.iter().map(|address| credential(address, "u")).collect();
     let credentials: Vec<_> = credentials.iter().collect();
-    Upstream::new("h.example", &credentials, None, Patience::default()).unwrap()
+    Upstream::new("h.example", &credentials, Outward::default()).unwrap()
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn only_paths_in_their_normal_form_are_sent() {
 #[test]
 fn what_no_header_can_carry_is_refused_by_its_name() {
     let odd = credential("h.example", "a:b");
-    let refused = Upstream::new("h.example", &[&odd], None, Patience::default()).unwrap_err();
+    let refused = Upstream::new("h.example", &[&odd], Outward::default()).unwrap_err();
     assert!(matches!(&refused, Unusable::Credential { name } if name == "a:b-integration"), "{refused}");
     assert!(!refused.to_string().contains("s3cret"));
 }
@@ -74,7 +74,7 @@ fn what_no_header_can_carry_is_refused_by_its_name() {
 #[tokio::test]
 async fn a_forbidden_address_is_never_asked() {
     crate::tls::install_provider();
-    let upstream = Upstream::new("169.254.169.254", &[], None, Patience::default()).unwrap();
+    let upstream = Upstream::new("169.254.169.254", &[], Outward::default()).unwrap();
     let url = upstream.url("/v2/").unwrap();
     let ask = Ask { method: reqwest::Method::GET, url, headers: reqwest::header::HeaderMap::new(), place: Place::Base };
     assert!(upstream.ask(&ask).await.unwrap_err().to_string().contains("never contacted"));

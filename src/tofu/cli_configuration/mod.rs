@@ -65,6 +65,21 @@ impl OperatorConfiguration {
         Merge { keep_credentials: false, docker_config: Some(absolute(docker_config)?) }.text(&self.files)
     }
 
+    /// Host and URL of each service that a `host` block places by hand, so that tofu does not look for it.
+    pub fn services(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for file in &self.files {
+            for block in file.items.iter().filter(|item| item.name() == "host") {
+                let Some(host) = block.keys.get(1).and_then(|host| normal_host(host)) else { continue };
+                let services = block.value.items().into_iter().filter(|item| item.name() == "services");
+                let urls = services.flat_map(|services| services.value.items());
+                let urls = urls.filter_map(|service| file.text_of(&service.value));
+                found.extend(urls.map(|url| (host.clone(), url.to_string())));
+            }
+        }
+        found
+    }
+
     /// The hosts of [`Self::tokens`].
     pub fn token_hosts(&self) -> Vec<String> {
         self.tokens().into_iter().map(|(host, _)| host).collect()

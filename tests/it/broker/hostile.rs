@@ -37,7 +37,7 @@ async fn ask(client: &reqwest::Client, case: &Case, url: &str) {
     let status = response.status().as_u16();
     let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
     let read = readable(response).await;
-    assert!(began.elapsed() < Duration::from_secs(15), "{}: {:?}", case.name, began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{}: {:?}", case.name, began.elapsed());
     match case.want {
         Want::Status(want) => assert_eq!(status, want, "{}: {read:?}", case.name),
         Want::Body(want) => {
@@ -66,11 +66,15 @@ async fn hostile_registries_get_no_credential_astray_and_the_broker_goes_on() {
     let hosts = stages.iter().chain([&good]).map(|stage| url(stage, ""));
     let broker = open(hosts.map(|host| credential(&host, &authority)).collect()).await;
     let client = child(&broker, &authority);
+    // Not all at once, so that a busy machine does not make silence of what is an answer.
+    let places = Arc::new(tokio::sync::Semaphore::new(6));
     let mut asked = tokio::task::JoinSet::new();
     for (case, stage) in CASES.iter().zip(&stages) {
         let (client, hostile) = (client.clone(), url(stage, "/v2/team/net/manifests/1"));
         let fine = url(&good, "/v2/team/net/manifests/1");
+        let places = Arc::clone(&places);
         asked.spawn(async move {
+            let _place = places.acquire().await.unwrap();
             ask(&client, case, &hostile).await;
             assert_eq!(client.get(fine).send().await.unwrap().text().await.unwrap(), GOOD, "after {}", case.name);
         });

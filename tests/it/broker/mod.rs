@@ -4,6 +4,7 @@
 
 mod hostile;
 mod hostile_cases;
+mod modules;
 mod proxy;
 
 use std::time::Duration;
@@ -20,10 +21,10 @@ use crate::registry::stage::{Authority, PASSWORD, USER};
 /// Short, so that what stands still is given up within a test.
 const PATIENCE: Patience = Patience {
     tries: 3,
-    whole: Duration::from_secs(5),
-    head: Duration::from_secs(1),
+    whole: Duration::from_secs(12),
+    head: Duration::from_secs(4),
     pause: Duration::from_millis(20),
-    stall: Duration::from_secs(1),
+    stall: Duration::from_secs(2),
 };
 
 /// The stages' credential for an address.
@@ -41,7 +42,8 @@ fn credential(address: &str, authority: &Authority) -> RegistryCredential {
 /// A broker for these registries.
 async fn open(credentials: Vec<RegistryCredential>) -> Broker {
     nigari::tls::install_provider();
-    let plan = Plan { credentials, tokens: Vec::new(), proxy: None, patience: PATIENCE };
+    let plan =
+        Plan { credentials, tokens: Vec::new(), services: Vec::new(), roots: None, proxy: None, patience: PATIENCE };
     Broker::open(plan, &Clock::new()).await.unwrap()
 }
 
@@ -53,7 +55,7 @@ fn child(broker: &Broker, trusted: &Authority) -> Client {
         .proxy(reqwest::Proxy::https(broker.proxy().expose()).unwrap())
         .tls_certs_only(authorities)
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(20))
+        .timeout(Duration::from_secs(40))
         .build()
         .unwrap()
 }

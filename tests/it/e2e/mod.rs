@@ -5,6 +5,7 @@
 
 mod approval;
 mod attacks;
+mod broker;
 mod cancel;
 mod configurations;
 mod credential_helper;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use support::canary::Canary;
 use support::child::Finished;
 use support::module::Package;
 use support::registry::Registry;
@@ -99,6 +100,28 @@ impl Shelf {
         let words = ["registry", "add", name, "--url", &url, "--username", USER, "--secret-stdin"];
         let arguments = [&words[..], &["--registry-ca-file", &ca], more].concat();
         world.types_with(&arguments, &self.password)
+    }
+
+    /// Adds an integration for a path of its host.
+    pub(super) fn add_path(&self, world: &World, path: &str, login: &Canary) {
+        let (url, ca) = (format!("https://{}/{path}", self.host()), self.registry.ca_file().display().to_string());
+        let name = path.replace('/', "-");
+        let words = ["registry", "add", &name, "--url", &url, "--username", &login.user, "--secret-stdin", "--export"];
+        let arguments = [&words[..], &["--registry-ca-file", &ca, "--permit-file"]].concat();
+        world.types_with(&arguments, &login.password).succeeded().unwrap();
+    }
+
+    /// The users whose pulls of a repository's manifest the registry has let in.
+    pub(super) fn pulled_by(&self, repository: &str) -> Vec<String> {
+        let target = format!("/v2/{repository}/manifests/");
+        let log = self.log();
+        let lines = log.lines().filter(|line| line.contains(&target) && line.contains("auth.user.name="));
+        let user = |line: &str| line.split("auth.user.name=").nth(1).unwrap().trim_start_matches('"').to_owned();
+        let mut users: Vec<String> =
+            lines.map(user).map(|rest| rest[..rest.find(['"', ' ']).unwrap_or(rest.len())].to_owned()).collect();
+        users.sort();
+        users.dedup();
+        users
     }
 
     /// Stores the integration `demo`, exported.
