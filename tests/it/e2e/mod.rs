@@ -11,6 +11,7 @@ mod hints;
 mod hosts;
 mod integrations;
 mod meddler;
+mod module_registry;
 mod operator;
 mod passwords;
 mod processes;
