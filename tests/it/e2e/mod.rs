@@ -17,6 +17,7 @@ mod integrations;
 mod meddler;
 mod module_registry;
 mod operator;
+mod operator_token;
 mod passwords;
 mod permits;
 mod processes;
