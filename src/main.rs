@@ -1,11 +1,17 @@
 //! The program: looks at its first word, then hands over to the library.
 //!
-//! Rule: what the word [`nigari::sandbox::LAUNCHER_WORD`] starts runs before anything else does: one thread, no
-//! runtime, no settings.
+//! Rule: what the word [`nigari::sandbox::LAUNCHER_WORD`] starts, and what runs under the name of a credential helper,
+//! runs before anything else does: one thread, no runtime, no settings.
 
 use std::process::ExitCode;
 
+use nigari::delivery::helper;
+use nigari::settings::environment;
+
 fn main() -> ExitCode {
+    if helper::program::is_called(std::env::args_os().next().as_deref()) {
+        return helper::program::main(std::env::args_os().skip(1), environment::variable(helper::SOCKET_VARIABLE));
+    }
     if std::env::args_os().nth(1).is_some_and(|word| word == nigari::sandbox::LAUNCHER_WORD) {
         return nigari::sandbox::launcher::main();
     }

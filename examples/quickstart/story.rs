@@ -16,6 +16,7 @@ use support::nigari::Stack;
 use support::registry::Registry;
 use support::search::Search;
 use support::show::Show;
+use support::thief::Thief;
 use support::watch::Watch;
 use support::{Failure, Outcome};
 use tempfile::TempDir;
@@ -23,6 +24,8 @@ use tempfile::TempDir;
 const USER: &str = "reader";
 const INTEGRATION: &str = "demo";
 const REPOSITORY: &str = "team/greeting";
+/// Loopback like `localhost`, but OpenTofu reaches it by a proxy, as it reaches every registry elsewhere.
+const HOST: &str = "registry.localhost";
 const APPLY: [&str; 6] = ["apply", "configuration", "-w", "quickstart", "--create", "--auto-approve"];
 
 /// Everything that the quickstart has made, and what it must not find again.
@@ -47,6 +50,7 @@ pub(crate) fn tell(show: &mut Show, built: Built, keep: bool) -> Outcome<()> {
     let watch = Watch::start(&canaries);
     show.step("A private registry, and a module in it");
     let registry = Registry::start(&built.registry, &directory.path().join("registry"), USER, &canaries[0].password)?;
+    let registry = registry.called(HOST);
     let digest = registry.push(REPOSITORY, "1.0.0", &Package::greeting())?;
     show.say(&format!(
         "  https://{} on loopback: TLS with a certificate authority of its own, user {USER:?}, a password.\n  \
@@ -63,6 +67,7 @@ pub(crate) fn tell(show: &mut Show, built: Built, keep: bool) -> Outcome<()> {
     stage.run_fails_in_its_fetch_step()?;
     stage.switch_export_on()?;
     stage.unchanged_configuration_is_applied()?;
+    stage.a_thief_finds_nothing()?;
     stage.password_changes()?;
     if keep {
         return stage.keep();
@@ -137,6 +142,25 @@ impl Stage<'_> {
         let text = receipt.to_string();
         self.refuse(!text.contains(&self.registry.host()), "the receipt does not name the registry")?;
         self.show.checked("module fetched, credential wiped and that verified, then plan and apply");
+        Ok(())
+    }
+
+    fn a_thief_finds_nothing(&mut self) -> Outcome<()> {
+        self.show.step("A configuration that wants the password: whatever tofu can read while it fetches is sent away");
+        let thief = Thief::start()?;
+        let directory = self.directory.path().join("attack");
+        fs::create_dir(&directory).during("attack")?;
+        fs::write(directory.join("main.tf"), thief.configuration()).during("main.tf")?;
+        self.show.typed("cat attack/main.tf");
+        self.show.output(&thief.configuration());
+        let said = self.nigari(&["apply", "attack", "-w", "attack", "--create", "--auto-approve"], None)?;
+        self.refuse(said.code != Some(1), &format!("exit code {:?} instead of 1", said.code))?;
+        let loot = thief.loot();
+        self.show.say(&format!("  what the thief received: {}", loot.join(", ").trim()));
+        let is_there = |text: &str| loot.iter().any(|found| found.contains(text));
+        self.refuse(is_there(&self.canaries[0].password), "the password was stolen")?;
+        self.refuse(!is_there("{\"auths\":{}}"), "the attack did not come to the file where a password would be")?;
+        self.show.checked("the file is there, and empty: the broker has the password, and tofu never does");
         Ok(())
     }
 

@@ -7,15 +7,20 @@ use super::claim::Lease;
 use super::failure::Stop;
 use super::steps::ask;
 use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, StepReport};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::id::RequestId;
 use crate::protocol::run::Step;
 use std::time::Duration;
 
-/// Reports the step `fetch`, then asks.
-pub(crate) async fn request(lease: &Lease, patience: Duration) -> Result<CredentialsAnswer, Stop> {
+/// Reports the step `fetch`, then asks for what may be delivered in that way.
+pub(crate) async fn request(
+    lease: &Lease,
+    patience: Duration,
+    delivery: DeliveryChoice,
+) -> Result<CredentialsAnswer, Stop> {
     let report = StepReport { request: RequestId::generate() };
     let during = |stop: Stop| stop.during(Step::Fetch);
     ask(lease, patience, || lease.server.report_step(Step::Fetch, &report)).await.map_err(during)?;
-    let request = CredentialsRequest { request: RequestId::generate() };
+    let request = CredentialsRequest { request: RequestId::generate(), delivery };
     ask(lease, patience, || lease.server.credentials(&request)).await.map_err(during)
 }

@@ -16,6 +16,7 @@ use super::failure::Stop;
 use super::private::{PrivateDirectory, is_still};
 use super::{Host, remove, rescue};
 use crate::configuration;
+use crate::delivery::NamedHosts;
 use crate::protocol::agent::Claim;
 use crate::protocol::limits;
 use crate::tofu::{backend, modules};
@@ -52,6 +53,8 @@ impl From<Stop> for Unplaced {
 pub(crate) struct Prepared {
     /// Which backend tofu is expected to choose.
     pub(crate) backend: backend::Backend,
+    /// The registry hosts that its module sources name.
+    pub(crate) sources: NamedHosts,
 }
 
 impl RunDirectory {
@@ -99,12 +102,12 @@ impl RunDirectory {
             ));
         }
         let relative = self.working_directory.strip_prefix(&root).unwrap_or(Path::new(""));
-        modules::named(&root, relative)?;
+        let sources = NamedHosts::of(&modules::named(&root, relative)?);
         let backend = backend::choose(&self.working_directory)?;
         if backend == backend::Backend::Ours {
             backend::write_override(&self.working_directory)?;
         }
-        Ok(Prepared { backend })
+        Ok(Prepared { backend, sources })
     }
 
     /// `<run_root>/<run id>`.

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::settings::agent::AgentSettings;
+use crate::settings::agent::{AgentSettings, DeliveryChoice};
 
 /// The server's own name for its root key, beside the join token that its first start writes.
 const ROOT_KEY: &str = "root.key";
@@ -23,9 +23,15 @@ fn found(settings: &AgentSettings, is_root: bool) -> Vec<(&'static str, &'static
         settings.join_token_file.as_deref().map(beside).is_some_and(|key| std::fs::File::open(key).is_ok());
     [
         (
-            settings.concurrency.get() > 1,
-            "runs that are at work at the same time can read each other's registry credentials during a fetch step: \
-             delivery `file` in the sandbox `process`",
+            settings.concurrency.get() > 1 && settings.delivery == DeliveryChoice::File,
+            "expressions of runs that are at work at the same time can read each other's registry credentials during a \
+             fetch step: delivery `file` in the sandbox `process`",
+            "set `concurrency` to 1, or leave `delivery` at `auto`",
+        ),
+        (
+            settings.concurrency.get() > 1 && settings.delivery != DeliveryChoice::Broker,
+            "programs of runs that are at work at the same time can look into each other's processes in the sandbox \
+             `process`, also into a tofu that asked for a credential",
             "set `concurrency` to 1, or let only people write configurations who may know all of these credentials",
         ),
         (

@@ -10,6 +10,7 @@ use crate::client::{ClientError, ErrorKind};
 use crate::configuration::ArchiveError;
 use crate::delivery::DeliveryError;
 use crate::gateway::GatewayError;
+use crate::gateway::broker::BrokerError;
 use crate::protocol::agent::{Failure, FailureClass};
 use crate::protocol::run::Step;
 use crate::sandbox::{EnvironmentError, StepError};
@@ -45,6 +46,14 @@ impl Stop {
     /// Something that the host could not do to a file or directory.
     pub(crate) fn io(doing: impl std::fmt::Display, error: &io::Error) -> Self {
         Self::infrastructure(format!("{doing}: {error}"), no_space(error))
+    }
+
+    /// The same, with what was seen beside the step: tofu often shows a status alone.
+    pub(crate) fn because(mut self, faults: &[String]) -> Self {
+        if let (Self::Failed(failure), false) = (&mut self, faults.is_empty()) {
+            failure.message = format!("{}\nbroker: {}", failure.message.trim_end(), faults.join("\nbroker: "));
+        }
+        self
     }
 
     /// The same, during that step.
@@ -132,8 +141,15 @@ impl From<ModulesError> for Stop {
 impl From<DeliveryError> for Stop {
     fn from(error: DeliveryError) -> Self {
         let class = match &error {
-            DeliveryError::ColonInUser { .. } => FailureClass::Credentials,
-            DeliveryError::Roots(_) | DeliveryError::CliConfiguration(_) => FailureClass::Infrastructure,
+            DeliveryError::ColonInUser { .. } | DeliveryError::Broker(BrokerError::Unusable(_)) => {
+                FailureClass::Credentials
+            }
+            DeliveryError::Program(_)
+            | DeliveryError::Socket(_)
+            | DeliveryError::Roots(_)
+            | DeliveryError::CliConfiguration(_)
+            | DeliveryError::Broker(_)
+            | DeliveryError::OutOfReach(_) => FailureClass::Infrastructure,
         };
         Self::Failed(failure(class, describe(&error), None))
     }

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::AgentError;
+use super::failure::Stop;
 use super::operator::Operator;
 use crate::clock::Clock;
+use crate::delivery;
+use crate::protocol::agent::RegistryCredential;
 use crate::protocol::names;
 use crate::sandbox::{Launcher, SecretRoot};
 use crate::secret::Secret;
-use crate::settings::agent::AgentSettings;
+use crate::settings::agent::{AgentSettings, DeliveryChoice};
 use crate::tofu::find;
 use crate::tofu::version::{CredentialHolder, Version};
 
@@ -47,7 +50,10 @@ impl Host {
         let tofu = find::find(settings.tofu.as_deref(), settings.search_path.as_deref())?;
         let operator = Operator::new(settings.cli_configuration.clone(), tofu.clone());
         let (_, version) = operator.current(&secrets)?;
-        version.check(CredentialHolder::Tofu)?;
+        version.check(holder(settings.delivery))?;
+        if let Err(unsafe_alone) = version.check(CredentialHolder::Tofu) {
+            tracing::info!(%unsafe_alone, "this version is given no credential itself: the broker keeps them");
+        }
         let passed = allowed(std::mem::take(&mut settings.passed_environment));
         let passed_for_fetch = allowed(std::mem::take(&mut settings.fetch_environment));
         let search_path = settings.search_path.as_deref().and_then(|path| path.to_str());
@@ -64,6 +70,32 @@ impl Host {
             passed,
             passed_for_fetch,
         }))
+    }
+}
+
+impl Host {
+    /// What the operator passes to the fetch step.
+    pub(crate) fn passed_to_fetch(&self) -> Vec<(String, Secret)> {
+        let all = self.passed.iter().chain(&self.passed_for_fetch);
+        all.map(|(name, value)| (name.clone(), value.duplicate())).collect()
+    }
+
+    /// Whether this tofu may have these credentials in the way that they take.
+    pub(crate) fn check_version(&self, credentials: &[RegistryCredential], wish: DeliveryChoice) -> Result<(), Stop> {
+        let holder = match wish {
+            _ if delivery::tofu_holds(credentials, wish) => CredentialHolder::Tofu,
+            _ if credentials.is_empty() => CredentialHolder::Nobody,
+            _ => CredentialHolder::Gateway,
+        };
+        self.version.check(holder).map_err(|error| Stop::infrastructure(error.to_string(), error.hint()))
+    }
+}
+
+/// Who may come to hold a credential; with `auto` each run is looked at by itself.
+fn holder(wish: DeliveryChoice) -> CredentialHolder {
+    match wish {
+        DeliveryChoice::Auto | DeliveryChoice::Broker => CredentialHolder::Gateway,
+        DeliveryChoice::Helper | DeliveryChoice::File => CredentialHolder::Tofu,
     }
 }
 

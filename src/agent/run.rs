@@ -67,15 +67,31 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
     // First of all, because a broken CLI configuration must not meet a credential.
     let (operator, _) =
         at.host.operator.current(&at.host.secrets).map_err(|error| Stop::from(error).during(Step::Fetch))?;
-    let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience()))?;
+    let wish = at.host.settings.delivery.and(at.lease.claim.delivery);
+    let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience(), wish))?;
     let known = steps::Known::of(&answer);
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
-    let system_roots = at.host.settings.system_roots.as_deref();
-    let surroundings = Surroundings { operator: &operator, system_roots, clock: &at.host.clock };
-    let delivery = delivery::open(answer.credentials, surroundings)?;
+    let passed = at.host.passed_to_fetch();
+    let surroundings = Surroundings {
+        operator: &operator,
+        system_roots: at.host.settings.system_roots.as_deref(),
+        clock: &at.host.clock,
+        passed: Some(&passed),
+        wish,
+        sources: &prepared.sources,
+        search_path: &at.host.search_path,
+        run_directory: at.directory.path(),
+        private: at.directory.private().path(),
+    };
+    at.host.check_version(&answer.credentials, wish)?;
+    let delivery = delivery::open(answer.credentials, surroundings).await?;
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;
     note_backend(report, &prepared);
+    if at.lease.claim.whole_run {
+        let text = "the workspace wants credentials for the whole run; this agent lends them for the fetch step alone";
+        report.note(text.to_owned());
+    }
     let initialized = steps::init(at, &prepared, modules?).await?;
     let Some(planned) = steps::plan(at, initialized).await? else { return Ok(None) };
     report.plan = Some(steps::show(at, &planned).await?);

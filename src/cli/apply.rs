@@ -202,7 +202,7 @@ async fn workspace(name: &str, create: bool, session: &Session) -> Result<Worksp
             return Err(CommandError::refused("no workspace was made", "give another with `--workspace NAME`"));
         }
     }
-    let new = NewWorkspace { name: name.to_owned(), description: String::new(), pool: None, auto_apply: false };
+    let new = NewWorkspace { name: name.to_owned(), ..NewWorkspace::default() };
     let workspace = session.client.create_workspace(&new).await?;
     session.screen.note(format_args!("made the workspace `{name}`"));
     Ok(workspace)

@@ -16,9 +16,10 @@ use super::screen::Screen;
 use super::session::{Session, client};
 use crate::client::{ClientError, TokenSource};
 use crate::clock::Clock;
-use crate::delivery::MEANING;
+use crate::delivery::meanings;
 use crate::process::{CommandLine, capture};
 use crate::protocol::Timestamp;
+use crate::protocol::delivery::DeliveryChoice;
 use crate::sandbox::SecretRoot;
 use crate::settings::AgentSettings;
 use crate::settings::agent_layer::AgentLayer;
@@ -54,6 +55,9 @@ pub(super) struct Arguments {
     /// The operator's own CLI configuration of tofu
     #[arg(long, env = "NIGARI_CLI_CONFIG", value_name = "FILE")]
     cli_config: Option<PathBuf>,
+    /// How credentials come to tofu: `auto`, `broker`, `helper` or `file`
+    #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
+    delivery: Option<DeliveryChoice>,
 }
 
 /// How one thing is.
@@ -112,16 +116,16 @@ pub(super) async fn run(
 }
 
 fn settings(arguments: Arguments, flags: &ContextLayer) -> Result<AgentSettings, CommandError> {
-    let Arguments { config, tofu, secret_root, cli_config } = arguments;
+    let Arguments { config, tofu, secret_root, cli_config, delivery } = arguments;
     // Whether there is a server is looked at elsewhere.
     let server = flags.server.clone().unwrap_or_else(|| "http://127.0.0.1".to_owned());
-    let layer = AgentLayer { server: Some(server), tofu, secret_root, cli_config, ..AgentLayer::default() };
+    let layer = AgentLayer { server: Some(server), tofu, secret_root, cli_config, delivery, ..AgentLayer::default() };
     Ok(AgentSettings::load(config.as_deref(), layer)?)
 }
 
 fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
     match find::find(settings.tofu.as_deref(), settings.search_path.as_deref()) {
-        Ok(program) => tofu(&program, settings.cli_configuration.as_deref(), findings),
+        Ok(program) => tofu(&program, settings, findings),
         Err(error) => findings.push(Finding::fail("tofu", &error.to_string(), error.hint())),
     }
     findings.push(match SecretRoot::choose(&settings.secret_roots, false) {
@@ -130,19 +134,31 @@ fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
     });
     findings
         .push(Finding::ok("sandbox", "`process`: an own session and an empty environment, no namespaces".to_owned()));
-    findings.push(Finding::bad(Verdict::Warn, "delivery", &exposure(settings), Some(EXPOSURE_HINT.to_owned())));
+    findings.extend(meanings(settings.delivery).into_iter().map(|(way, meaning)| delivery(settings, way, meaning)));
 }
 
-/// What today's delivery leaves open, whatever else is right here.
-fn exposure(settings: &AgentSettings) -> String {
+/// What a delivery means, and what it leaves open, whatever else is right here.
+fn delivery(settings: &AgentSettings, way: &str, meaning: &str) -> Finding {
     let beside = match settings.concurrency.get() {
         1 => "one run at a time here".to_owned(),
         runs => format!("{runs} runs at the same time here"),
     };
-    format!("`file`, {beside}: {MEANING}; and at any time every expression can read every file of the agent's user")
+    let text = format!(
+        "`{way}` ({}), {beside}: {meaning}; and at any time every expression can read every file of the agent's user",
+        settings.delivery
+    );
+    if way == "file" {
+        return Finding::bad(Verdict::Warn, "delivery", &text, Some(EXPOSURE_HINT.to_owned()));
+    }
+    Finding::ok("delivery", text)
 }
 
-fn tofu(program: &Path, cli_configuration: Option<&Path>, findings: &mut Vec<Finding>) {
+fn is_by_broker(settings: &AgentSettings) -> bool {
+    matches!(settings.delivery, DeliveryChoice::Auto | DeliveryChoice::Broker)
+}
+
+fn tofu(program: &Path, settings: &AgentSettings, findings: &mut Vec<Finding>) {
+    let cli_configuration = settings.cli_configuration.as_deref();
     let mut line = CommandLine::new(program);
     line.arguments = words::version();
     line.environment = cli_configuration
@@ -155,6 +171,10 @@ fn tofu(program: &Path, cli_configuration: Option<&Path>, findings: &mut Vec<Fin
     findings.push(match Version::from_output(&captured.stdout) {
         Ok(version) => match version.check(CredentialHolder::Tofu) {
             Ok(()) => Finding::ok("tofu", format!("OpenTofu {version} at {}", program.display())),
+            // The broker gives it no credential that it could lose.
+            Err(error) if is_by_broker(settings) && version.check(CredentialHolder::Gateway).is_ok() => {
+                Finding::bad(Verdict::Warn, "tofu", &error.to_string(), error.hint())
+            }
             Err(error) => Finding::fail("tofu", &error.to_string(), error.hint()),
         },
         Err(error) => Finding::fail("tofu", &error.to_string(), error.hint()),

@@ -73,6 +73,23 @@ struct ExportArguments {
     no_export: bool,
 }
 
+/// What an integration permits beyond the usual.
+#[derive(Debug, Args)]
+struct PermitArguments {
+    /// Permit the delivery `file`: the author of a configuration can read the credential during the fetch step
+    #[arg(long, conflicts_with = "no_permit_file")]
+    permit_file: bool,
+    /// Do not permit the delivery `file`
+    #[arg(long)]
+    no_permit_file: bool,
+    /// Permit the credential for plan and apply, by the broker, where a workspace wants that (`--whole-run`)
+    #[arg(long, conflicts_with = "no_permit_whole_run")]
+    permit_whole_run: bool,
+    /// Do not permit the credential beyond the fetch step
+    #[arg(long)]
+    no_permit_whole_run: bool,
+}
+
 /// Arguments of `add`.
 #[derive(Debug, Args)]
 pub(super) struct AddArguments {
@@ -91,6 +108,8 @@ pub(super) struct AddArguments {
     registry_ca_file: Option<PathBuf>,
     #[command(flatten)]
     export: ExportArguments,
+    #[command(flatten)]
+    permit: PermitArguments,
 }
 
 /// Arguments of `update`.
@@ -117,6 +136,8 @@ pub(super) struct UpdateArguments {
     no_registry_ca: bool,
     #[command(flatten)]
     export: ExportArguments,
+    #[command(flatten)]
+    permit: PermitArguments,
     /// Take it out of use, whatever *export credentials* says
     #[arg(long, conflicts_with = "enable")]
     disable: bool,
@@ -162,7 +183,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
 }
 
 async fn add(arguments: AddArguments, session: &Session) -> Result<(), CommandError> {
-    let AddArguments { name, url, username, secret, registry_ca_file, export } = arguments;
+    let AddArguments { name, url, username, secret, registry_ca_file, export, permit } = arguments;
     // Standard input that holds the secret cannot answer as well.
     if export.decision().is_none() && (secret.secret_stdin || !prompt::is_possible()) {
         return Err(CommandError::usage(
@@ -185,7 +206,17 @@ async fn add(arguments: AddArguments, session: &Session) -> Result<(), CommandEr
         Some(decision) => decision,
         None => prompt::confirm("Export credentials: may runs get them for their fetch step?")?,
     };
-    let new = NewRegistryIntegration { name, url, username, secret, export_credentials, ca_pem };
+    let (permit_file, permit_whole_run) = (permit.file() == Some(true), permit.whole_run() == Some(true));
+    let new = NewRegistryIntegration {
+        name,
+        url,
+        username,
+        secret,
+        export_credentials,
+        permit_file,
+        permit_whole_run,
+        ca_pem,
+    };
     show(&session.client.create_registry_integration(&new).await?, session.screen)
 }
 
@@ -211,6 +242,8 @@ fn change(arguments: UpdateArguments) -> Result<RegistryIntegrationChange, Comma
         username: arguments.username,
         secret,
         export_credentials: arguments.export.decision(),
+        permit_file: arguments.permit.file(),
+        permit_whole_run: arguments.permit.whole_run(),
         ca_pem,
         disabled,
     })
@@ -228,8 +261,22 @@ impl SecretArguments {
 
 impl ExportArguments {
     fn decision(&self) -> Option<bool> {
-        if self.export { Some(true) } else { self.no_export.then_some(false) }
+        decided(self.export, self.no_export)
     }
+}
+
+impl PermitArguments {
+    fn file(&self) -> Option<bool> {
+        decided(self.permit_file, self.no_permit_file)
+    }
+
+    fn whole_run(&self) -> Option<bool> {
+        decided(self.permit_whole_run, self.no_permit_whole_run)
+    }
+}
+
+fn decided(yes: bool, no: bool) -> Option<bool> {
+    if yes { Some(true) } else { no.then_some(false) }
 }
 
 fn export(integration: &RegistryIntegration) -> String {
@@ -262,9 +309,16 @@ fn show(integration: &RegistryIntegration, screen: Screen) -> Result<(), Command
         ("user", integration.username.clone()),
         ("secret", format!("set {} (version {})", time(integration.secret_set_at), integration.secret_version)),
         ("export credentials", export(integration)),
+        ("permit file", yes_no(integration.permit_file)),
+        ("permit whole run", yes_no(integration.permit_whole_run)),
         ("private CA", yes_no(integration.ca_pem.is_some())),
         ("last test", test.unwrap_or_default()),
     ])?;
+    if integration.permit_file {
+        screen.note(format_args!(
+            "note: with the delivery `file` the author of a configuration can read this credential during the fetch step"
+        ));
+    }
     for note in &integration.notes {
         screen.note(format_args!("note: {note}"));
     }

@@ -7,7 +7,7 @@ use super::harmless::printable;
 use super::screen::{Screen, time, time_or, yes_no};
 use super::session::Session;
 use crate::clock::Clock;
-use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd};
+use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd, RegistryUse};
 use crate::protocol::api::{Run, RunEvent, RunEventKind, RunReceipt};
 use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
@@ -140,13 +140,25 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
         ("  on the host", format!("{} to {} ({end})", time(receipt.began_at), time(receipt.ended_at))),
         ("  wiped", wiped),
     ])?;
-    let lists = [("module", &receipt.modules), ("pulled", &receipt.pulled), ("note", &receipt.notes)];
+    let used: Vec<String> = receipt.used.iter().map(used).collect();
+    let lists = [("module", &receipt.modules), ("used", &used), ("pulled", &receipt.pulled), ("note", &receipt.notes)];
     for (name, items) in lists {
         for item in items {
             screen.line(format_args!("  {name:<11}  {}", printable(item)))?;
         }
     }
     Ok(())
+}
+
+/// What the fetch step did with a host.
+fn used(used: &RegistryUse) -> String {
+    let bytes = used.bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+    let by = match used.integrations.as_slice() {
+        [] => "without a credential".to_owned(),
+        names => format!("by {}", names.join(", ")),
+    };
+    let times = if used.requests == 1 { "once".to_owned() } else { format!("{} times", used.requests) };
+    format!("{} {times}{bytes}, {by}", used.host)
 }
 
 /// A failure in lines: what happened, and what to do.

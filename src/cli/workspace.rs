@@ -9,6 +9,7 @@ use super::prompt;
 use super::screen::{time, yes_no};
 use super::session::Session;
 use crate::protocol::api::{NewWorkspace, Workspace, WorkspaceChange};
+use crate::protocol::delivery::DeliveryChoice;
 
 /// Verbs.
 #[derive(Debug, Subcommand)]
@@ -51,6 +52,12 @@ pub(super) struct CreateArguments {
     /// Apply runs without approval unless they say otherwise
     #[arg(long)]
     auto_apply: bool,
+    /// How credentials come to tofu: `auto`, `broker`, `helper`, or `file`, which each integration has to permit
+    #[arg(long, value_name = "WAY", default_value_t)]
+    delivery: DeliveryChoice,
+    /// Want credentials for plan and apply too, where integrations permit it
+    #[arg(long)]
+    whole_run: bool,
 }
 
 /// Arguments of `update`.
@@ -70,14 +77,20 @@ pub(super) struct UpdateArguments {
     /// Whether runs are applied without approval unless they say otherwise
     #[arg(long, value_name = "true|false")]
     auto_apply: Option<bool>,
+    /// How credentials come to tofu: `auto`, `broker`, `helper`, or `file`, which each integration has to permit
+    #[arg(long, value_name = "WAY")]
+    delivery: Option<DeliveryChoice>,
+    /// Whether credentials are wanted for plan and apply too, where integrations permit it
+    #[arg(long, value_name = "true|false")]
+    whole_run: Option<bool>,
 }
 
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandError> {
     let Session { client, screen } = session;
     match verb {
-        Verb::Create(CreateArguments { name, description, pool, auto_apply }) => {
-            let new = NewWorkspace { name, description, pool, auto_apply };
+        Verb::Create(CreateArguments { name, description, pool, auto_apply, delivery, whole_run }) => {
+            let new = NewWorkspace { name, description, pool, auto_apply, delivery, whole_run };
             show(&client.create_workspace(&new).await?, session)
         }
         Verb::List => screen.list(
@@ -94,8 +107,8 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
             },
         ),
         Verb::Show { name } => show(&client.workspace(&name).await?, session),
-        Verb::Update(UpdateArguments { name, rename, description, pool, auto_apply }) => {
-            let change = WorkspaceChange { name: rename, description, pool, auto_apply };
+        Verb::Update(UpdateArguments { name, rename, description, pool, auto_apply, delivery, whole_run }) => {
+            let change = WorkspaceChange { name: rename, description, pool, auto_apply, delivery, whole_run };
             show(&client.change_workspace(&name, &change).await?, session)
         }
         Verb::Delete { name, yes, force } => {
@@ -139,6 +152,8 @@ fn show(workspace: &Workspace, session: &Session) -> Result<(), CommandError> {
         ("description", workspace.description.clone()),
         ("pool", workspace.pool.clone()),
         ("auto-apply", yes_no(workspace.auto_apply)),
+        ("delivery", workspace.delivery.to_string()),
+        ("whole run", yes_no(workspace.whole_run)),
         ("created", time(workspace.created_at)),
         ("state", state),
         ("state lock", lock.unwrap_or_default()),

@@ -5,6 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::protocol::agent::RegistryCredential;
+use crate::secret::Secret;
+
+/// Relative to the secret directory.
+pub(super) const NAME: &str = "ca.pem";
+
+/// The variable that names the file to Go programs.
+pub(super) fn variable(directory: &Path) -> (String, Secret) {
+    ("SSL_CERT_FILE".into(), Secret::new(directory.join(NAME).display().to_string()))
+}
 
 /// Where distributions keep all roots in one file; the order of Go's `crypto/x509` (`root_linux.go`).
 const USUAL_PLACES: &[&str] = &[
@@ -30,23 +39,30 @@ pub(super) fn text(
     system_roots: Option<&Path>,
 ) -> Result<Option<String>, RootsError> {
     let private: Vec<&str> = credentials.iter().filter_map(|credential| credential.ca_pem.as_deref()).collect();
-    if private.is_empty() {
-        return Ok(None);
-    }
+    if private.is_empty() { Ok(None) } else { with(&private, system_roots).map(Some) }
+}
+
+/// The host's roots and these authorities.
+pub(super) fn with(authorities: &[&str], system_roots: Option<&Path>) -> Result<String, RootsError> {
     let mut bundle = roots(system_roots)?;
-    for pem in private {
+    for pem in authorities {
         if !bundle.is_empty() && !bundle.ends_with('\n') {
             bundle.push('\n');
         }
         bundle.push_str(pem);
     }
-    Ok(Some(bundle))
+    Ok(bundle)
 }
 
-/// A host may have none at all (a minimal container); one that the operator named must be there.
+/// The roots that the operator named, which must be there.
+pub(super) fn named(path: &Path) -> Result<String, RootsError> {
+    std::fs::read_to_string(path).map_err(|source| RootsError { path: path.to_owned(), source })
+}
+
+/// A host may have none at all (a minimal container).
 fn roots(given: Option<&Path>) -> Result<String, RootsError> {
     if let Some(path) = given {
-        return std::fs::read_to_string(path).map_err(|source| RootsError { path: path.to_owned(), source });
+        return named(path);
     }
     Ok(USUAL_PLACES.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default())
 }

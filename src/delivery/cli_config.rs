@@ -19,6 +19,14 @@ pub(super) fn for_fetch(
     Ok(SecretFile { path: NAME.into(), content: operator.for_fetch(docker_config)? })
 }
 
+/// The same for the broker, which has the operator's tokens as well.
+pub(super) fn for_fetch_by_broker(
+    operator: &OperatorConfiguration,
+    docker_config: &Path,
+) -> Result<SecretFile, CliConfigurationError> {
+    Ok(SecretFile { path: NAME.into(), content: operator.for_fetch_by_broker(docker_config)? })
+}
+
 /// The file of `init`, `plan`, `show`, `apply`.
 pub fn for_steps(
     operator: &OperatorConfiguration,

@@ -1,7 +1,10 @@
-//! The Docker configuration file: `{"auths":{"host[:port][/path]":{"auth":"…"}}}`.
+//! The Docker configuration file: `{"auths":{"host[:port][/path]":{"auth":"…"}}}`, or `credHelpers` by host.
 //!
 //! Rule: OpenTofu compares the keys with the module source byte for byte and reads only `auth`; the longest path wins
 //! there, so every credential gets its own keys and none is merged. The text is a [`Secret`] from its first byte.
+
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,11 +15,29 @@ use crate::protocol::agent::RegistryCredential;
 use crate::protocol::registry_address::RegistryAddress;
 use crate::secret::Secret;
 
+/// Relative to the secret directory; `DOCKER_CONFIG` names its parent.
+pub(super) const NAME: &str = "docker/config.json";
+
+/// The variables that lead docker, crane, podman, skopeo and helm to the file; OpenTofu reads none of them.
+pub(super) fn variables(directory: &Path) -> Vec<(String, Secret)> {
+    // Secret directories have names of ours, so nothing is lost.
+    let text = |path: &Path| Secret::new(path.display().to_string());
+    let file = directory.join(NAME);
+    vec![
+        ("DOCKER_CONFIG".into(), text(file.parent().unwrap_or(directory))),
+        ("REGISTRY_AUTH_FILE".into(), text(&file)),
+        ("HELM_REGISTRY_CONFIG".into(), text(&file)),
+    ]
+}
+
 /// The other name of Docker Hub that clients use.
 const DOCKER_HUB_INDEX: &str = "index.docker.io";
 
 /// The key under which `docker login` keeps Docker Hub.
 const DOCKER_HUB_LOGIN: &str = "https://index.docker.io/v1/";
+
+/// What comes after `docker-credential-` in the helper's name.
+const HELPER: &str = "nigari";
 
 /// The file's text for these credentials; none gives empty `auths`.
 pub(super) fn text(credentials: &[RegistryCredential]) -> Result<Secret, DeliveryError> {
@@ -44,10 +65,26 @@ pub(super) fn text(credentials: &[RegistryCredential]) -> Result<Secret, Deliver
     Ok(Secret::new(text))
 }
 
+/// The file's text when each of these hosts has a credential helper; no secret is in it. tofu asks the helper of a host
+/// whatever the path is, and only if no `auths` entry matches (`credentials_configs.go`).
+pub(super) fn with_helper<'a>(addresses: impl Iterator<Item = &'a RegistryAddress>) -> Secret {
+    let named: BTreeMap<String, &str> =
+        addresses.flat_map(|address| spellings(address, "")).map(|host| (host, HELPER)).collect();
+    if named.is_empty() {
+        return Secret::from("{\"auths\":{}}\n");
+    }
+    let text = serde_json::json!({ "auths": {}, "credHelpers": named });
+    Secret::new(format!("{text}\n"))
+}
+
 /// Every spelling under which a client may look for the address.
 fn keys(address: &RegistryAddress) -> Vec<String> {
-    let host = address.host();
     let path = address.path().map(|path| format!("/{path}")).unwrap_or_default();
+    spellings(address, &path)
+}
+
+fn spellings(address: &RegistryAddress, path: &str) -> Vec<String> {
+    let host = address.host();
     let mut keys = vec![format!("{host}{path}")];
     if !has_port(host) {
         keys.push(format!("{host}:443{path}"));
@@ -136,6 +173,28 @@ mod tests {
         for secret in ["a:b", "${x}", "\"q\"", "back\\slash", "pässwörd", "  spaces  ", "%41"] {
             assert_eq!(auths(&[credential("h:1", "u", secret)])["h:1"], format!("u:{secret}"));
         }
+    }
+
+    #[test]
+    fn a_helper_is_named_for_each_spelling_of_each_host_and_for_no_path() {
+        let addresses: Vec<crate::protocol::registry_address::RegistryAddress> =
+            ["localhost:5000/a", "localhost:5000", "ghcr.io/acme", "docker.io"]
+                .map(|text| text.parse().unwrap())
+                .into();
+        let value: Value = serde_json::from_str(super::with_helper(addresses.iter()).expose()).unwrap();
+        let hosts: Vec<_> = value["credHelpers"].as_object().unwrap().keys().map(String::as_str).collect();
+        let expected = [
+            "ghcr.io",
+            "ghcr.io:443",
+            "https://index.docker.io/v1/",
+            "index.docker.io",
+            "localhost:5000",
+            "registry-1.docker.io",
+            "registry-1.docker.io:443",
+        ];
+        assert_eq!(hosts, expected);
+        assert!(super::HELPER.len() + "docker-credential-".len() == crate::delivery::helper::PROGRAM.len());
+        assert_eq!((&value["auths"], &value["credHelpers"]["ghcr.io"]), (&serde_json::json!({}), &"nigari".into()));
     }
 
     #[test]

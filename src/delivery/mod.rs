@@ -3,27 +3,37 @@
 //! Rule: credentials come in by value and nothing gives them back: what comes out are files for the launcher to write
 //! and to wipe, variables that name them, and a [`Pending`] receipt without any secret.
 
+mod broker;
 mod ca_bundle;
+mod choice;
 // tofu's CLI configuration as files.
 pub mod cli_config;
+mod described;
 mod docker_config;
 mod file;
+// What tofu asks for a credential.
+pub mod helper;
+mod meaning;
+mod named_hosts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub use ca_bundle::RootsError;
+pub use choice::tofu_holds;
+pub use meaning::meanings;
+pub use named_hosts::NamedHosts;
 
+use self::choice::Chosen;
 use crate::clock::Clock;
+use crate::gateway::broker::BrokerError;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
-
-/// What the delivery of this build means in the sandbox `process`, in a sentence for people.
-pub const MEANING: &str = file::MEANING;
 
 /// Why there is no delivery.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +46,27 @@ pub enum DeliveryError {
         /// The integration.
         name: String,
     },
+    /// tofu cannot be given the program to ask.
+    #[error("the credential helper cannot be put in place")]
+    Program(#[source] std::io::Error),
+    /// There is nowhere to ask.
+    #[error("the credential helper's socket cannot be made")]
+    Socket(#[source] std::io::Error),
     /// See there.
     #[error(transparent)]
     Roots(#[from] RootsError),
     /// The operator's CLI configuration cannot be merged.
     #[error(transparent)]
     CliConfiguration(#[from] CliConfigurationError),
+    /// See there.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The broker was asked for, and cannot serve these hosts.
+    #[error(
+        "the broker cannot serve {}: OpenTofu reaches `localhost` and loopback addresses without any proxy; hint: name \
+         the registry `registry.localhost`, or set `delivery` to `auto`", .0.join(", ")
+    )]
+    OutOfReach(Vec<String>),
 }
 
 /// One way for credentials to come to tofu, opened for one fetch step.
@@ -60,6 +85,18 @@ pub struct Surroundings<'a> {
     pub system_roots: Option<&'a Path>,
     /// When the receipt begins.
     pub clock: &'a Clock,
+    /// What the operator passes to the fetch step of the host's environment: a proxy may be in it.
+    pub passed: Option<&'a [(String, Secret)]>,
+    /// What agent and workspace want.
+    pub wish: DeliveryChoice,
+    /// The registry hosts that the run's module sources name.
+    pub sources: &'a NamedHosts,
+    /// `PATH` of the steps.
+    pub search_path: &'a str,
+    /// The run's own directory, on disk.
+    pub run_directory: &'a Path,
+    /// The run's own directory in memory.
+    pub private: &'a Path,
 }
 
 /// What the fetch step gets.
@@ -69,10 +106,21 @@ pub struct Delivered {
     pub files: Vec<SecretFile>,
     /// Variables of the step alone.
     pub variables: Vec<(String, Secret)>,
-    /// What works beside the step, if the delivery needs that.
-    pub beside: Option<Box<dyn Beside>>,
+    /// What of the host the step must be able to read and start besides.
+    pub readable: Vec<PathBuf>,
+    /// Sockets of the host that the step must be able to connect to.
+    pub sockets: Vec<PathBuf>,
+    /// What works beside the step.
+    pub beside: Vec<Box<dyn Beside>>,
     /// The receipt so far.
     pub receipt: Pending,
+}
+
+impl Delivered {
+    /// Files and variables that need nothing beside the step.
+    fn new(files: Vec<SecretFile>, variables: Vec<(String, Secret)>, receipt: Pending) -> Self {
+        Self { files, variables, readable: Vec::new(), sockets: Vec::new(), beside: Vec::new(), receipt }
+    }
 }
 
 /// What works beside the step until its end: the broker's listener, the credential helper's socket. Dropping it ends it too,
@@ -94,6 +142,8 @@ pub struct Witnessed {
     pub pulled: Vec<String>,
     /// What people should know.
     pub notes: Vec<String>,
+    /// What went wrong between the step and its registries: why it may have failed.
+    pub faults: Vec<String>,
 }
 
 /// A receipt that waits for its end.
@@ -123,6 +173,17 @@ pub struct Ending {
 }
 
 impl Pending {
+    /// One for these credentials, from now on.
+    fn begin<'c>(
+        delivery: &'static str,
+        meaning: &'static str,
+        credentials: impl IntoIterator<Item = &'c RegistryCredential>,
+        surroundings: &Surroundings<'_>,
+    ) -> Self {
+        let hosts = credentials.into_iter().map(|credential| credential.address.to_string()).collect();
+        Self { delivery, meaning, hosts, began_at: surroundings.clock.now() }
+    }
+
     /// The registry hosts whose credentials are there.
     pub fn hosts(&self) -> &[String] {
         &self.hosts
@@ -148,13 +209,16 @@ impl Pending {
     }
 }
 
-/// Opens the delivery for these credentials. This build has one way, `file`, which `auto` takes as well.
-#[expect(clippy::needless_pass_by_value, reason = "whoever asks for a delivery must not keep what is delivered")]
-pub fn open(
+/// Opens the delivery for these credentials.
+pub async fn open(
     credentials: Vec<RegistryCredential>,
     surroundings: Surroundings<'_>,
 ) -> Result<Box<dyn Delivery>, DeliveryError> {
-    Ok(Box::new(file::FileDelivery::open(&credentials, surroundings)?))
+    Ok(match choice::choose(credentials, surroundings.wish, surroundings.operator)? {
+        Chosen::File(credentials) => Box::new(file::FileDelivery::open(&credentials, &surroundings)?),
+        Chosen::Helper(credentials) => Box::new(helper::HelperDelivery::open(credentials, &surroundings)?),
+        Chosen::Broker(all) => Box::new(broker::BrokerDelivery::open(all, &surroundings).await?),
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Query, Request, State};
@@ -17,20 +16,19 @@ use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
+use super::nonce::Nonce;
 use super::patience::persist;
-use super::{CLOSED, Notes, Patience, StateStore, StoreError, USER, WRITE};
+use super::{CLOSED, Notes, Patience, StateStore, StoreError, WRITE};
 use crate::protocol::api::StateLock;
 use crate::protocol::limits::STATE_BYTES;
-use crate::secret::Secret;
 
 /// tofu's lock is a few hundred bytes.
 const LOCK_BYTES: usize = 64 * 1024;
 
 pub(super) struct Door<S> {
     pub(super) store: S,
-    pub(super) nonce: Secret,
+    pub(super) nonce: Nonce,
     pub(super) access: Arc<AtomicU8>,
     pub(super) patience: Patience,
     pub(super) notes: Notes,
@@ -81,7 +79,7 @@ impl<S: StateStore> Door<S> {
     /// Lets a request in, or says why not.
     #[expect(clippy::result_large_err, reason = "the error is the answer itself, and rare")]
     fn admit(&self, headers: &HeaderMap, writes: bool) -> Result<(), Response> {
-        if !knows_nonce(headers, &self.nonce) {
+        if !self.nonce.is_in(headers.get(header::AUTHORIZATION)) {
             return Err(StatusCode::UNAUTHORIZED.into_response());
         }
         let access = self.access.load(Ordering::SeqCst);
@@ -173,16 +171,6 @@ impl<S: StateStore> Door<S> {
 
 fn is_held_by(holder: &[u8], lock: &StateLock) -> bool {
     serde_json::from_slice::<StateLock>(holder).is_ok_and(|holder| holder.id == lock.id)
-}
-
-fn knows_nonce(headers: &HeaderMap, nonce: &Secret) -> bool {
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.strip_prefix("Basic "))
-        .and_then(|encoded| STANDARD.decode(encoded).ok());
-    let expected = Zeroizing::new(format!("{USER}:{}", nonce.expose()));
-    given.is_some_and(|given| verify_slices_are_equal(&given, expected.as_bytes()).is_ok())
 }
 
 /// The body, within its limit and as its sum says.

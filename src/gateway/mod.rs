@@ -1,10 +1,14 @@
-//! The run's own door on loopback: tofu's `http` state backend, forwarded to the server.
+//! The run's own door on loopback: tofu's `http` state backend, forwarded to the server; and, for the fetch step alone,
+//! the [`broker`].
 //!
 //! Rule: the door belongs to one run and dies with it. Its password is worth nothing anywhere else, because any
 //! configuration can send `TF_HTTP_PASSWORD` away (`terraform_remote_state`); the agent's session never comes near
 //! tofu. A plan may read and lock; only a reported apply may write.
 
+// The registries' side: a proxy for one fetch step.
+pub mod broker;
 mod door;
+mod nonce;
 mod patience;
 mod store;
 
@@ -12,10 +16,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use nonce::Nonce;
 pub use patience::Patience;
 pub use store::{StateStore, StoreError};
 
@@ -24,9 +28,6 @@ use crate::secret::Secret;
 const CLOSED: u8 = 0;
 const READ: u8 = 1;
 const WRITE: u8 = 2;
-
-/// The user name that goes with the nonce.
-const USER: &str = "run";
 
 /// Why there is no door.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub type Notes = Arc<dyn Fn(&str) + Send + Sync>;
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
-    nonce: Secret,
+    nonce: Nonce,
     access: Arc<AtomicU8>,
     stop: CancellationToken,
 }
@@ -56,9 +57,7 @@ impl Gateway {
     pub async fn open<S: StateStore>(store: S, patience: Patience, notes: Notes) -> Result<Self, GatewayError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(GatewayError::Listen)?;
         let address = listener.local_addr().map_err(GatewayError::Listen)?;
-        let mut bytes = [0_u8; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| GatewayError::Random)?;
-        let nonce = Secret::new(hex::encode(bytes));
+        let nonce = Nonce::new().ok_or(GatewayError::Random)?;
         let access = Arc::new(AtomicU8::new(READ));
         let stop = CancellationToken::new();
         let door = door::Door {
@@ -88,8 +87,8 @@ impl Gateway {
             ("TF_HTTP_UNLOCK_ADDRESS".into(), url("unlock")),
             ("TF_HTTP_LOCK_METHOD".into(), "POST".into()),
             ("TF_HTTP_UNLOCK_METHOD".into(), "POST".into()),
-            ("TF_HTTP_USERNAME".into(), USER.into()),
-            ("TF_HTTP_PASSWORD".into(), self.nonce.duplicate()),
+            ("TF_HTTP_USERNAME".into(), nonce::USER.into()),
+            ("TF_HTTP_PASSWORD".into(), self.nonce.password()),
         ]
     }
 }

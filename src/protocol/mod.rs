@@ -7,6 +7,8 @@
 pub mod agent;
 // What people and the server say.
 pub mod api;
+// The ways in which a credential comes to tofu.
+pub mod delivery;
 // Typed identifiers.
 pub mod id;
 // Limits that both sides check.

@@ -9,9 +9,15 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-/// The value of an `Authorization` header; shown by nothing.
-#[derive(Debug, Clone)]
-pub struct Authorization(HeaderValue);
+/// The value of an `Authorization` header; shown by nothing, and wiped from memory when dropped.
+#[derive(Debug)]
+pub struct Authorization(Secret);
+
+impl Clone for Authorization {
+    fn clone(&self) -> Self {
+        Self(self.0.duplicate())
+    }
+}
 
 impl Authorization {
     /// User and secret, in UTF-8. `None` for a user with a colon or with control characters, which Basic cannot carry.
@@ -32,14 +38,15 @@ impl Authorization {
     }
 
     fn of(scheme: &str, text: &str) -> Option<Self> {
-        let line = Zeroizing::new(format!("{scheme} {text}"));
-        let mut value = HeaderValue::from_str(&line).ok()?;
-        value.set_sensitive(true);
-        Some(Self(value))
+        let line = Secret::new(format!("{scheme} {text}"));
+        HeaderValue::from_str(line.expose()).is_ok().then_some(Self(line))
     }
 
     pub(super) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        // It was tried when this was made.
+        let mut value = HeaderValue::from_str(self.0.expose()).unwrap_or(HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
     }
 }
 

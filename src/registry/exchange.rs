@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap};
-use reqwest::{Method, StatusCode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, Response, StatusCode};
 use url::{Host, Url};
 
 use super::authorization::Authorization;
+use super::proxy::OutwardProxy;
 use super::realm::is_local_name;
 use super::resolve::{CheckedResolver, ForbiddenAddress, is_forbidden_literal};
 use crate::tls::{self, ConnectFailure, InvalidCa};
@@ -71,8 +72,13 @@ pub enum ExchangeError {
 }
 
 impl Exchange {
-    /// With the host's roots and a private authority in addition.
+    /// With the host's roots and a private authority in addition, through the proxies of this process' environment.
     pub fn new(ca_pem: Option<&str>) -> Result<Self, InvalidCa> {
+        Self::through(ca_pem, None)
+    }
+
+    /// The same, through the operator's proxy if there is one.
+    pub(super) fn through(ca_pem: Option<&str>, proxy: Option<&OutwardProxy>) -> Result<Self, InvalidCa> {
         let extra = tls::roots_with(ca_pem)?;
         let builder = || {
             reqwest::Client::builder()
@@ -86,7 +92,11 @@ impl Exchange {
                 .tls_certs_merge(extra.clone())
         };
         let refused = |source| InvalidCa::Refused { number: 1, source };
-        Ok(Self { outside: builder().build().map_err(refused)?, here: builder().no_proxy().build().map_err(refused)? })
+        let mut outside = builder();
+        if let Some(proxy) = proxy {
+            outside = outside.proxy(proxy.for_requests().map_err(refused)?);
+        }
+        Ok(Self { outside: outside.build().map_err(refused)?, here: builder().no_proxy().build().map_err(refused)? })
     }
 
     /// Asks, and waits for the answer.
@@ -95,15 +105,8 @@ impl Exchange {
     }
 
     async fn ask_unbounded(&self, question: Question<'_>) -> Result<Reply, ExchangeError> {
-        if is_forbidden_literal(&question.url) {
-            return Err(ExchangeError::Forbidden);
-        }
-        let client = if is_here(&question.url) { &self.here } else { &self.outside };
-        let mut request = client.request(question.method, question.url).header(ACCEPT, question.accept);
-        if let Some(authorization) = question.authorization {
-            request = request.header(AUTHORIZATION, authorization.header());
-        }
-        let mut response = request.send().await.map_err(|error| failure(&error))?;
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(question.accept))]);
+        let mut response = self.send(question.method, question.url, headers, question.authorization).await?;
         let mut body = BytesMut::new();
         while body.len() < question.limit
             && let Some(chunk) = response.chunk().await.map_err(|error| failure(&error))?
@@ -114,6 +117,25 @@ impl Exchange {
             }
         }
         Ok(Reply { status: response.status(), headers: response.headers().clone(), body: body.freeze() })
+    }
+
+    /// Sends a request and waits for the answer's head, without a limit of time; the body is the caller's to read.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        authorization: Option<&Authorization>,
+    ) -> Result<Response, ExchangeError> {
+        if is_forbidden_literal(&url) {
+            return Err(ExchangeError::Forbidden);
+        }
+        let client = if is_here(&url) { &self.here } else { &self.outside };
+        let mut request = client.request(method, url).headers(headers);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization.header());
+        }
+        request.send().await.map_err(|error| failure(&error))
     }
 }
 
@@ -126,7 +148,7 @@ fn is_here(url: &Url) -> bool {
     }
 }
 
-fn failure(error: &reqwest::Error) -> ExchangeError {
+pub(super) fn failure(error: &reqwest::Error) -> ExchangeError {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
         if error.is::<ForbiddenAddress>() {

@@ -6,6 +6,7 @@
 
 mod authorization;
 mod exchange;
+mod proxy;
 mod resolve;
 
 // What a registry asks for: `WWW-Authenticate`.
@@ -20,8 +21,12 @@ pub mod realm;
 pub mod scope;
 // Tokens of a token service.
 pub mod token;
+// One registry on behalf of somebody who has no credential: what the broker asks.
+pub mod upstream;
 
 pub use authorization::Authorization;
 pub use connection_test::{TestTarget, test_connection};
 pub use exchange::{Exchange, ExchangeError, Reply};
-pub use resolve::is_forbidden;
+pub use proxy::OutwardProxy;
+pub use realm::{is_local_name, is_loopback_host};
+pub use resolve::{Unresolved, addresses, is_forbidden, is_forbidden_literal};

@@ -61,9 +61,21 @@ pub fn check_realm(realm: Option<&str>, registry_host: &str) -> Result<Url, Refu
 }
 
 /// `localhost` and names below it, with or without the root's dot.
-pub(super) fn is_local_name(name: &str) -> bool {
+pub fn is_local_name(name: &str) -> bool {
     let name = name.trim_end_matches('.');
     name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
+/// Whether `host[:port]` is one that Go programs never reach by a proxy (`golang.org/x/net/http/httpproxy`):
+/// `localhost` itself and loopback addresses, but not the names below `localhost`.
+pub fn is_loopback_host(host: &str) -> bool {
+    let Ok(url) = Url::parse(&format!("https://{host}/")) else { return false };
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Addresses that are not of the public network.

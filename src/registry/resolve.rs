@@ -13,7 +13,7 @@ use super::realm::is_local_name;
 /// Every address of a name is one that is never contacted.
 #[derive(Debug, thiserror::Error)]
 #[error("it has a link-local, multicast or unspecified address")]
-pub(super) struct ForbiddenAddress;
+pub struct ForbiddenAddress;
 
 /// Whether an address is never contacted: link-local (cloud metadata), multicast, broadcast, unspecified, and AWS'
 /// metadata address in IPv6. Private and loopback addresses are allowed: registries live there.
@@ -47,12 +47,36 @@ pub(super) fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// Whether a URL's host is a literal that is never contacted; names are checked when they are resolved.
-pub(super) fn is_forbidden_literal(url: &Url) -> bool {
+pub fn is_forbidden_literal(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => is_forbidden(address.into()),
         Some(Host::Ipv6(address)) => is_forbidden(address.into()),
         _ => false,
     }
+}
+
+/// Why a name has no address to connect to.
+#[derive(Debug, thiserror::Error)]
+pub enum Unresolved {
+    /// One of its addresses is never contacted.
+    #[error(transparent)]
+    Forbidden(#[from] ForbiddenAddress),
+    /// The resolver knows none.
+    #[error("the name cannot be resolved")]
+    Unknown(#[from] std::io::Error),
+}
+
+/// The addresses of a name or literal, all of which may be contacted.
+pub async fn addresses(name: &str, port: u16) -> Result<Vec<SocketAddr>, Unresolved> {
+    let addresses: Vec<SocketAddr> = if is_local_name(name) {
+        vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+    } else {
+        tokio::net::lookup_host((name, port)).await?.collect()
+    };
+    if addresses.iter().any(|address| is_forbidden(address.ip())) {
+        return Err(ForbiddenAddress.into());
+    }
+    Ok(addresses)
 }
 
 /// The host's own resolver with these rules.
@@ -62,15 +86,11 @@ pub(super) struct CheckedResolver;
 impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = if is_local_name(name.as_str()) {
-                vec![(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()]
-            } else {
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
-            };
-            if !addresses.is_empty() && addresses.iter().any(|address| is_forbidden(address.ip())) {
-                return Err(ForbiddenAddress.into());
+            match addresses(name.as_str(), 0).await {
+                Ok(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),
+                Err(Unresolved::Forbidden(forbidden)) => Err(forbidden.into()),
+                Err(Unresolved::Unknown(error)) => Err(error.into()),
             }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
 }

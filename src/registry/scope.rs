@@ -44,7 +44,8 @@ impl Reference {
     }
 }
 
-fn is_repository(text: &str) -> bool {
+/// Whether a text is a repository, by the grammar of the distribution specification.
+pub fn is_repository(text: &str) -> bool {
     text.len() <= 255
         && text.split('/').all(|word| {
             let bytes = word.as_bytes();

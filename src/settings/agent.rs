@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use crate::protocol::delivery::DeliveryChoice;
 use crate::secret::Secret;
 
 /// Everything that an agent has to know.
@@ -34,10 +35,10 @@ pub struct AgentSettings {
     pub tofu: Option<PathBuf>,
     /// `PATH`, for finding tofu and for what its steps may start (`git`, `ssh`).
     pub search_path: Option<OsString>,
-    /// Runs at the same time. More than one can read each other's registry credentials during a fetch step, as long as
-    /// the delivery is `file` and the sandbox `process`.
+    /// Runs at the same time. In the sandbox `process` a program of one run can read what the fetch step of another
+    /// holds; with the delivery `file` an expression can, too.
     pub concurrency: NonZeroU32,
-    /// How credentials come to tofu.
+    /// How credentials come to tofu; of this and the workspace's wish the stricter wins.
     pub delivery: DeliveryChoice,
     /// The operator's CLI configuration of tofu: a file (absent: none is merged).
     pub cli_configuration: Option<PathBuf>,
@@ -68,16 +69,6 @@ pub struct Ssh {
     /// File with a private key without passphrase, mode 0600, the only one that is offered; absent: the ssh agent's, or
     /// the agent's user's own.
     pub key: Option<PathBuf>,
-}
-
-/// How credentials come to tofu.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DeliveryChoice {
-    /// The best that this build has.
-    #[default]
-    Auto,
-    /// A Docker configuration file, readable by the configuration's author during the fetch step.
-    File,
 }
 
 /// How long things may take before the next, harsher thing happens.

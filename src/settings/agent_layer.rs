@@ -4,9 +4,6 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer};
 
 use super::agent::{DeliveryChoice, Patience, Ssh};
 use super::cli::server_url;
@@ -76,7 +73,9 @@ layer! {
         /// `fetch_pass_env = ["SSH_AUTH_SOCK"]`, keeps the key to itself [default: none]
         #[arg(long, env = "NIGARI_SSH_KEY_FILE", value_name = "FILE")]
         ssh_key_file: PathBuf,
-        /// How credentials come to tofu: `auto` or `file` [default: auto]
+        /// How credentials come to tofu: `auto` (`broker`; `helper` for registries on loopback), `broker`, `helper`, or
+        /// `file`, which a configuration's author can read and each integration has to permit. A workspace may ask for
+        /// one too; the stricter wins [default: auto]
         #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
         delivery: DeliveryChoice,
         /// Leaves the `credentials` blocks of the CLI configuration readable for every step: the backends `remote` and
@@ -154,24 +153,6 @@ fn patience(layer: &AgentLayer) -> Patience {
         apply: given(layer.apply_grace, default.apply),
         drain: given(layer.drain_limit, default.drain),
         ..default
-    }
-}
-
-impl FromStr for DeliveryChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "file" => Ok(Self::File),
-            _ => Err(format!("`{text}` is no delivery; hint: `auto` or `file`")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for DeliveryChoice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

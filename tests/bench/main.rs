@@ -5,6 +5,7 @@
 //! are of interleaved pairs, because machines are noisy.
 
 mod bare;
+mod broker;
 mod figures;
 mod relay;
 mod size;
@@ -27,6 +28,7 @@ fn main() -> Outcome<()> {
     print("server", format_args!("{server}"));
 
     pairs(&mut world, directory.path())?;
+    broker::report([&nigari, &tofu, &registry], &directory.path().join("broker"))?;
     let counted = relay::requests_of_one_run(&nigari, &tofu, &registry)?;
     title("requests of one auto-applied run");
     print("agent's own", format_args!("{}", counted.own));

@@ -31,6 +31,8 @@ pub(crate) struct World {
 pub(crate) struct Measured {
     /// From the POST's first byte to the moment when the first tofu began.
     pub(crate) dispatch_ms: f64,
+    /// From the start of `get` to the start of `init`: the fetch step and the wipe behind it.
+    pub(crate) fetch_ms: f64,
     /// From the POST's first byte to the answer that says `applied`.
     pub(crate) whole_ms: f64,
 }
@@ -61,17 +63,38 @@ impl World {
         directory: &Path,
         door: &mut dyn FnMut(&str) -> Outcome<String>,
     ) -> Outcome<Self> {
-        let registry = Registry::start(registry, &directory.join("registry"), "robot", "a-password-for-figures")?;
+        let registry = Self::registry(registry, directory)?;
+        let mut world = Self::with_registry([nigari, tofu], registry, directory)?;
+        let url = door(world.stack.url())?;
+        world.stack.start_agent(&["--server", &url])?;
+        Ok(world)
+    }
+
+    /// The same, with this delivery and a registry that it can serve.
+    pub(crate) fn start_delivering(programs: [&Path; 3], directory: &Path, delivery: &str) -> Outcome<Self> {
+        let [nigari, tofu, registry] = programs;
+        fs::create_dir_all(directory)?;
+        let registry = Self::registry(registry, directory)?;
+        let registry = if delivery == "broker" { registry.called("registry.localhost") } else { registry };
+        let mut world = Self::with_registry([nigari, tofu], registry, directory)?;
+        world.stack.start_agent(&["--delivery", delivery])?;
+        Ok(world)
+    }
+
+    fn registry(program: &Path, directory: &Path) -> Outcome<Registry> {
+        let registry = Registry::start(program, &directory.join("registry"), "robot", "a-password-for-figures")?;
         registry.push("team/greeting", "1.0.0", &Package::greeting())?;
+        Ok(registry)
+    }
+
+    fn with_registry([nigari, tofu]: [&Path; 2], registry: Registry, directory: &Path) -> Outcome<Self> {
         let log = directory.join("tofu.log");
         let wrapper = wrapper(directory, tofu, &log)?;
         let configuration = directory.join("configuration");
         fs::create_dir(&configuration)?;
         fs::write(configuration.join("main.tf"), source(&registry.host()))?;
         let programs = Programs { nigari: nigari.to_owned(), tofu: wrapper.clone() };
-        let mut stack = Stack::server_only(programs, &directory.join("stack"))?;
-        let url = door(stack.url())?;
-        stack.start_agent(&["--server", &url])?;
+        let stack = Stack::server_only(programs, &directory.join("stack"))?;
         let token = read_text(&stack.token_file()).trim().to_owned();
         let mut world = Self { registry, wrapper, configuration, stack, log, token, uploaded: String::new(), runs: 0 };
         world.prepare(directory)?;
@@ -111,11 +134,14 @@ impl World {
         if state != "applied" {
             return Err(Failure::new(format!("run {run} is {state}: {}", self.get(&format!("runs/{run}"))?)));
         }
-        let first = read_text(&self.log).lines().find_map(|line| line.split(' ').next()?.replace('.', "").parse().ok());
-        let first: u64 = first.ok_or_else(|| Failure::new("the wrapper wrote nothing"))?;
+        let log = read_text(&self.log);
+        let mut starts = log.lines().filter_map(|line| line.split(' ').next()?.replace('.', "").parse::<u64>().ok());
+        let (Some(get), Some(init)) = (starts.next(), starts.next()) else {
+            return Err(Failure::new("the wrapper wrote nothing"));
+        };
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-        let dispatch_ms = first.saturating_sub(wall) as f64 / 1000.0;
-        Ok(Measured { dispatch_ms, whole_ms })
+        let ms = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
+        Ok(Measured { dispatch_ms: ms(wall, get), fetch_ms: ms(get, init), whole_ms })
     }
 
     fn wait_for_end(&self, run: &str) -> Outcome<String> {

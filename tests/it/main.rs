@@ -7,6 +7,7 @@
 )]
 
 mod agent;
+mod broker;
 mod cli;
 mod client;
 mod configuration;

@@ -6,7 +6,7 @@
 use super::{Ended, Run, Start, environment, failed, git};
 use crate::agent::failure::Stop;
 use crate::agent::orders::Order;
-use crate::delivery::{Delivered, Delivery, Ending, Pending, Witnessed};
+use crate::delivery::{Beside, Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
 use crate::sandbox::{StepEnd, Wiper};
@@ -55,7 +55,7 @@ pub(crate) async fn fetch(
         Ok(given) => given,
         Err(stop) => return (None, Err(stop.during(Step::Fetch))),
     };
-    let Delivered { files, mut variables, mut beside, receipt } = delivered;
+    let Delivered { files, mut variables, mut beside, receipt, .. } = delivered;
     secrets.files = files;
     secrets.files.extend(ssh_files);
     variables.push(ssh_command);
@@ -63,18 +63,30 @@ pub(crate) async fn fetch(
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
     start.secrets = Some(secrets);
     let ended = run.start_beside(start, &mut beside).await;
-    let witnessed = match beside {
-        Some(beside) => beside.close().await,
-        None => Witnessed::default(),
-    };
+    let witnessed = close_all(beside).await;
     match ended {
         Ok(ended) => {
+            let faults = witnessed.faults.clone();
             let mut receipt = close(run, receipt, witnessed, &ended);
             let result = judge(run, &ended, known, &mut receipt);
+            let result = result.map_err(|stop| stop.because(&faults));
             (Some(receipt), result)
         }
         Err(stop) => (Some(unverified(run, receipt, witnessed, &stop)), Err(stop)),
     }
+}
+
+/// Ends everything that worked beside the step.
+async fn close_all(beside: Vec<Box<dyn Beside>>) -> Witnessed {
+    let mut all = Witnessed::default();
+    for one in beside {
+        let Witnessed { used, pulled, notes, faults } = one.close().await;
+        all.used.extend(used);
+        all.pulled.extend(pulled);
+        all.notes.extend(notes);
+        all.faults.extend(faults);
+    }
+    all
 }
 
 fn judge(run: &Run<'_>, ended: &Ended, known: &Known, receipt: &mut Receipt) -> Result<Fetched, Stop> {
@@ -152,6 +164,7 @@ fn of_withheld(withheld: &Withheld) -> hint::Withheld {
             From::ExportOff => To::ExportOff,
             From::Disabled => To::Disabled,
             From::OutOfScope => To::OutOfScope,
+            From::FileNotPermitted => To::FileNotPermitted,
             From::Unreadable => To::Unreadable,
         },
     }

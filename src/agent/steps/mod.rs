@@ -102,11 +102,11 @@ impl Run<'_> {
 
     /// Starts tofu and follows it to its end.
     async fn start(&self, start: Start) -> Result<Ended, Stop> {
-        self.start_beside(start, &mut None).await
+        self.start_beside(start, &mut []).await
     }
 
     /// The same, and tells what works beside the step when its process runs.
-    async fn start_beside(&self, start: Start, beside: &mut Option<Box<dyn Beside>>) -> Result<Ended, Stop> {
+    async fn start_beside(&self, start: Start, beside: &mut [Box<dyn Beside>]) -> Result<Ended, Stop> {
         let step = start.step;
         self.stop_if_told(step)?;
         let words: Vec<String> = start.arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -126,8 +126,8 @@ impl Run<'_> {
             limits: Limits::default(),
         };
         let mut process = self.host.launcher.start(launch).await.map_err(|error| Stop::from(error).during(step))?;
-        if let Some(beside) = beside {
-            beside.started(process.process_id());
+        for one in beside {
+            one.started(process.process_id());
         }
         let (stdout, stderr) = (process.stdout(), process.stderr());
         let kept = Kept::default();

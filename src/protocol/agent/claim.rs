@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::api::VariableKind;
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::id::{ClaimId, RequestId, RunId, WorkspaceId};
 use crate::protocol::run::{Phase, RunKind};
 use crate::secret::{Secret, serialize_exposed};
@@ -42,6 +43,12 @@ pub struct Claim {
     pub configuration_digest: String,
     /// tofu's working directory within the configuration; empty for its top.
     pub working_directory: String,
+    /// How the workspace wants credentials to come to tofu.
+    #[serde(default)]
+    pub delivery: DeliveryChoice,
+    /// Whether the workspace wants credentials for the whole run, where integrations permit it.
+    #[serde(default)]
+    pub whole_run: bool,
     /// The run's variables, as they were when it was made.
     pub variables: Vec<RunVariable>,
     /// In the phase `apply` of another claim than the plan's: digest of the artifact that was approved.

@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::id::{IntegrationId, RequestId};
 use crate::protocol::registry_address::RegistryAddress;
 use crate::secret::{Secret, serialize_exposed};
@@ -15,6 +16,10 @@ use crate::secret::{Secret, serialize_exposed};
 pub struct CredentialsRequest {
     /// Made by the agent.
     pub request: RequestId,
+    /// How they will be delivered, by the wishes of agent and workspace: what an integration does not permit for it is
+    /// not released.
+    #[serde(default)]
+    pub delivery: DeliveryChoice,
 }
 
 /// The run's credentials.
@@ -66,6 +71,8 @@ pub enum WithheldReason {
     Disabled,
     /// The integration is not for this workspace.
     OutOfScope,
+    /// The delivery is `file`, and the integration does not permit that.
+    FileNotPermitted,
     /// Its secret does not open on the server: changed in the database, or sealed with another key.
     Unreadable,
 }

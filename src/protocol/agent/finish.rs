@@ -103,7 +103,7 @@ pub struct PlanSummary {
 /// What became of a delivery. Contains no secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The way: `file`, later `helper`, `broker`.
+    /// The way: `broker`, `helper`, `file`, or two of them.
     pub delivery: String,
     /// What the step ran in: `process`, later `namespace`.
     pub sandbox: String,

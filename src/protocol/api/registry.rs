@@ -25,6 +25,12 @@ pub struct NewRegistryIntegration {
     /// Whether runs get the credential.
     #[serde(default)]
     pub export_credentials: bool,
+    /// Whether the delivery `file` may be used for it, which a configuration's author can read.
+    #[serde(default)]
+    pub permit_file: bool,
+    /// Whether it may stay for plan and apply, by the broker, where a workspace wants that.
+    #[serde(default)]
+    pub permit_whole_run: bool,
     /// Private CA, PEM, one or more certificates; trusted in addition to the host's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
@@ -50,6 +56,12 @@ pub struct RegistryIntegrationChange {
     /// Whether runs get the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export_credentials: Option<bool>,
+    /// Whether the delivery `file` may be used for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit_file: Option<bool>,
+    /// Whether it may stay for plan and apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit_whole_run: Option<bool>,
     /// New private CA; an empty text removes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
@@ -71,6 +83,12 @@ pub struct RegistryIntegration {
     pub username: String,
     /// Whether runs get the credential.
     pub export_credentials: bool,
+    /// Whether the delivery `file` may be used for it.
+    #[serde(default)]
+    pub permit_file: bool,
+    /// Whether it may stay for plan and apply.
+    #[serde(default)]
+    pub permit_whole_run: bool,
     /// Whether it is out of use.
     pub disabled: bool,
     /// Whether a private CA is set.

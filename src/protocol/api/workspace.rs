@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::Timestamp;
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::id::{ConfigurationId, RunId, VariableId, WorkspaceId};
 use crate::secret::{Secret, serialize_exposed};
 
 /// Makes a workspace.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewWorkspace {
     /// Unique; letters, digits, `-`, `_`, `.`, at most 128; begins with a letter or digit.
@@ -21,6 +22,12 @@ pub struct NewWorkspace {
     /// Whether runs are applied without approval unless they say otherwise.
     #[serde(default)]
     pub auto_apply: bool,
+    /// How credentials come to tofu in its runs; `auto` leaves it to the agent.
+    #[serde(default)]
+    pub delivery: DeliveryChoice,
+    /// Whether its runs want credentials for plan and apply too, where integrations permit it.
+    #[serde(default)]
+    pub whole_run: bool,
 }
 
 /// Changes a workspace; what is absent stays.
@@ -39,6 +46,12 @@ pub struct WorkspaceChange {
     /// New default for approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_apply: Option<bool>,
+    /// New delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryChoice>,
+    /// New wish for credentials in plan and apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_run: Option<bool>,
 }
 
 /// A workspace.
@@ -54,6 +67,12 @@ pub struct Workspace {
     pub pool: String,
     /// Whether runs are applied without approval unless they say otherwise.
     pub auto_apply: bool,
+    /// How credentials come to tofu in its runs; `auto` leaves it to the agent.
+    #[serde(default)]
+    pub delivery: DeliveryChoice,
+    /// Whether its runs want credentials for plan and apply too, where integrations permit it.
+    #[serde(default)]
+    pub whole_run: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// The run that occupies it, if any.

@@ -38,6 +38,8 @@ pub(super) fn apply(
         row.ca_pem = Some(ca_pem).filter(|pem| !pem.is_empty());
     }
     row.export_credentials = change.export_credentials.unwrap_or(row.export_credentials);
+    row.permit_file = change.permit_file.unwrap_or(row.permit_file);
+    row.permit_whole_run = change.permit_whole_run.unwrap_or(row.permit_whole_run);
     row.disabled = change.disabled.unwrap_or(row.disabled);
     row.updated_at = state.clock.now();
     row.revision += 1;

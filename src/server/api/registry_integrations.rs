@@ -57,6 +57,8 @@ pub(super) fn show(row: &IntegrationRow) -> RegistryIntegration {
         address: row.address.clone(),
         username: row.username.clone(),
         export_credentials: row.export_credentials,
+        permit_file: row.permit_file,
+        permit_whole_run: row.permit_whole_run,
         disabled: row.disabled,
         ca_pem: row.ca_pem.clone(),
         secret_version: row.secret_version,
@@ -108,6 +110,8 @@ async fn create(
         address,
         username: new.username,
         export_credentials: new.export_credentials,
+        permit_file: new.permit_file,
+        permit_whole_run: new.permit_whole_run,
         disabled: false,
         ca_pem: new.ca_pem.filter(|pem| !pem.is_empty()),
         secret: Vec::new(),
@@ -126,6 +130,8 @@ async fn create(
         name: row.name.clone(),
         address: row.address.clone(),
         export_credentials: row.export_credentials,
+        permit_file: row.permit_file,
+        permit_whole_run: row.permit_whole_run,
     };
     audit::record(&mut transaction, now, &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
@@ -150,6 +156,8 @@ async fn change(
         name: row.name.clone(),
         address: row.address.clone(),
         export_credentials: row.export_credentials,
+        permit_file: row.permit_file,
+        permit_whole_run: row.permit_whole_run,
         disabled: row.disabled,
         secret_version: row.secret_version,
     };

@@ -72,6 +72,8 @@ async fn create(
         pool_id: pool_named(&mut transaction, &pool).await?,
         pool,
         auto_apply: new.auto_apply,
+        delivery: new.delivery,
+        whole_run: new.whole_run,
         created_at: now,
         revision: 1,
         active_run: None,
@@ -80,7 +82,8 @@ async fn create(
     };
     check_free(&mut transaction, &row).await?;
     store::insert(&mut transaction, &row).await?;
-    let particulars = Particulars::WorkspaceCreate { name: row.name.clone() };
+    let (delivery, whole_run) = (row.delivery, row.whole_run);
+    let particulars = Particulars::WorkspaceCreate { name: row.name.clone(), delivery, whole_run };
     audit::record(&mut transaction, now, &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
     Ok((StatusCode::CREATED, revision::etag(row.revision), Json(row.to_workspace())))
@@ -111,10 +114,17 @@ async fn change(
         row.pool = pool;
     }
     row.auto_apply = change.auto_apply.unwrap_or(row.auto_apply);
+    row.delivery = change.delivery.unwrap_or(row.delivery);
+    row.whole_run = change.whole_run.unwrap_or(row.whole_run);
     row.revision += 1;
     store::update(&mut transaction, &row).await?;
-    let particulars =
-        Particulars::WorkspaceUpdate { name: row.name.clone(), auto_apply: row.auto_apply, pool: row.pool_id };
+    let particulars = Particulars::WorkspaceUpdate {
+        name: row.name.clone(),
+        auto_apply: row.auto_apply,
+        pool: row.pool_id,
+        delivery: row.delivery,
+        whole_run: row.whole_run,
+    };
     audit::record(&mut transaction, state.clock.now(), &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
     Ok((revision::etag(row.revision), Json(row.to_workspace())))

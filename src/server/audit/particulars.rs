@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::id::{ClaimId, PoolId, RequestId, RunId, WorkspaceId};
 use crate::protocol::registry_address::RegistryAddress;
 use crate::protocol::run::{Phase, RunKind, RunState};
@@ -36,6 +37,10 @@ actions! {
         address: RegistryAddress,
         /// Whether runs get it.
         export_credentials: bool,
+        /// Whether the delivery `file` may be used for it.
+        permit_file: bool,
+        /// Whether it may stay for plan and apply.
+        permit_whole_run: bool,
     },
     /// A registry integration was changed.
     IntegrationUpdate "registry_integration:update" {
@@ -45,6 +50,10 @@ actions! {
         address: RegistryAddress,
         /// Whether runs get it.
         export_credentials: bool,
+        /// Whether the delivery `file` may be used for it.
+        permit_file: bool,
+        /// Whether it may stay for plan and apply.
+        permit_whole_run: bool,
         /// Whether it is out of use.
         disabled: bool,
         /// Version of its secret.
@@ -72,6 +81,8 @@ actions! {
         epoch: i64,
         /// The agent's request.
         request: RequestId,
+        /// How the agent is to deliver them.
+        delivery: DeliveryChoice,
         /// Which: id, host and path, version of the secret.
         released: Vec<ReleasedSecret>,
     },
@@ -79,6 +90,10 @@ actions! {
     WorkspaceCreate "workspace:create" {
         /// Its name.
         name: String,
+        /// How credentials come to tofu in its runs.
+        delivery: DeliveryChoice,
+        /// Whether its runs want credentials for plan and apply too.
+        whole_run: bool,
     },
     /// A workspace was changed.
     WorkspaceUpdate "workspace:update" {
@@ -88,6 +103,10 @@ actions! {
         auto_apply: bool,
         /// Its pool.
         pool: PoolId,
+        /// How credentials come to tofu in its runs.
+        delivery: DeliveryChoice,
+        /// Whether its runs want credentials for plan and apply too.
+        whole_run: bool,
     },
     /// A workspace was removed.
     WorkspaceDelete "workspace:delete" {

@@ -22,6 +22,10 @@ pub struct IntegrationRow {
     pub username: String,
     /// Whether runs get the credential.
     pub export_credentials: bool,
+    /// Whether the delivery `file` may be used for it.
+    pub permit_file: bool,
+    /// Whether it may stay for plan and apply.
+    pub permit_whole_run: bool,
     /// Whether it is out of use.
     pub disabled: bool,
     /// Private CA, PEM.
@@ -54,6 +58,8 @@ impl IntegrationRow {
                 .map_err(|source| StoreError::Corrupt { column: "host", source: Box::new(source) })?,
             username: row.value("username")?,
             export_credentials: row.switch("export_credentials")?,
+            permit_file: row.switch("permit_file")?,
+            permit_whole_run: row.switch("permit_whole_run")?,
             disabled: row.switch("disabled")?,
             ca_pem: row.value("ca_pem")?,
             secret: row.value("secret")?,
@@ -123,8 +129,8 @@ pub async fn at(
 pub async fn insert(transaction: &mut WriteTransaction, row: &IntegrationRow) -> Result<(), StoreError> {
     sql(
         "INSERT INTO registry_integrations (name, host, path, username, export_credentials, disabled, ca_pem, secret, \
-         secret_version, secret_set_at, created_at, updated_at, revision, last_test, id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+         secret_version, secret_set_at, created_at, updated_at, revision, last_test, permit_file, permit_whole_run, \
+         id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(row.name.as_str())
     .bind(row.address.host())
@@ -140,6 +146,8 @@ pub async fn insert(transaction: &mut WriteTransaction, row: &IntegrationRow) ->
     .bind(row.updated_at)
     .bind(row.revision)
     .bind(row.last_test_json()?)
+    .bind(i64::from(row.permit_file))
+    .bind(i64::from(row.permit_whole_run))
     .bind(row.id.to_string())
     .execute(&mut **transaction)
     .await
@@ -154,7 +162,7 @@ pub async fn insert(transaction: &mut WriteTransaction, row: &IntegrationRow) ->
 pub async fn update(transaction: &mut WriteTransaction, row: &IntegrationRow) -> Result<(), StoreError> {
     sql("UPDATE registry_integrations SET name = $1, host = $2, path = $3, username = $4, export_credentials = $5, \
          disabled = $6, ca_pem = $7, secret = $8, secret_version = $9, secret_set_at = $10, updated_at = $11, \
-         revision = $12, last_test = $13 WHERE id = $14")
+         revision = $12, last_test = $13, permit_file = $14, permit_whole_run = $15 WHERE id = $16")
     .bind(row.name.as_str())
     .bind(row.address.host())
     .bind(row.address.path().unwrap_or_default())
@@ -168,6 +176,8 @@ pub async fn update(transaction: &mut WriteTransaction, row: &IntegrationRow) ->
     .bind(row.updated_at)
     .bind(row.revision)
     .bind(row.last_test_json()?)
+    .bind(i64::from(row.permit_file))
+    .bind(i64::from(row.permit_whole_run))
     .bind(row.id.to_string())
     .execute(&mut **transaction)
     .await

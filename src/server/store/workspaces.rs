@@ -6,6 +6,7 @@ use super::row::Columns;
 use super::transaction::sql;
 use super::{AnyConnection, During, StoreError, WriteTransaction};
 use crate::protocol::api::{StateLock, Workspace};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::id::{PoolId, RunId, WorkspaceId};
 
 /// A workspace as it is kept.
@@ -23,6 +24,10 @@ pub struct WorkspaceRow {
     pub pool: String,
     /// Whether runs are applied without approval unless they say otherwise.
     pub auto_apply: bool,
+    /// How credentials come to tofu in its runs.
+    pub delivery: DeliveryChoice,
+    /// Whether its runs want credentials for plan and apply too.
+    pub whole_run: bool,
     /// When it was made.
     pub created_at: i64,
     /// Counts its changes.
@@ -44,6 +49,8 @@ impl WorkspaceRow {
             pool_id: row.parsed("pool_id")?,
             pool: row.value("pool")?,
             auto_apply: row.switch("auto_apply")?,
+            delivery: row.parsed("delivery")?,
+            whole_run: row.switch("whole_run")?,
             created_at: row.value("created_at")?,
             revision: row.value("revision")?,
             active_run: row.parsed_option("active_run_id")?,
@@ -60,6 +67,8 @@ impl WorkspaceRow {
             description: self.description.clone(),
             pool: self.pool.clone(),
             auto_apply: self.auto_apply,
+            delivery: self.delivery,
+            whole_run: self.whole_run,
             created_at: self.created_at,
             active_run: self.active_run,
             state_lock: self.state_lock.clone(),
@@ -101,8 +110,8 @@ pub async fn find(connection: &mut AnyConnection, id_or_name: &str) -> Result<Op
 /// # Errors
 /// When it cannot be written; [`StoreError::is_duplicate`] when the name is taken.
 pub async fn insert(transaction: &mut WriteTransaction, row: &WorkspaceRow) -> Result<(), StoreError> {
-    sql("INSERT INTO workspaces (id, name, description, pool_id, auto_apply, created_at, revision) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)")
+    sql("INSERT INTO workspaces (id, name, description, pool_id, auto_apply, created_at, revision, delivery, whole_run) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)")
     .bind(row.id.to_string())
     .bind(row.name.as_str())
     .bind(row.description.as_str())
@@ -110,6 +119,8 @@ pub async fn insert(transaction: &mut WriteTransaction, row: &WorkspaceRow) -> R
     .bind(i64::from(row.auto_apply))
     .bind(row.created_at)
     .bind(row.revision)
+    .bind(row.delivery.word())
+    .bind(i64::from(row.whole_run))
     .execute(&mut **transaction)
     .await
     .during("write a workspace")?;
@@ -121,14 +132,15 @@ pub async fn insert(transaction: &mut WriteTransaction, row: &WorkspaceRow) -> R
 /// # Errors
 /// When it cannot be written; [`StoreError::is_duplicate`] when the name is taken.
 pub async fn update(transaction: &mut WriteTransaction, row: &WorkspaceRow) -> Result<(), StoreError> {
-    sql(
-        "UPDATE workspaces SET name = $1, description = $2, pool_id = $3, auto_apply = $4, revision = $5 WHERE id = $6",
-    )
+    sql("UPDATE workspaces SET name = $1, description = $2, pool_id = $3, auto_apply = $4, revision = $5, \
+         delivery = $6, whole_run = $7 WHERE id = $8")
     .bind(row.name.as_str())
     .bind(row.description.as_str())
     .bind(row.pool_id.to_string())
     .bind(i64::from(row.auto_apply))
     .bind(row.revision)
+    .bind(row.delivery.word())
+    .bind(i64::from(row.whole_run))
     .bind(row.id.to_string())
     .execute(&mut **transaction)
     .await

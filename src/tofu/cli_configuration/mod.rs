@@ -15,11 +15,13 @@ pub mod problems;
 mod quoted;
 mod source_file;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::CliConfigurationError;
 
+use self::item::{Item, Value};
 use self::merge::Merge;
 use self::source_file::SourceFile;
 use crate::secret::Secret;
@@ -55,9 +57,46 @@ impl OperatorConfiguration {
     /// For the fetch step: everything but `oci_*` blocks and `credentials_helper`, plus one `oci_default_credentials`
     /// that names `docker_config` (an absolute path) alone. `credentials` are kept, hence the [`Secret`].
     pub fn for_fetch(&self, docker_config: &Path) -> Result<Secret, CliConfigurationError> {
-        let absolute = docker_config.is_absolute().then(|| docker_config.to_str()).flatten();
-        let path = absolute.ok_or_else(|| CliConfigurationError::DockerConfig(docker_config.to_path_buf()))?;
-        Merge { keep_credentials: true, docker_config: Some(path) }.text(&self.files)
+        Merge { keep_credentials: true, docker_config: Some(absolute(docker_config)?) }.text(&self.files)
+    }
+
+    /// For the fetch step with the broker: `credentials` are left out as well, because the broker has them.
+    pub fn for_fetch_by_broker(&self, docker_config: &Path) -> Result<Secret, CliConfigurationError> {
+        Merge { keep_credentials: false, docker_config: Some(absolute(docker_config)?) }.text(&self.files)
+    }
+
+    /// Host and URL of each service that a `host` block places by hand, so that tofu does not look for it.
+    pub fn services(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for file in &self.files {
+            for block in file.items.iter().filter(|item| item.name() == "host") {
+                let Some(host) = block.keys.get(1).and_then(|host| normal_host(host)) else { continue };
+                let services = block.value.items().into_iter().filter(|item| item.name() == "services");
+                let urls = services.flat_map(|services| services.value.items());
+                let urls = urls.filter_map(|service| file.text_of(&service.value));
+                found.extend(urls.map(|url| (host.clone(), url.to_string())));
+            }
+        }
+        found
+    }
+
+    /// The hosts of [`Self::tokens`].
+    pub fn token_hosts(&self) -> Vec<String> {
+        self.tokens().into_iter().map(|(host, _)| host).collect()
+    }
+
+    /// Host (`host[:port]`, in tofu's normal form) and token of each `credentials` block; of two for one host, the
+    /// later one counts, as for tofu. A block without a token that can be read has none to offer.
+    pub fn tokens(&self) -> Vec<(String, Secret)> {
+        let mut tokens: BTreeMap<String, Secret> = BTreeMap::new();
+        for file in &self.files {
+            for (host, token) in file.items.iter().filter(|item| item.name() == "credentials").flat_map(blocks) {
+                if let (Some(host), Some(token)) = (normal_host(host), token.and_then(|token| file.text_of(token))) {
+                    tokens.insert(host, Secret::new(token.to_string()));
+                }
+            }
+        }
+        tokens.into_iter().collect()
     }
 
     /// For `init`, `plan`, `apply`: no OCI credential can be found with it, not even the host's own. `credentials`
@@ -71,6 +110,31 @@ impl fmt::Debug for OperatorConfiguration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.files.iter().map(|file| &file.path)).finish()
     }
+}
+
+fn absolute(docker_config: &Path) -> Result<&str, CliConfigurationError> {
+    let path = docker_config.is_absolute().then(|| docker_config.to_str()).flatten();
+    path.ok_or_else(|| CliConfigurationError::DockerConfig(docker_config.to_path_buf()))
+}
+
+/// Host and token of what is below `credentials`: a labelled block, or blocks in an object.
+fn blocks(item: &Item) -> Vec<(&str, Option<&Value>)> {
+    match item.keys.get(1) {
+        Some(host) => vec![(host, token(&item.value))],
+        None => item.value.items().into_iter().map(|block| (block.keys[0].as_str(), token(&block.value))).collect(),
+    }
+}
+
+fn token(block: &Value) -> Option<&Value> {
+    block.items().into_iter().find(|argument| argument.name() == "token").map(|argument| &argument.value)
+}
+
+/// Lower case, international names in ASCII, without the port 443.
+fn normal_host(text: &str) -> Option<String> {
+    let url = url::Url::parse(&format!("https://{text}/")).ok()?;
+    let is_host = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    let host = url.host_str().filter(|_| is_host && !text.contains(['@', '/', '\\']))?;
+    Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
 fn list(directory: &Path) -> Result<Vec<PathBuf>, CliConfigurationError> {

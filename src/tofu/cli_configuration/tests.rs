@@ -59,6 +59,29 @@ fn items_are_cut_out_byte_for_byte() {
 }
 
 #[test]
+fn tokens_and_services_are_read_from_both_syntaxes_and_stay_out_of_the_brokers_text() {
+    let native = "credentials \"GitLab.example\" {\n  token = \"first\"\n}\ncredentials \"h.example:443\" { token = \"t\\u0024{x}\" \
+                  }\ncredentials \"none.example\" {}\nhost \"h.example\" {\n  services = {\n    \"modules.v1\" = \
+                  \"https://h.example/m/\"\n  }\n}\n";
+    let json = r#"{"credentials":{"gitlab.example":{"token":"later"},"localhost:8443":{"token":"near"}}}"#;
+    let operator = operator(&[("/x", native), ("/y.json", json)]).unwrap();
+    let tokens: Vec<_> = operator.tokens().into_iter().map(|(host, token)| (host, token.expose().to_owned())).collect();
+    let expected = [("gitlab.example", "later"), ("h.example", "t${x}"), ("localhost:8443", "near")];
+    assert_eq!(tokens, expected.map(|(host, token)| (host.to_owned(), token.to_owned())));
+    assert_eq!(operator.services(), [("h.example".to_owned(), "https://h.example/m/".to_owned())]);
+    let text = operator.for_fetch_by_broker(Path::new("/run/1/docker/config.json")).unwrap();
+    assert!(!text.expose().contains("token") && text.expose().ends_with(OURS), "{}", text.expose());
+}
+
+#[test]
+fn hosts_that_are_none_have_no_token() {
+    for host in ["", "a b", "u@h", "h/path", "h:x", "https://h"] {
+        let operator = operator(&[("/x", &format!("credentials {host:?} {{ token = \"t\" }}\n"))]).unwrap();
+        assert!(operator.token_hosts().is_empty(), "{host}");
+    }
+}
+
+#[test]
 fn json_stays_json() {
     let text = r#" {"plugin_cache_dir": "/c", "credentials": {"h": {"token": "t"}}, "oci_credentials": {"g": {}},
         "oci_default_credentials": [{}], "provider_installation": [{"direct": [{}]}],}"#;

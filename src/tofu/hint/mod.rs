@@ -40,6 +40,8 @@ pub enum WithheldReason {
     Disabled,
     /// The workspace is not in the integration's scope.
     OutOfScope,
+    /// The delivery is `file`, which the integration does not permit.
+    FileNotPermitted,
     /// The server cannot open its secret.
     Unreadable,
 }
@@ -276,6 +278,13 @@ impl Withheld {
             }
             WithheldReason::Disabled => {
                 format!("{start} exists but is disabled: `nigari registry update {} --enable`", word(name))
+            }
+            WithheldReason::FileNotPermitted => {
+                format!(
+                    "{start} exists but does not permit the delivery `file`: use another delivery, or let it, `nigari \
+                     registry update {} --permit-file`",
+                    word(name)
+                )
             }
             WithheldReason::OutOfScope => format!("{start} exists but not for this workspace"),
             WithheldReason::Unreadable => {

@@ -38,6 +38,13 @@ fn workspaces_are_made_listed_shown_changed_and_removed() {
     ok(&stack, &["workspace", "update", "net", "--rename", "network", "--auto-apply", "true"]);
     let shown = stack.json(&["workspace", "show", "network", "--json"]).unwrap();
     assert_eq!((shown["auto_apply"].as_bool(), shown["description"].as_str()), (Some(true), Some("the network")));
+    assert_eq!((shown["delivery"].as_str(), shown["whole_run"].as_bool()), (Some("auto"), Some(false)));
+    ok(&stack, &["workspace", "update", "network", "--delivery", "helper", "--whole-run", "true"]);
+    let shown = stack.json(&["workspace", "show", "network", "--json"]).unwrap();
+    assert_eq!((shown["delivery"].as_str(), shown["whole_run"].as_bool()), (Some("helper"), Some(true)));
+    ok(&stack, &["workspace", "create", "by-file", "--delivery", "file"]);
+    assert!(ok(&stack, &["workspace", "show", "by-file"]).out.contains("file"));
+    ok(&stack, &["workspace", "delete", "by-file", "--yes"]);
     refused(&stack, &["workspace", "show", "net"], 1, "error: ");
     refused(&stack, &["workspace", "create", "no/name"], 1, "hint: ");
     refused(&stack, &["workspace", "delete", "network"], 2, "`--yes`");
@@ -59,6 +66,13 @@ fn a_registry_integration_takes_its_secret_and_never_shows_it() {
     ok(&stack, &["registry", "update", "hub", "--export"]);
     assert!(ok(&stack, &["registry", "list"]).out.contains("registry.localhost:1/team"));
     assert_eq!(stack.json(&["registry", "show", "hub", "--json"]).unwrap()["export_credentials"], true);
+    let shown = |stack: &Stack| stack.json(&["registry", "show", "hub", "--json"]).unwrap();
+    assert_eq!((&shown(&stack)["permit_file"], &shown(&stack)["permit_whole_run"]), (&false.into(), &false.into()));
+    let permitted = ok(&stack, &["registry", "update", "hub", "--permit-file", "--permit-whole-run"]);
+    assert!(permitted.err.contains("can read this credential"), "{}", permitted.all());
+    assert_eq!((&shown(&stack)["permit_file"], &shown(&stack)["permit_whole_run"]), (&true.into(), &true.into()));
+    ok(&stack, &["registry", "update", "hub", "--no-permit-file", "--no-permit-whole-run"]);
+    assert_eq!((&shown(&stack)["permit_file"], &shown(&stack)["permit_whole_run"]), (&false.into(), &false.into()));
     refused(&stack, &["registry", "update", "hub", "--url", "https://other.localhost:1"], 1, "`--secret-file`");
     let secret = file(&directory.path().join("secret"), &second.password, 0o600);
     ok(&stack, &["registry", "update", "hub", "--url", "https://other.localhost:1", "--secret-file", &secret]);

@@ -134,6 +134,12 @@ fn words_that_contradict_each_other_are_refused() {
         "token create n --expires-in 3",
         "agent start --concurrency many",
         "agent start --delivery magic",
+        "workspace create w --delivery magic",
+        "workspace create w --delivery FILE",
+        "workspace update w --delivery",
+        "workspace update w --whole-run perhaps",
+        "registry add n --url https://h --username u --permit-file --no-permit-file",
+        "registry update n --permit-whole-run --no-permit-whole-run",
         "server start --lease 3",
         "explain",
     ];

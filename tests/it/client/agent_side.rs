@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use nigari::client::ErrorKind;
 use nigari::protocol::agent::{ClaimRequest, CredentialsRequest, SessionRequest};
+use nigari::protocol::delivery::DeliveryChoice;
 use nigari::protocol::id::{ClaimId, RequestId, RunId};
 use nigari::protocol::run::Phase;
 use nigari::secret::Secret;
@@ -64,7 +65,7 @@ async fn credentials_come_in_and_broken_ones_are_not_repeated() {
     let broken = r#"{"credentials":[{"integration":"geheim-geheim"}],"withheld":[]}"#;
     let house = House::start([json(200, good), json(200, broken)]).await;
     let leased = house.agent().leased_run(RunId::generate(), 1);
-    let request = CredentialsRequest { request: RequestId::generate() };
+    let request = CredentialsRequest { request: RequestId::generate(), delivery: DeliveryChoice::Auto };
     let answer = leased.credentials(&request).await.unwrap();
     assert_eq!(answer.credentials[0].secret.expose(), "päss");
     let error = leased.credentials(&request).await.unwrap_err();

@@ -117,6 +117,8 @@ async fn secrets_go_in_bodies_and_nowhere_else() {
         username: "u".to_owned(),
         secret: Secret::from("pä\"ss\\${x}"),
         export_credentials: false,
+        permit_file: false,
+        permit_whole_run: false,
         ca_pem: None,
     };
     let error = client.create_registry_integration(&new).await.unwrap_err();

@@ -11,6 +11,7 @@ use nigari::protocol::agent::{
 use nigari::protocol::api::{
     NewJoinToken, NewRegistryIntegration, NewRun, NewToken, NewWorkspace, StateLock, VariableKind, VariableValue,
 };
+use nigari::protocol::delivery::DeliveryChoice;
 use nigari::protocol::id::{ClaimId, RequestId};
 use nigari::protocol::run::{Phase, RunKind, RunState, Step};
 use nigari::secret::Secret;
@@ -85,7 +86,7 @@ fn configuration() -> Vec<u8> {
 }
 
 fn workspace(name: &str) -> NewWorkspace {
-    NewWorkspace { name: name.to_owned(), description: String::new(), pool: None, auto_apply: true }
+    NewWorkspace { name: name.to_owned(), auto_apply: true, ..NewWorkspace::default() }
 }
 
 fn integration() -> NewRegistryIntegration {
@@ -95,6 +96,8 @@ fn integration() -> NewRegistryIntegration {
         username: "robot".to_owned(),
         secret: Secret::from("p\"ä:ss"),
         export_credentials: true,
+        permit_file: false,
+        permit_whole_run: false,
         ca_pem: None,
     }
 }
@@ -222,10 +225,13 @@ async fn an_agent_takes_a_run_from_claim_to_apply() {
 
 async fn plan(leased: &LeasedRun) {
     leased.report_step(Step::Fetch, &report()).await.unwrap();
-    let request = CredentialsRequest { request: RequestId::generate() };
+    let request = CredentialsRequest { request: RequestId::generate(), delivery: DeliveryChoice::Auto };
     let answer = leased.credentials(&request).await.unwrap();
     assert_eq!(answer.credentials[0].secret.expose(), "p\"ä:ss");
-    let other = leased.credentials(&CredentialsRequest { request: RequestId::generate() }).await.unwrap_err();
+    let other = leased
+        .credentials(&CredentialsRequest { request: RequestId::generate(), delivery: DeliveryChoice::Auto })
+        .await
+        .unwrap_err();
     assert!(other.problem().is_some() && !other.is_retryable(), "{other}");
 
     assert_eq!(leased.append_log(Phase::Plan, 0, "hello ".into()).await.unwrap(), 6);

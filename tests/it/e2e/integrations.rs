@@ -9,32 +9,15 @@ use super::shelf::{REPOSITORY, Shelf};
 use super::with_modules;
 use super::world::{Setup, USER, World};
 
-/// Adds an integration for a path of the shelf's host.
-fn add_path(shelf: &Shelf, world: &World, path: &str, login: &Canary) {
-    let (url, ca) = (format!("https://{}/{path}", shelf.host()), shelf.registry.ca_file().display().to_string());
-    let name = path.replace('/', "-");
-    let words = ["registry", "add", &name, "--url", &url, "--username", &login.user, "--secret-stdin", "--export"];
-    let arguments = [&words[..], &["--registry-ca-file", &ca]].concat();
-    world.types_with(&arguments, &login.password).succeeded().unwrap();
-}
-
-/// The users whose pulls of a repository's manifest the registry has let in.
-fn pulled_by(shelf: &Shelf, repository: &str) -> Vec<String> {
-    let target = format!("/v2/{repository}/manifests/");
-    let log = shelf.log();
-    let lines = log.lines().filter(|line| line.contains(&target) && line.contains("auth.user.name="));
-    let user = |line: &str| line.split("auth.user.name=").nth(1).unwrap().trim_start_matches('"').to_owned();
-    let mut users: Vec<String> =
-        lines.map(user).map(|rest| rest[..rest.find(['"', ' ']).unwrap_or(rest.len())].to_owned()).collect();
-    users.sort();
-    users.dedup();
-    users
+/// With the delivery `file`: a registry on loopback cannot be reached by the broker, and the helper knows no paths.
+fn by_file(logins: &[Canary]) -> Option<World> {
+    World::with(Setup { canaries: logins.to_vec(), agent: &["--delivery", "file"], ..Setup::default() })
 }
 
 #[test]
 fn two_paths_of_one_host_are_pulled_by_two_users() {
     let logins = vec![Canary::new("anna"), Canary::new("bert")];
-    let Some(world) = World::with(Setup { canaries: logins.clone(), ..Setup::default() }) else { return };
+    let Some(world) = by_file(&logins) else { return };
     let Some(shelf) = Shelf::start(&logins[0].password) else { return };
     // Both may log in: the file of passwords has a line for each.
     let lines = logins.iter().map(|login| {
@@ -46,38 +29,35 @@ fn two_paths_of_one_host_are_pulled_by_two_users() {
     for repository in ["one/net", "two/net"] {
         shelf.registry.push(repository, "1.0.0", &Package::greeting()).unwrap();
     }
-    add_path(&shelf, &world, "one", &logins[0]);
-    add_path(&shelf, &world, "two", &logins[1]);
+    shelf.add_path(&world, "one", &logins[0]);
+    shelf.add_path(&world, "two", &logins[1]);
     let directory =
         world.configuration(&with_modules(&[("a", shelf.source("one/net")), ("b", shelf.source("two/net"))]));
     world.apply(&directory, 0);
-    assert_eq!(pulled_by(&shelf, "one/net"), ["anna"], "{}", shelf.log());
-    assert_eq!(pulled_by(&shelf, "two/net"), ["bert"], "{}", shelf.log());
+    assert_eq!(shelf.pulled_by("one/net"), ["anna"], "{}", shelf.log());
+    assert_eq!(shelf.pulled_by("two/net"), ["bert"], "{}", shelf.log());
     // A third path has no credential, and the hint says so.
     let said = world.apply(&world.configuration(&shelf.main()), 1);
     assert!(said.contains("hint:") && said.contains("for another path"), "{said}");
-    assert!(pulled_by(&shelf, REPOSITORY).is_empty());
+    assert!(shelf.pulled_by(REPOSITORY).is_empty());
 }
 
 #[test]
 fn the_longest_path_wins_over_the_whole_host() {
     let logins = vec![Canary::new(USER), Canary::new("bert")];
-    let Some(world) = World::with(Setup { canaries: logins.clone(), ..Setup::default() }) else { return };
+    let Some(world) = by_file(&logins) else { return };
     let Some(shelf) = Shelf::start(&logins[0].password) else { return };
     let first = fs::read_to_string(shelf.file("htpasswd")).unwrap();
     shelf.registry.set_password(&logins[1].user, &logins[1].password).unwrap();
     let second = fs::read_to_string(shelf.file("htpasswd")).unwrap();
     fs::write(shelf.file("htpasswd"), first + &second).unwrap();
     shelf.registry.push("team/net", "1.0.0", &Package::greeting()).unwrap();
-    shelf.store(&world);
-    add_path(&shelf, &world, "team/net", &logins[1]);
+    shelf.add(&world, "demo", &["--export", "--permit-file"]).succeeded().unwrap();
+    shelf.add_path(&world, "team/net", &logins[1]);
     let directory =
         world.configuration(&with_modules(&[("a", shelf.source(REPOSITORY)), ("b", shelf.source("team/net"))]));
     world.apply(&directory, 0);
-    assert_eq!(
-        (pulled_by(&shelf, REPOSITORY), pulled_by(&shelf, "team/net")),
-        (vec![USER.into()], vec!["bert".into()])
-    );
+    assert_eq!((shelf.pulled_by(REPOSITORY), shelf.pulled_by("team/net")), (vec![USER.into()], vec!["bert".into()]));
 }
 
 #[test]

@@ -5,8 +5,10 @@
 
 mod approval;
 mod attacks;
+mod broker;
 mod cancel;
 mod configurations;
+mod credential_helper;
 mod environment;
 mod files;
 mod hints;
@@ -16,6 +18,7 @@ mod meddler;
 mod module_registry;
 mod operator;
 mod passwords;
+mod permits;
 mod processes;
 mod provider;
 mod recorder;

@@ -117,7 +117,9 @@ fn its_tokens_are_there_for_the_fetch_step_alone() {
     ));
     let canaries = vec![Canary::new(USER), Canary::of(TOKEN)];
     let tofu = recorder.program();
-    let setup = Setup { tofu: Some(&tofu), agent: &["--cli-config", &operator.file()], canaries, without_agent: false };
+    // With a file; the broker keeps them to itself.
+    let agent = ["--cli-config", &operator.file(), "--delivery", "file"];
+    let setup = Setup { tofu: Some(&tofu), agent: &agent, canaries, without_agent: false };
     let Some(world) = World::with(setup) else { return };
     let id = world.plans(&world.configuration(PLAIN));
     world.ends(&["run", "approve", &id, "--follow"], 0);
@@ -137,7 +139,7 @@ fn an_operator_who_needs_them_may_leave_its_tokens_to_every_step() {
     let Some(recorder) = Recorder::start() else { return };
     let operator = Operator::new(&format!("credentials \"app.example.com\" {{\n  token = \"{TOKEN}\"\n}}\n"));
     let tofu = recorder.program();
-    let agent = ["--cli-config", &operator.file(), "--keep-cli-credentials"];
+    let agent = ["--cli-config", &operator.file(), "--keep-cli-credentials", "--delivery", "file"];
     let canaries = vec![Canary::of(TOKEN)];
     let Some(world) = World::with(Setup { tofu: Some(&tofu), agent: &agent, canaries, without_agent: false }) else {
         return;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use support::canary::Canary;
 use support::child::Finished;
 use support::module::Package;
 use support::registry::Registry;
@@ -13,6 +14,9 @@ use super::world::{USER, World};
 
 /// What every registry has in it.
 pub(super) const REPOSITORY: &str = "team/greeting";
+
+/// Loopback too, but Go programs do use a proxy for it.
+const FAR: &str = "registry.localhost";
 
 /// A registry whose user is [`USER`].
 pub(super) struct Shelf {
@@ -33,6 +37,23 @@ impl Shelf {
         let (program, signer) = (require::registry()?, require::token_signer()?);
         let start = |directory: &std::path::Path| {
             Registry::start_with_tokens([&program, &signer], directory, USER, password).unwrap()
+        };
+        Some(Self::fill(password, start))
+    }
+
+    /// The same two, under a name that OpenTofu reaches by the broker.
+    pub(super) fn start_far(password: &str) -> Option<Self> {
+        let program = require::registry()?;
+        let start = |directory: &std::path::Path| Registry::start(&program, directory, USER, password).unwrap();
+        Some(Self::fill(password, |directory| start(directory).called(FAR)))
+    }
+
+    /// With bearer tokens from a signer.
+    pub(super) fn start_far_with_tokens(password: &str) -> Option<Self> {
+        let (program, signer) = (require::registry()?, require::token_signer()?);
+        let programs = [program.as_path(), signer.as_path()];
+        let start = |directory: &std::path::Path| {
+            Registry::start_with_tokens_at(FAR, programs, directory, [USER, password]).unwrap()
         };
         Some(Self::fill(password, start))
     }
@@ -70,10 +91,37 @@ impl Shelf {
 
     /// Types `registry add`.
     pub(super) fn add(&self, world: &World, name: &str, more: &[&str]) -> Finished {
-        let (url, ca) = (format!("https://{}", self.host()), self.registry.ca_file().display().to_string());
+        self.add_at(world, name, "", more)
+    }
+
+    /// The same for a path (`/team`) of it.
+    pub(super) fn add_at(&self, world: &World, name: &str, path: &str, more: &[&str]) -> Finished {
+        let (url, ca) = (format!("https://{}{path}", self.host()), self.registry.ca_file().display().to_string());
         let words = ["registry", "add", name, "--url", &url, "--username", USER, "--secret-stdin"];
         let arguments = [&words[..], &["--registry-ca-file", &ca], more].concat();
         world.types_with(&arguments, &self.password)
+    }
+
+    /// Adds an integration for a path of its host.
+    pub(super) fn add_path(&self, world: &World, path: &str, login: &Canary) {
+        let (url, ca) = (format!("https://{}/{path}", self.host()), self.registry.ca_file().display().to_string());
+        let name = path.replace('/', "-");
+        let words = ["registry", "add", &name, "--url", &url, "--username", &login.user, "--secret-stdin", "--export"];
+        let arguments = [&words[..], &["--registry-ca-file", &ca, "--permit-file"]].concat();
+        world.types_with(&arguments, &login.password).succeeded().unwrap();
+    }
+
+    /// The users whose pulls of a repository's manifest the registry has let in.
+    pub(super) fn pulled_by(&self, repository: &str) -> Vec<String> {
+        let target = format!("/v2/{repository}/manifests/");
+        let log = self.log();
+        let lines = log.lines().filter(|line| line.contains(&target) && line.contains("auth.user.name="));
+        let user = |line: &str| line.split("auth.user.name=").nth(1).unwrap().trim_start_matches('"').to_owned();
+        let mut users: Vec<String> =
+            lines.map(user).map(|rest| rest[..rest.find(['"', ' ']).unwrap_or(rest.len())].to_owned()).collect();
+        users.sort();
+        users.dedup();
+        users
     }
 
     /// Stores the integration `demo`, exported.

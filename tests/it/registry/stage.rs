@@ -93,7 +93,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Listens with a good certificate.
     pub(crate) async fn start(authority: &Authority, act: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {
-        Self::with(authority.listener(&["localhost", "127.0.0.1"], 2100), act).await
+        Self::with(authority.listener(&["localhost", "registry.localhost", "127.0.0.1"], 2100), act).await
     }
 
     pub(crate) async fn with(config: ServerConfig, act: impl Fn(&Heard) -> Act + Send + Sync + 'static) -> Self {

@@ -86,6 +86,26 @@ async fn what_cannot_be_a_registry_is_refused_with_a_hint() {
 }
 
 #[tokio::test]
+async fn what_an_integration_permits_is_off_unless_said_and_needs_no_secret_again() {
+    let house = House::start().await;
+    let made = house.post("/registry-integrations", body(&json!({}))).await.expect(201);
+    assert_eq!((made.field("permit_file"), made.field("permit_whole_run")), ("false".into(), "false".into()));
+    let changed = house.patch("/registry-integrations/team", json!({"permit_file": true})).await.expect(200);
+    assert_eq!((changed.field("permit_file"), changed.field("permit_whole_run")), ("true".into(), "false".into()));
+    let all = json!({"permit_file": false, "permit_whole_run": true});
+    let changed = house.patch("/registry-integrations/team", all).await.expect(200);
+    assert_eq!((changed.field("permit_file"), changed.field("permit_whole_run")), ("false".into(), "true".into()));
+    for field in ["permit_file", "permit_whole_run"] {
+        for wrong in [json!("yes"), json!(1), json!([true])] {
+            let answer = house.patch("/registry-integrations/team", json!({ field: wrong })).await;
+            assert!(answer.expect_problem(422, "invalid").field("detail").contains(field), "{field}: {wrong}");
+        }
+    }
+    let audit = house.get("/audit?limit=500").await.expect(200).text;
+    assert!(audit.contains("\"permit_file\":true") && audit.contains("\"permit_whole_run\":true"), "{audit}");
+}
+
+#[tokio::test]
 async fn odd_secrets_are_taken() {
     let house = House::start().await;
     for (number, secret) in ["a:b", "${x}", "%{ if }", "\"'\\", "pä🔑", " a "].into_iter().enumerate() {

@@ -43,8 +43,30 @@ async fn a_pool_that_does_not_exist_and_a_field_that_is_none_are_refused() {
         .post("/workspaces", json!({"name": "a", "description": "a".repeat(4097)}))
         .await
         .expect_problem(422, "invalid");
+    for wrong in [json!("magic"), json!("FILE"), json!(""), json!(1), json!(null), json!(["file"])] {
+        let answer = house.post("/workspaces", json!({"name": "a", "delivery": wrong})).await;
+        assert!(answer.expect_problem(422, "invalid").field("detail").contains("delivery"), "{wrong}");
+    }
+    house.post("/workspaces", json!({"name": "a", "whole_run": "yes"})).await.expect_problem(422, "invalid");
     house.post("/workspaces", json!({})).await.expect_problem(422, "invalid");
     house.post("/workspaces", json!([])).await.expect_problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn a_workspace_wants_a_delivery_and_the_wish_is_recorded() {
+    let house = House::start().await;
+    let made = house.post("/workspaces", json!({"name": "a"})).await.expect(201);
+    assert_eq!((made.field("delivery"), made.field("whole_run")), ("auto".into(), "false".into()));
+    for delivery in ["file", "helper", "broker", "auto"] {
+        let answer = house.patch("/workspaces/a", json!({ "delivery": delivery })).await.expect(200);
+        assert_eq!(answer.field("delivery"), delivery);
+    }
+    house.patch("/workspaces/a", json!({"delivery": "file", "whole_run": true})).await.expect(200);
+    let kept = house.patch("/workspaces/a", json!({"description": "d"})).await.expect(200);
+    assert_eq!((kept.field("delivery"), kept.field("whole_run")), ("file".into(), "true".into()));
+    house.patch("/workspaces/a", json!({"delivery": "magic"})).await.expect_problem(422, "invalid");
+    let audit = house.get("/audit?limit=500").await.expect(200).text;
+    assert!(audit.contains("\"delivery\":\"file\"") && audit.contains("\"whole_run\":true"), "{audit}");
 }
 
 #[tokio::test]

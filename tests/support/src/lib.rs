@@ -42,6 +42,9 @@ pub mod canary;
 // The search for canaries in files, directories, processes and bytes.
 pub mod search;
 
+// The attack that takes a credential out of every platform that writes it where tofu can read it.
+pub mod thief;
+
 // Looks at every process below this one while something runs.
 pub mod watch;
 

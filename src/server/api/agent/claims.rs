@@ -17,7 +17,7 @@ use crate::server::policy::Protected;
 use crate::server::queue::{Event, Topic};
 use crate::server::store::runs::claims::{self, Claimant, Taken};
 use crate::server::store::runs::{RunRecord, settle, watch};
-use crate::server::store::{WriteTransaction, configurations};
+use crate::server::store::{WriteTransaction, configurations, workspaces};
 use crate::server::wake::Waiter;
 
 /// `POST agent/claims`.
@@ -147,6 +147,8 @@ async fn answer(
 ) -> Result<Claim, ApiError> {
     let configuration = configurations::load(&mut *transaction, record.configuration).await?;
     let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?.configuration;
+    let workspace = workspaces::find(&mut *transaction, &record.workspace.to_string()).await?;
+    let workspace = workspace.ok_or(ApiError::Fault("a run's workspace is missing"))?;
     let permit = lease(record, record.standing.epoch, state.clock.now()).open(Protected::RunVariables)?;
     let variables: Vec<RunVariable> = snapshot::open(state, &permit, &mut *transaction, record.id).await?;
     let phase = record.standing.phase().unwrap_or(Phase::Plan);
@@ -163,6 +165,8 @@ async fn answer(
         workspace_name: record.workspace_name.clone(),
         configuration_digest: configuration.digest,
         working_directory: configuration.working_directory,
+        delivery: workspace.delivery,
+        whole_run: workspace.whole_run,
         variables,
         artifact_digest: record.artifact_digest.clone().filter(|_| from_artifact),
         run_directory: record.run_directory.clone().filter(|_| from_artifact),

@@ -8,6 +8,7 @@ use axum::extract::State;
 
 use super::held::{alive, lease};
 use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::id::RunId;
 use crate::secret::Secret;
 use crate::server::api::headers::Epoch;
@@ -33,12 +34,14 @@ pub(super) async fn release(
     let now = state.clock.now();
     let lease = lease(&record, epoch, now);
     check(&record, &lease, &request)?;
+    let reason = |row: &IntegrationRow| reason(row, request.delivery);
     let (exported, withheld): (Vec<_>, Vec<_>) =
         registry_integrations::list(&mut transaction).await?.into_iter().partition(|row| reason(row).is_none());
     let particulars = Particulars::CredentialsRelease {
         run,
         epoch,
         request: request.request,
+        delivery: request.delivery,
         released: exported.iter().map(released).collect(),
     };
     audit::record(&mut transaction, now, &actor.actor(), &run, &particulars).await?;
@@ -74,11 +77,13 @@ fn check(record: &RunRecord, lease: &AgentLease, request: &CredentialsRequest) -
     }
 }
 
-fn reason(row: &IntegrationRow) -> Option<WithheldReason> {
+fn reason(row: &IntegrationRow, delivery: DeliveryChoice) -> Option<WithheldReason> {
     if row.disabled {
         Some(WithheldReason::Disabled)
     } else if !row.export_credentials {
         Some(WithheldReason::ExportOff)
+    } else if delivery == DeliveryChoice::File && !row.permit_file {
+        Some(WithheldReason::FileNotPermitted)
     } else {
         None
     }

@@ -48,6 +48,28 @@ async fn exported_credentials_are_released_and_the_others_named() {
 }
 
 #[tokio::test]
+async fn for_the_delivery_file_only_what_permits_it_is_released_and_no_other_secret_leaves() {
+    let house = House::start().await;
+    integration(&house, "acme", "https://ghcr.io/acme", true).await;
+    integration(&house, "strict", "https://quay.io", true).await;
+    house.patch("/registry-integrations/acme", json!({"permit_file": true})).await.expect(200);
+    let (agent, held) = claimed(&house, &json!({})).await;
+    assert_eq!((&held.all["delivery"], &held.all["whole_run"]), (&json!("auto"), &json!(false)));
+    agent.step(&held, "fetch").await.expect(204);
+    let answer = agent.credentials_by(&held, &request(), "file").await.expect(200);
+    assert_eq!(answer.json()["credentials"][0]["address"], "ghcr.io/acme");
+    assert_eq!(
+        answer.json()["withheld"],
+        json!([{"name": "strict", "address": "quay.io", "reason": "file_not_permitted"}])
+    );
+    assert!(!answer.text.contains("hunter-strict"));
+    let releases = releases(&house).await;
+    assert_eq!(releases[0]["particulars"]["delivery"], "file");
+    assert_eq!(releases[0]["particulars"]["released"].as_array().unwrap().len(), 1);
+    agent.credentials_by(&held, &request(), "magic").await.expect_problem(422, "invalid");
+}
+
+#[tokio::test]
 async fn they_are_released_in_the_step_fetch_alone() {
     let house = House::start().await;
     integration(&house, "acme", "https://ghcr.io/acme", true).await;

@@ -88,6 +88,11 @@ impl<'a> FakeAgent<'a> {
         self.post(held, "credentials", &json!({"request": request})).await
     }
 
+    /// For a delivery that was asked for.
+    pub(in crate::server) async fn credentials_by(&self, held: &Held, request: &str, delivery: &str) -> Answer {
+        self.post(held, "credentials", &json!({"request": request, "delivery": delivery})).await
+    }
+
     pub(in crate::server) async fn log(&self, held: &Held, offset: u64, bytes: &[u8]) -> Answer {
         let request = self.of_run(held, Method::PATCH, &format!("log/{}", held.phase));
         House::read(request.header(OFFSET_HEADER, offset).body(bytes.to_vec())).await

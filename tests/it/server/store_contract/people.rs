@@ -1,6 +1,7 @@
 //! What people keep: tokens, agents, integrations, workspaces, variables, audit records.
 
 use nigari::protocol::api::{AgentPool, TokenKind, VariableKind};
+use nigari::protocol::delivery::DeliveryChoice;
 use nigari::protocol::id::{AgentId, IntegrationId, PoolId, TokenId, VariableId, WorkspaceId};
 use nigari::server::store::agents::{self, AgentRow};
 use nigari::server::store::audit::{self, NewRecord};
@@ -30,6 +31,8 @@ fn integration(name: &str, url: &str) -> IntegrationRow {
         address: url.parse().unwrap(),
         username: "ü'\"\\".to_owned(),
         export_credentials: true,
+        permit_file: true,
+        permit_whole_run: false,
         disabled: false,
         ca_pem: None,
         secret: vec![0, 255, 10],
@@ -56,6 +59,8 @@ async fn workspace(transaction: &mut WriteTransaction) -> WorkspaceRow {
         pool_id: pool(transaction).await,
         pool: "default".to_owned(),
         auto_apply: true,
+        delivery: DeliveryChoice::Helper,
+        whole_run: true,
         created_at: 7,
         revision: 1,
         active_run: None,

@@ -32,6 +32,7 @@ pub struct Registry {
     child: Child,
     program: PathBuf,
     directory: PathBuf,
+    name: &'static str,
     port: u16,
     authority: Authority,
     signer: Option<Signer>,
@@ -61,15 +62,27 @@ impl Registry {
     /// The same with bearer tokens, as Docker Hub and GitLab have them: the registry sends clients to a signer, which
     /// asks for user and password and grants pulls.
     pub fn start_with_tokens(programs: [&Path; 2], directory: &Path, user: &str, password: &str) -> Outcome<Self> {
+        Self::start_with_tokens_at("localhost", programs, directory, [user, password])
+    }
+
+    /// The same, with the signer at another name of this host: many clients take no signer of another local name than
+    /// the registry's own.
+    pub fn start_with_tokens_at(
+        name: &'static str,
+        programs: [&Path; 2],
+        directory: &Path,
+        login: [&str; 2],
+    ) -> Outcome<Self> {
         let [program, signer] = programs;
         let authority = prepare(directory)?;
-        let signer = Signer::start(signer, directory, &authority, [user, password])?;
+        let signer = Signer::start(signer, directory, &authority, login)?;
         let authentication = json!({"token": {
-            "realm": signer.realm(), "service": "test", "issuer": "test",
+            "realm": signer.realm(name), "service": "test", "issuer": "test",
             "jwks": signer.keys_file(), "signingalgorithms": ["ES256"],
         }});
         let mut registry = Self::listen(program, directory, authority, &authentication)?;
         registry.signer = Some(signer);
+        registry.name = name;
         Ok(registry)
     }
 
@@ -83,12 +96,19 @@ impl Registry {
         let mut child = serve(program, directory, "registry", &settings)?;
         let port = port_in(&child.wait_for_line("listening on ", START)?)?;
         let (program, directory) = (program.to_owned(), directory.to_owned());
-        Ok(Self { child, program, directory, port, authority, signer: None })
+        Ok(Self { child, program, directory, name: "localhost", port, authority, signer: None })
     }
 
-    /// `localhost:PORT`, as module sources and integrations name it.
+    /// From now on it is called by another of its names: `registry.localhost`, which Go programs reach by a proxy.
+    #[must_use]
+    pub fn called(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// `localhost:PORT`, or by the name that it is called, as module sources and integrations name it.
     pub fn host(&self) -> String {
-        format!("localhost:{}", self.port)
+        format!("{}:{}", self.name, self.port)
     }
 
     /// The port on 127.0.0.1.

@@ -32,8 +32,8 @@ impl Signer {
     }
 
     /// Where clients get tokens: by name, because tofu refuses private literals.
-    pub(super) fn realm(&self) -> String {
-        format!("https://localhost:{}/token", self.port)
+    pub(super) fn realm(&self, name: &str) -> String {
+        format!("https://{name}:{}/token", self.port)
     }
 
     /// The JWK set with its public key.

@@ -8,6 +8,7 @@ mod versions;
 use std::time::Duration;
 
 use nigari::protocol::api::{AgentPool, Configuration};
+use nigari::protocol::delivery::DeliveryChoice;
 use nigari::protocol::id::{AgentId, BlobId, ClaimId, ConfigurationId, PoolId, RequestId, RunId, WorkspaceId};
 use nigari::protocol::run::{Phase, RunKind, RunState, Step};
 use nigari::server::queue::{Event, InvalidTransition, LeaseTerms};
@@ -48,6 +49,8 @@ async fn another_workspace<'a>(store: &'a Store, pool: PoolId, name: &str) -> Pl
         pool_id: pool,
         pool: "default".to_owned(),
         auto_apply: false,
+        delivery: DeliveryChoice::Auto,
+        whole_run: false,
         created_at: 1,
         revision: 1,
         active_run: None,

@@ -1,0 +1,130 @@
+//! The delivery `broker`: tofu gets a proxy, and no credential at all.
+//!
+//! Rule: what the step can read is worth nothing elsewhere and nothing afterwards: a proxy on loopback with a nonce, and
+//! the certificate of an authority of this step. The operator's own tokens for module registries stay here as well.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::choice::ForBroker;
+use super::described::Described;
+use super::helper::Desk;
+use super::{Beside, Delivered, Delivery, DeliveryError, Pending, Surroundings, Witnessed, ca_bundle, docker_config};
+use crate::gateway::broker::{Broker, Plan, Seen};
+use crate::registry::OutwardProxy;
+use crate::registry::upstream::Patience;
+use crate::secret::Secret;
+
+/// What it means, in a sentence for people.
+pub(super) const MEANING: &str = "tofu had no credential: the broker on loopback asked the registries for it, by GET \
+                                  and HEAD, during the fetch step alone";
+
+/// The same with the credential helper beside it, and what a receipt calls the two.
+const BOTH: (&str, &str) = (
+    "broker, helper",
+    "tofu had no credential for registries elsewhere: the broker on loopback asked them for it, by GET and HEAD, during \
+     the fetch step alone; for registries on this host, which no proxy can serve, tofu asked the agent through a \
+     credential helper: no expression of the configuration could read those credentials, but a program that tofu itself \
+     started during the fetch step (git, ssh) could have taken them out of tofu's memory",
+);
+
+/// The one proxy that the step has. Go prefers the first spelling, curl the second.
+const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
+const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
+/// An exception that is none: were the variable empty, Go would read the other spelling.
+const NO_EXCEPTION: &str = "none.invalid";
+
+pub(super) struct BrokerDelivery {
+    broker: Broker,
+    described: Described,
+    /// For the registries that no proxy can serve.
+    desk: Option<Desk>,
+    receipt: Pending,
+}
+
+/// The broker beside the step.
+#[derive(Debug)]
+struct Open(Broker);
+
+impl BrokerDelivery {
+    pub(super) async fn open(all: ForBroker, surroundings: &Surroundings<'_>) -> Result<Self, DeliveryError> {
+        let ForBroker { served, out_of_reach, has_tokens_out_of_reach } = all;
+        let (delivery, meaning) = if out_of_reach.is_empty() { ("broker", MEANING) } else { BOTH };
+        let receipt = Pending::begin(delivery, meaning, served.iter().chain(&out_of_reach), surroundings);
+        let operator = Arc::clone(surroundings.operator);
+        let proxy = surroundings.passed.and_then(outward_proxy);
+        let roots = surroundings.system_roots.map(ca_bundle::named).transpose()?;
+        let (tokens, services) = (operator.tokens(), operator.services());
+        let plan = Plan { credentials: served, tokens, services, roots, proxy, patience: Patience::default() };
+        let broker = Broker::open(plan, surroundings.clock).await?;
+        let private = out_of_reach.iter().filter_map(|credential| credential.ca_pem.as_deref());
+        let authorities: Vec<&str> = private.chain([broker.authority()]).collect();
+        let described = Described {
+            docker_config: docker_config::with_helper(out_of_reach.iter().map(|credential| &credential.address)),
+            ca_bundle: Some(ca_bundle::with(&authorities, surroundings.system_roots)?),
+            operator,
+            has_tokens: has_tokens_out_of_reach,
+        };
+        Ok(Self { broker, described, desk: Desk::open(out_of_reach, surroundings)?, receipt })
+    }
+}
+
+impl Delivery for BrokerDelivery {
+    fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
+        let (files, mut variables) = self.described.below(directory)?;
+        variables.extend(PROXY.map(|name| (name.to_owned(), self.broker.proxy())));
+        // git (curl) does more than GET, and trusts no file that we could name: it goes to these hosts by itself.
+        let exceptions = [Secret::from(NO_EXCEPTION), Secret::new(self.broker.ended().join(","))];
+        variables.extend(EXCEPTIONS.map(str::to_owned).into_iter().zip(exceptions));
+        let mut delivered = Delivered::new(files, variables, self.receipt);
+        delivered.beside.push(Box::new(Open(self.broker)));
+        if let Some(desk) = self.desk {
+            desk.add(&mut delivered)?;
+        }
+        Ok(delivered)
+    }
+}
+
+impl Beside for Open {
+    /// Whoever has the nonce may ask, and only the step has it.
+    fn started(&mut self, _process: i32) {}
+
+    fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = Witnessed> + Send>> {
+        Box::pin(async move {
+            let Seen { used, pulled, notes, faults } = self.0.close().await;
+            Witnessed { used, pulled, notes, faults }
+        })
+    }
+}
+
+/// The proxy that the step would have had by the operator's wish: the broker goes through it instead.
+fn outward_proxy(passed: &[(String, Secret)]) -> Option<OutwardProxy> {
+    let value = |names: &[&str]| {
+        let named = |name: &&str| passed.iter().find(|(known, value)| known == name && !value.is_empty());
+        names.iter().find_map(named).map(|(_, value)| value)
+    };
+    let url = value(&PROXY).or_else(|| value(&["ALL_PROXY", "all_proxy"]))?;
+    let exceptions = value(&EXCEPTIONS).map_or_else(|| Secret::from(""), Secret::duplicate);
+    let found = OutwardProxy::new(url.duplicate(), exceptions);
+    if found.is_none() {
+        tracing::warn!("the proxy that is passed to runs has no address that could be read; it is not used");
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::outward_proxy;
+
+    #[test]
+    fn the_proxy_that_is_passed_to_runs_is_the_brokers() {
+        let passed = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+            outward_proxy(&pairs).is_some()
+        };
+        assert!(passed(&[("https_proxy", "http://p:3128")]) && passed(&[("ALL_PROXY", "http://p:3128")]));
+        assert!(passed(&[("HTTPS_PROXY", ""), ("https_proxy", "http://p:3128")]));
+        assert!(!passed(&[("HTTP_PROXY", "http://p:3128")]) && !passed(&[("HTTPS_PROXY", "http://[")]));
+    }
+}

@@ -1,0 +1,184 @@
+//! The operator's own token for a private registry of modules (`credentials "host"` of tofu's CLI configuration).
+//!
+//! Rule: the token goes to the host that its block names, and there only where tofu itself would have taken it: to the
+//! discovery document, to the services that this document places on the same host, and to the downloads on the same
+//! host that these services name. So nobody reads the rest of that host with it by way of a module source.
+
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::Value;
+use url::Url;
+
+use super::body::Passage;
+use crate::registry::Authorization;
+use crate::registry::upstream::check_origin;
+
+/// Where services are found (OpenTofu's remote service discovery).
+const DISCOVERY: &str = "/.well-known/terraform.json";
+/// The services of a registry.
+const SERVICES: [&str; 2] = ["modules.v1", "providers.v1"];
+/// Bytes of a discovery document.
+const DOCUMENT_BYTES: usize = 64 * 1024;
+/// Paths that are remembered.
+const MOST: usize = 500;
+
+/// A token and where it goes.
+pub(super) struct ModuleRegistry {
+    token: Authorization,
+    host: String,
+    paths: Mutex<Vec<String>>,
+}
+
+/// A discovery document that is none.
+#[derive(Debug)]
+pub(super) struct Unreadable;
+
+impl ModuleRegistry {
+    /// For a host, with the services (host and URL) that the operator places by hand.
+    pub(super) fn new(host: &str, token: Authorization, services: &[(String, String)]) -> Self {
+        let registry = Self { token, host: host.to_owned(), paths: Mutex::new(vec![DISCOVERY.to_owned()]) };
+        let own = services.iter().filter(|(known, _)| known == host);
+        own.filter_map(|(_, url)| Url::parse(url).ok()).for_each(|url| registry.add_service(&url));
+        registry
+    }
+
+    /// The token, for a path to which tofu itself would take it.
+    pub(super) fn token_for(&self, path: &str) -> Option<Authorization> {
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.iter().any(|known| is_within(path, known)).then(|| self.token.clone())
+    }
+
+    /// Looks at a discovery document for where else the token may go, and gives its text, because it is read for that.
+    pub(super) async fn learn_services(
+        &self,
+        url: &Url,
+        status: StatusCode,
+        passage: &mut Passage,
+    ) -> Result<Option<String>, Unreadable> {
+        if !status.is_success() || url.path() != DISCOVERY {
+            return Ok(None);
+        }
+        let mut document = Vec::new();
+        while let Some(piece) = passage.next().await.map_err(|_| Unreadable)? {
+            document.extend_from_slice(&piece);
+            if document.len() > DOCUMENT_BYTES {
+                return Err(Unreadable);
+            }
+        }
+        let text = String::from_utf8(document).map_err(|_| Unreadable)?;
+        self.add_services(url, &text);
+        Ok(Some(text))
+    }
+
+    /// Looks at the answer of a service for a download that the token may go to.
+    pub(super) fn learn_download(&self, url: &Url, status: StatusCode, headers: &HeaderMap) {
+        if status.is_success()
+            && self.token_for(url.path()).is_some()
+            && let Some(download) = headers.get("x-terraform-get")
+        {
+            self.add_download(url, download);
+        }
+    }
+
+    fn add_services(&self, url: &Url, text: &str) {
+        let document: Value = serde_json::from_str(text).unwrap_or_default();
+        for service in SERVICES {
+            if let Some(base) = document.get(service).and_then(Value::as_str).and_then(|base| url.join(base).ok()) {
+                self.add_service(&base);
+            }
+        }
+    }
+
+    /// A service at the root would be the whole host.
+    fn add_service(&self, base: &Url) {
+        self.add(base, base.path().ends_with('/') && base.path() != "/");
+    }
+
+    /// `X-Terraform-Get` may be relative, and may name a directory in the archive behind `//`.
+    fn add_download(&self, url: &Url, value: &HeaderValue) {
+        let text = value.to_str().unwrap_or_default();
+        let Ok(mut download) = url.join(text) else { return };
+        let archive = download.path().split_once("//").map(|(archive, _)| archive.to_owned());
+        if let Some(archive) = archive {
+            download.set_path(&archive);
+        }
+        self.add(&download, true);
+    }
+
+    fn add(&self, url: &Url, is_sound: bool) {
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_sound && check_origin(url, &self.host) && paths.len() < MOST {
+            paths.push(url.path().to_owned());
+        }
+    }
+}
+
+/// Below a directory, or the very path.
+fn is_within(path: &str, known: &str) -> bool {
+    if known.ends_with('/') { path.starts_with(known) } else { path == known }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::ModuleRegistry;
+    use crate::registry::Authorization;
+
+    fn registry() -> ModuleRegistry {
+        ModuleRegistry::new("gitlab.example", Authorization::bearer(&"t".into()).unwrap(), &[])
+    }
+
+    #[test]
+    fn the_token_goes_to_the_services_that_discovery_names_and_no_further() {
+        let registry = registry();
+        let goes = |path: &str| registry.token_for(path).is_some();
+        assert!(goes("/.well-known/terraform.json") && !goes("/api/v4/packages/terraform/modules/v1/a/b/c/versions"));
+        let url = "https://gitlab.example/.well-known/terraform.json".parse().unwrap();
+        registry.add_services(&url, r#"{"modules.v1":"/api/v4/packages/terraform/modules/v1/","login.v1":{}}"#);
+        assert!(goes("/api/v4/packages/terraform/modules/v1/a/b/c/versions"));
+        for path in ["/", "/api/v4/user", "/api/v4/packages/terraform/modules/v1", "/.well-known/terraform.json/x"] {
+            assert!(!goes(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn services_that_the_operator_places_by_hand_count_on_their_own_host_alone() {
+        let services = [
+            ("gitlab.example".to_owned(), "https://gitlab.example/own/".to_owned()),
+            ("other.example".to_owned(), "https://gitlab.example/others/".to_owned()),
+            ("gitlab.example".to_owned(), "https://other.example/away/".to_owned()),
+        ];
+        let registry = ModuleRegistry::new("gitlab.example", Authorization::bearer(&"t".into()).unwrap(), &services);
+        let goes = |path: &str| registry.token_for(path).is_some();
+        assert!(goes("/own/a/b/c/versions") && !goes("/others/a") && !goes("/away/a"));
+    }
+
+    #[test]
+    fn services_and_downloads_elsewhere_get_none() {
+        let registry = registry();
+        let url = "https://gitlab.example/.well-known/terraform.json".parse().unwrap();
+        for document in [
+            r#"{"modules.v1":"https://evil.example/m/"}"#,
+            r#"{"modules.v1":"http://gitlab.example/m/"}"#,
+            r#"{"modules.v1":"https://gitlab.example:444/m/"}"#,
+            r#"{"modules.v1":"https://u:p@gitlab.example/m/"}"#,
+            r#"{"modules.v1":"/"}"#,
+            r#"{"modules.v1":["/m/"]}"#,
+            "<html>",
+        ] {
+            registry.add_services(&url, document);
+        }
+        assert!(registry.token_for("/m/x").is_none());
+        let module = "https://gitlab.example/m/a/b/c/1.0.0/download".parse().unwrap();
+        for (text, path, goes) in [
+            ("https://evil.example/archive/1", "/archive/1", false),
+            ("/archive/2?archive=tar.gz", "/archive/2", true),
+            ("./3.zip//*?archive=zip", "/m/a/b/c/1.0.0/3.zip", true),
+        ] {
+            registry.add_download(&module, &HeaderValue::from_static(text));
+            assert_eq!(registry.token_for(path).is_some(), goes, "{text}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The operator's own proxy, by which this host reaches the outside.
+//!
+//! Rule: its address may carry a password, so it is a secret until it is used, and no message shows it.
+
+use hyper_util::client::proxy::matcher::Matcher;
+
+use crate::secret::Secret;
+
+/// A proxy for `https`, and the hosts that are reached without it, as `HTTPS_PROXY` and `NO_PROXY` would have said it.
+#[derive(Debug)]
+pub struct OutwardProxy {
+    url: Secret,
+    exceptions: Secret,
+}
+
+impl OutwardProxy {
+    /// `http://[user:password@]host:port`, and names, domains and networks, separated by commas, that are reached
+    /// without it. `None` when no proxy can have that address.
+    pub fn new(url: Secret, exceptions: Secret) -> Option<Self> {
+        let found = Self { url, exceptions };
+        // Without a scheme it is `http`, as for Go and curl.
+        let is_known =
+            found.url.expose().split_once("://").is_none_or(|(scheme, _)| matches!(scheme, "http" | "https"));
+        (is_known && found.for_requests().is_ok()).then_some(found)
+    }
+
+    /// For requests of our own.
+    pub(super) fn for_requests(&self) -> reqwest::Result<reqwest::Proxy> {
+        let proxy = reqwest::Proxy::https(self.url.expose())?;
+        Ok(proxy.no_proxy(reqwest::NoProxy::from_string(self.exceptions.expose())))
+    }
+
+    /// For connections that are passed through.
+    pub fn matcher(&self) -> Matcher {
+        Matcher::builder().https(self.url.expose()).no(self.exceptions.expose()).build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OutwardProxy;
+
+    #[test]
+    fn exceptions_are_reached_without_the_proxy() {
+        let proxy = OutwardProxy::new("http://u:p@proxy.example:3128".into(), ".corp,10.0.0.0/8".into()).unwrap();
+        let matcher = proxy.matcher();
+        let through = |uri: &'static str| matcher.intercept(&hyper::Uri::from_static(uri));
+        assert_eq!(through("https://ghcr.io/").unwrap().uri(), "http://proxy.example:3128/");
+        assert_eq!(through("https://ghcr.io/").unwrap().basic_auth().unwrap(), "Basic dTpw");
+        assert!(through("https://r.corp/").is_none() && through("https://10.1.2.3:5000/").is_none());
+        assert!(!format!("{proxy:?}").contains("u:p"));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for url in ["http://[", "ftp://proxy.example", ""] {
+            assert!(OutwardProxy::new(url.into(), "".into()).is_none(), "{url}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A credential in the broker's hands.
+//!
+//! Rule: it remembers the token service that it was shown to first, and is shown to no other.
+
+use std::sync::{Mutex, PoisonError};
+
+use url::Url;
+
+use crate::protocol::agent::RegistryCredential;
+use crate::registry::authorization::Authorization;
+
+/// A credential, ready to be shown.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The integration's name.
+    pub(super) name: String,
+    /// The path that it is for; `None` for the whole host.
+    pub(super) path: Option<String>,
+    /// User and secret.
+    pub(super) basic: Authorization,
+    realm: Mutex<Option<Url>>,
+}
+
+impl Held {
+    /// `None` when Basic cannot carry it.
+    pub(super) fn of(credential: &RegistryCredential) -> Option<Self> {
+        Some(Self {
+            name: credential.name.clone(),
+            path: credential.address.path().map(str::to_owned),
+            basic: Authorization::basic(&credential.username, &credential.secret)?,
+            realm: Mutex::default(),
+        })
+    }
+
+    /// Whether a repository is within its path: whole segments.
+    pub(super) fn covers(&self, repository: &str) -> bool {
+        self.path.as_deref().is_none_or(|path| {
+            repository.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    /// Segments of its path.
+    pub(super) fn depth(&self) -> usize {
+        self.path.as_deref().map_or(0, |path| path.split('/').count())
+    }
+
+    /// Whether this may be the token service: the first one is, and then only it.
+    pub(super) fn pin(&self, realm: &Url) -> bool {
+        let mut pinned = self.realm.lock().unwrap_or_else(PoisonError::into_inner);
+        pinned.get_or_insert_with(|| realm.clone()) == realm
+    }
+}
