@@ -10,6 +10,7 @@ use super::AgentError;
 use super::operator::Operator;
 use crate::clock::Clock;
 use crate::protocol::names;
+use crate::redact::Redactions;
 use crate::sandbox::{Launcher, SecretRoot};
 use crate::secret::Secret;
 use crate::settings::agent::AgentSettings;
@@ -32,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) passed: Vec<(String, Secret)>,
     /// For the fetch step, besides.
     pub(crate) passed_for_fetch: Vec<(String, Secret)>,
+    /// The agent's own secrets, which must be nowhere either.
+    pub(crate) redactions: Redactions,
 }
 
 impl Host {
@@ -63,6 +66,7 @@ impl Host {
             search_path,
             passed,
             passed_for_fetch,
+            redactions: Redactions::new(),
         }))
     }
 }
