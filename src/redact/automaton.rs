@@ -51,12 +51,8 @@ impl Automaton {
     pub(super) fn new(forms: &mut Vec<Zeroizing<Vec<u8>>>) -> Self {
         forms.sort_unstable_by(|one, other| one.as_slice().cmp(other.as_slice()));
         forms.dedup_by(|one, other| one.as_slice() == other.as_slice());
-        let mut automaton = Self {
-            states: Vec::new(),
-            branches: Vec::new(),
-            rows: Vec::new(),
-            filter: Filter::new(forms),
-        };
+        let mut automaton =
+            Self { states: Vec::new(), branches: Vec::new(), rows: Vec::new(), filter: Filter::new(forms) };
         let parents = automaton.grow(forms);
         automaton.link(&parents);
         automaton

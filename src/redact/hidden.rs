@@ -36,22 +36,28 @@ impl Hidden {
         let end = from + bytes.len();
         let mut at = from;
         while at < end {
-            let next = self.ahead.front().map_or(end, |place| place.start.min(end));
-            if at < self.until {
-                // Inside of one that overlaps with what comes next.
-                if next < self.until {
-                    self.swallow();
-                } else {
-                    at = self.until.min(end);
+            let next = self.ahead.front().map_or(usize::MAX, |place| place.start);
+            if next < self.until || next <= at {
+                // One that overlaps with what was given before goes on there, unless something was shown in between.
+                if next >= self.until || at > self.until {
+                    out.extend_from_slice(PLACEHOLDER.as_bytes());
                 }
-            } else if at < next {
+                self.swallow();
+            } else if at < self.until {
+                at = self.until.min(end);
+            } else {
+                let next = next.min(end);
                 out.extend_from_slice(&bytes[at - from..next - from]);
                 at = next;
-            } else {
-                out.extend_from_slice(PLACEHOLDER.as_bytes());
-                self.swallow();
             }
         }
+    }
+
+    /// Up to where it is known what is given out, when what may begin a form begins at `from`: a place around it is
+    /// hidden in any case.
+    pub(super) fn decided(&self, from: usize) -> usize {
+        let around = self.ahead.iter().take_while(|place| place.start <= from || place.start < self.until);
+        around.map(|place| place.end).fold(from.max(self.until), usize::max)
     }
 
     fn swallow(&mut self) {
@@ -88,11 +94,21 @@ mod tests {
 
     #[test]
     fn what_was_given_already_can_still_grow() {
-        let (mut hidden, mut out) = (Hidden::default(), Vec::new());
+        for cut in 2..=4 {
+            let (mut hidden, mut out) = (Hidden::default(), Vec::new());
+            hidden.add(1..4);
+            hidden.give(&b"0123"[..cut], 0, &mut out);
+            hidden.add(2..6);
+            hidden.give(&b"0123456789"[cut..], cut, &mut out);
+            assert_eq!(out, b"0(redacted)6789", "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_decided_to_its_end_when_nothing_began_before_it() {
+        let mut hidden = Hidden::default();
         hidden.add(1..4);
-        hidden.give(b"01", 0, &mut out);
-        hidden.add(2..6);
-        hidden.give(b"23456789", 2, &mut out);
-        assert_eq!(out, b"0(redacted)6789");
+        hidden.add(4..7);
+        assert_eq!([0, 1, 3, 4, 8].map(|from| hidden.decided(from)), [0, 4, 4, 7, 8]);
     }
 }

@@ -76,13 +76,14 @@ impl Redactor {
         let from = self.kept.len();
         self.kept.extend_from_slice(bytes);
         self.scan(from);
-        let held = self.held_from();
-        self.give(held, out);
+        let decided = self.hidden.decided(self.held_from());
+        self.give(decided, out);
     }
 
     /// For a stream that has been quiet for a while: gives out what is held, unless it is more than a few bytes of a
     /// form. What follows is still recognised as the rest of the form.
     pub fn flush_ready(&mut self, out: &mut Vec<u8>) {
+        self.renew();
         let depth = |state| self.automaton.depth(state);
         let most = depth(self.plain).max(depth(self.joined.state)).max(depth(self.spaced.state));
         if most <= FEW {
@@ -92,8 +93,8 @@ impl Redactor {
 
     /// The stream is over: gives out the rest, which is no whole form. The redactor can be used for another stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        (self.plain, self.joined, self.spaced) =
-            (ROOT, Reader::new(Reading::Joined), Reader::new(Reading::Spaced));
+        self.renew();
+        (self.plain, self.joined, self.spaced) = (ROOT, Reader::new(Reading::Joined), Reader::new(Reading::Spaced));
         self.give(self.start + self.kept.len(), out);
     }
 

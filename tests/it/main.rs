@@ -13,6 +13,7 @@ mod configuration;
 mod dependencies;
 mod e2e;
 mod layering;
+mod redact;
 mod registry;
 mod sandbox;
 mod server;

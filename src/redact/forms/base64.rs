@@ -42,13 +42,7 @@ pub(super) fn of(bytes: &[u8], add: &mut impl FnMut(&[u8])) {
 }
 
 /// Where the text begins so many bytes into a group of three.
-fn at(
-    shift: usize,
-    engine: &impl base64::Engine,
-    bytes: &[u8],
-    end: &[u8],
-    add: &mut impl FnMut(&[u8]),
-) {
+fn at(shift: usize, engine: &impl base64::Engine, bytes: &[u8], end: &[u8], add: &mut impl FnMut(&[u8])) {
     let encoded = encode(engine, &[&[0; 2][..shift], bytes, end]);
     let first = (shift * 8).div_ceil(6);
     let padding = encoded.iter().rev().take_while(|character| **character == b'=').count();

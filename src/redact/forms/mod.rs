@@ -32,7 +32,7 @@ impl Forms {
     }
 
     /// One form, and how it is read when it is wrapped.
-    fn add(&mut self, form: &[u8]) {
+    pub(super) fn add(&mut self, form: &[u8]) {
         for read in [read_whole(Reading::Joined, form), read_whole(Reading::Spaced, form)] {
             if read.as_slice() != form {
                 self.push(read);
