@@ -14,6 +14,7 @@ mod operator;
 mod passwords;
 mod processes;
 mod recorder;
+mod redaction;
 mod shelf;
 mod states;
 mod tofu;
