@@ -23,6 +23,7 @@ mod permits;
 mod processes;
 mod provider;
 mod recorder;
+mod redaction;
 mod shelf;
 mod sources;
 mod sshd;
