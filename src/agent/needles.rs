@@ -29,7 +29,7 @@ pub(crate) fn of_credentials(answer: &CredentialsAnswer) -> Needles {
 pub(crate) fn of_gateway(gateway: &Gateway) -> Needles {
     let mut needles = Needles::new();
     let (user, nonce) = gateway.login();
-    needles.login(user, nonce);
+    needles.login(user, &nonce);
     needles
 }
 

@@ -79,8 +79,8 @@ impl Gateway {
     }
 
     /// What lets tofu in, with the user `run`: not for anybody else's eyes.
-    pub fn login(&self) -> (&'static str, &Secret) {
-        (USER, &self.nonce)
+    pub fn login(&self) -> (&'static str, Secret) {
+        (nonce::USER, self.nonce.password())
     }
 
     /// The variables that lead tofu's `http` backend here.
