@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::delivery;
 use crate::protocol::agent::RegistryCredential;
 use crate::protocol::names;
+use crate::redact::Redactions;
 use crate::sandbox::{Launcher, SecretRoot};
 use crate::secret::Secret;
 use crate::settings::agent::{AgentSettings, DeliveryChoice};
@@ -35,6 +36,8 @@ pub(crate) struct Host {
     pub(crate) passed: Vec<(String, Secret)>,
     /// For the fetch step, besides.
     pub(crate) passed_for_fetch: Vec<(String, Secret)>,
+    /// The agent's own secrets, which must be nowhere either.
+    pub(crate) redactions: Redactions,
 }
 
 impl Host {
@@ -69,6 +72,7 @@ impl Host {
             search_path,
             passed,
             passed_for_fetch,
+            redactions: Redactions::new(),
         }))
     }
 }

@@ -14,6 +14,7 @@ mod host;
 mod identity;
 mod log;
 mod mark;
+mod needles;
 mod operator;
 mod orders;
 mod phase_log;

@@ -61,10 +61,10 @@ fn pairs(world: &mut World, directory: &Path) -> Outcome<()> {
         let hand = bare.run()?;
         // The first rounds warm caches on both sides.
         if round >= 3 {
-            dispatch.add(run.dispatch_ms);
-            through.add(run.whole_ms);
+            dispatch.add(run.dispatch);
+            through.add(run.whole);
             by_hand.add(hand);
-            ratio.add(run.whole_ms / hand);
+            ratio.add(run.whole / hand);
         }
     }
     let fsync = figures::measure_fdatasync(directory)?;

@@ -27,14 +27,9 @@ impl ModuleRegistry {
         Self { stage, authority: authority.pem, _runtime: runtime }
     }
 
-    /// `127.0.0.1:PORT`: the host of a module registry must have a dot.
-    pub(super) fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.stage.port)
-    }
-
-    /// The module's source.
-    pub(super) fn source(&self) -> String {
-        format!("{}/acme/net/test", self.host())
+    /// `NAME:PORT`; the host of a module registry must have a dot.
+    pub(super) fn host(&self, name: &str) -> String {
+        format!("{name}:{}", self.stage.port)
     }
 
     /// Requests whose target contains `part`, and of them those that showed a token.

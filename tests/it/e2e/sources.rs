@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use support::canary::Canary;
 
 use super::module_registry::ModuleRegistry;
@@ -11,26 +12,25 @@ use super::sshd::Sshd;
 use super::world::{Setup, World};
 use super::{with_modules, write};
 
-#[test]
-fn one_configuration_fetches_from_an_oci_registry_over_ssh_and_from_a_module_registry() {
-    let Some(sshd) = Sshd::start() else { return };
+/// Fetches from all three in one run, the registries under these names; gives the receipt.
+fn fetch_all(shelf: fn(&str) -> Option<Shelf>, name: &str, more: &[&str]) -> Option<Value> {
+    let sshd = Sshd::start()?;
     let (password, token) = (Canary::new(super::world::USER), Canary::new(""));
     let modules = ModuleRegistry::start(&token.password);
     let operators = tempfile::tempdir().unwrap();
     let path = |name: &str| operators.path().join(name).display().to_string();
-    let credentials = format!("credentials \"{}\" {{\n  token = \"{}\"\n}}\n", modules.host(), token.password);
+    let credentials = format!("credentials \"{}\" {{\n  token = \"{}\"\n}}\n", modules.host(name), token.password);
     write(path("operator.tfrc").as_ref(), &credentials);
     write(path("roots.pem").as_ref(), &modules.authority);
     let (key, hosts) = (sshd.key(), sshd.known_hosts(true));
     let (operator, roots) = (path("operator.tfrc"), path("roots.pem"));
     let agent = ["--cli-config", &operator, "--system-roots", &roots, "--ssh-key-file", &key];
-    let agent = [&agent[..], &["--ssh-known-hosts-file", &hosts]].concat();
-    let setup = Setup { agent: &agent, canaries: vec![password.clone(), token], ..Setup::default() };
-    let Some(world) = World::with(setup) else { return };
-    let Some(shelf) = Shelf::start(&password.password) else { return };
+    let agent = [&agent[..], &["--ssh-known-hosts-file", &hosts], more].concat();
+    let world = World::with(Setup { agent: &agent, canaries: vec![password.clone(), token], ..Setup::default() })?;
+    let shelf = shelf(&password.password)?;
     shelf.store(&world);
-    let main =
-        with_modules(&[("oci", shelf.source(REPOSITORY)), ("git", sshd.source()), ("registry", modules.source())]);
+    let registry = format!("{}/acme/net/test", modules.host(name));
+    let main = with_modules(&[("oci", shelf.source(REPOSITORY)), ("git", sshd.source()), ("registry", registry)]);
     let said = world.apply(&world.configuration(&main), 0);
     for text in ["oci = \"hello, oci\"", "git = \"over ssh, git\"", "registry = \"hello, registry\""] {
         assert!(said.contains(text), "{said}");
@@ -39,10 +39,17 @@ fn one_configuration_fetches_from_an_oci_registry_over_ssh_and_from_a_module_reg
     assert!(asked >= 2 && asked == with_token, "{asked} asked, {with_token} with the token");
     let (fetched, with_token) = modules.asked("/package.zip");
     assert!(fetched >= 1 && with_token == 0, "{fetched} fetched, {with_token} with the token");
-    let receipts = world.run(&world.newest()).to_string();
+    let receipt = world.run(&world.newest())["receipts"][0].clone();
     for kind in ["oci oci://", "git git::ssh://", "registry "] {
-        assert!(receipts.contains(kind), "{receipts}");
+        assert!(receipt["modules"].to_string().contains(kind), "{receipt}");
     }
+    Some(receipt)
+}
+
+#[test]
+fn one_configuration_fetches_from_an_oci_registry_over_ssh_and_from_a_module_registry() {
+    let Some(receipt) = fetch_all(Shelf::start, "127.0.0.1", &[]) else { return };
+    assert_ne!(receipt["delivery"], "broker", "no broker is asked for a loopback address: {receipt}");
 }
 
 #[test]
