@@ -10,7 +10,8 @@ use nigari::settings::environment;
 
 fn main() -> ExitCode {
     if helper::program::is_called(std::env::args_os().next().as_deref()) {
-        return helper::program::main(std::env::args_os().skip(1), environment::variable(helper::SOCKET_VARIABLE));
+        let socket = environment::variable(helper::SOCKET_VARIABLE);
+        return helper::program::main(std::env::args_os().skip(1), socket.as_deref());
     }
     if std::env::args_os().nth(1).is_some_and(|word| word == nigari::sandbox::LAUNCHER_WORD) {
         return nigari::sandbox::launcher::main();

@@ -96,7 +96,7 @@ fn an_agent_says_at_its_start_what_lies_open_to_runs() {
     let agent = scene.stack.agent().unwrap();
     agent.wait_for_line("session opened", super::SOON).unwrap();
     let log = agent.log();
-    assert!(log.contains("at the same time can read each other's registry credentials"), "{log}");
+    assert!(log.contains("at the same time can look into each other's processes"), "{log}");
     // The stack's server lies beside its agent, under the same user.
     assert!(log.contains("root key"), "{log}");
     assert_eq!(log.contains("the agent is root"), rustix::process::geteuid().is_root(), "{log}");
