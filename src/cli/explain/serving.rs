@@ -82,6 +82,8 @@ pub(super) mod tests {
             address: address.parse().unwrap(),
             username: "u".to_owned(),
             export_credentials,
+            permit_file: false,
+            permit_whole_run: false,
             disabled,
             ca_pem: None,
             secret_version: 1,
