@@ -44,7 +44,9 @@ struct Stat {
 impl Process {
     /// Opens the process that has this number now.
     pub(super) fn open(pid: i32) -> Option<Self> {
-        let descriptor = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        // A process of another PID namespace has the number 0 here.
+        let number = (pid > 0).then(|| Pid::from_raw(pid)).flatten()?;
+        let descriptor = pidfd_open(number, PidfdFlags::empty()).ok()?;
         let process = Self { pid, descriptor, stat: look_up(pid)? };
         process.is_alive().then_some(process)
     }
