@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use ca_bundle::RootsError;
-pub use choice::tofu_holds;
+pub use choice::{of_host, tofu_holds};
 pub use meaning::meanings;
 pub use named_hosts::NamedHosts;
 

@@ -53,6 +53,7 @@ mod tests {
             source: (*text).to_owned(),
             kind: if text.contains("${") { SourceKind::Expression } else { SourceKind::of(text) },
             file: "main.tf".into(),
+            oci: None,
         };
         NamedHosts::of(&sources.iter().map(source).collect::<Vec<_>>())
     }
