@@ -111,6 +111,10 @@ fn verified_by(end: &StepEnd) -> &'static str {
     match end.wiped.map(|wipe| wipe.by) {
         Some(Wiper::Launcher) => "the launcher removed the secret directory; the agent looked again and found none",
         Some(Wiper::Agent) => "the agent removed the secret directory after its launcher had died, and looked again",
+        Some(Wiper::Kernel) => {
+            "the launcher had died, and with it the sandbox that alone had the secret directory; the agent saw that \
+             nothing of it was alive"
+        }
         None => "nothing",
     }
 }

@@ -34,7 +34,7 @@ use crate::process::ExitReason;
 use crate::protocol::agent::StepReport;
 use crate::protocol::id::RequestId;
 use crate::protocol::run::Step;
-use crate::sandbox::{Launch, Limits, Output, Sandbox, SecretDirectory, StepEnd, WhenAgentDies};
+use crate::sandbox::{Launch, Limits, Output, Sandbox, SecretDirectory, StepEnd, View, WhenAgentDies};
 use crate::secret::Secret;
 use crate::settings::agent::Patience;
 use output::Kept;
@@ -113,6 +113,7 @@ impl Run<'_> {
         let environment = environment::build(self, start.ours, passed).map_err(|stop| stop.during(step))?;
         let launch = Launch {
             sandbox: Sandbox::Process,
+            view: View::default(),
             program: self.host.tofu.clone(),
             arguments: words,
             environment,
