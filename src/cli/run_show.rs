@@ -8,7 +8,7 @@ use super::screen::{Screen, time, time_or, yes_no};
 use super::session::Session;
 use crate::clock::Clock;
 use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd};
-use crate::protocol::api::{Run, RunReceipt};
+use crate::protocol::api::{Run, RunEvent, RunEventKind, RunReceipt};
 use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
 
@@ -31,10 +31,27 @@ pub(super) async fn show(id: RunId, session: &Session) -> Result<(), CommandErro
     for receipt in &receipts {
         show_receipt(receipt, screen)?;
     }
+    for kept in kept_aside(&session.client.run_events(id, 0, None).await?.items) {
+        screen.line(format_args!("\n{kept}"))?;
+    }
     for next in [what_next(&run), remaining_lock(&run, session).await].into_iter().flatten() {
         screen.note(format_args!("\n{next}"));
     }
     Ok(())
+}
+
+/// States that tofu could not write and that wait on a host, as sentences.
+fn kept_aside(events: &[RunEvent]) -> Vec<String> {
+    let sentence = |event: &RunEvent| match &event.kind {
+        RunEventKind::StateKeptAside { agent, path } => {
+            let (agent, path) = (printable(agent), printable(path));
+            Some(format!(
+                "a state that tofu could not write is kept on `{agent}` in {path}; `nigari state push` brings it in"
+            ))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(sentence).collect()
 }
 
 /// The agent, and while it works when it was heard of; a token that may not see agents is told the name alone.
@@ -187,7 +204,19 @@ pub(super) fn what_next(run: &Run) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::what_next;
+    use super::{kept_aside, what_next};
+
+    #[test]
+    fn a_state_that_is_kept_aside_is_told_with_its_place_and_the_way_in() {
+        let events = json!([
+            { "sequence": 1, "at": 1, "event": "state", "state": "applying" },
+            { "sequence": 2, "at": 2, "event": "state_kept_aside", "agent": "host-7", "path": "/var/lib/x\u{1b}[2J" },
+        ]);
+        let told = kept_aside(&serde_json::from_value::<Vec<_>>(events).unwrap());
+        assert_eq!(told.len(), 1);
+        assert!(told[0].contains("`host-7` in /var/lib/x") && told[0].contains("nigari state push"), "{told:?}");
+        assert!(!told[0].contains('\u{1b}'));
+    }
 
     #[test]
     fn of_a_lost_run_its_agent_is_started_first_and_a_person_decides_last() {

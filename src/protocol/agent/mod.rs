@@ -31,6 +31,8 @@ mod session;
 
 pub use claim::{Claim, ClaimRequest, RenewAnswer, RunVariable, StepReport, WatchAnswer};
 pub use credentials::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
-pub use finish::{Failure, FailureClass, Finish, FinishAnswer, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd};
+pub use finish::{
+    Failure, FailureClass, Finish, FinishAnswer, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd, RegistryUse,
+};
 pub use rescue::KeptState;
 pub use session::{SessionAnswer, SessionRequest};

@@ -10,6 +10,7 @@ mod state;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,24 @@ impl Scene {
 
     /// Another agent than the stack's own, with these settings in place of the usual ones.
     fn other_agent(&self, settings: &[(&str, &str)]) -> Child {
+        self.start_other_agent(self.other_agent_command(settings))
+    }
+
+    /// The same, as the first process but one of a PID namespace, in a session that began outside of it.
+    fn other_agent_in_pid_namespace(&self) -> Child {
+        let agent = self.other_agent_command(&[]);
+        let mut command = support::child::command("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]).arg(agent.get_program());
+        command.args(agent.get_args());
+        command.envs(agent.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.start_other_agent(command)
+    }
+
+    fn start_other_agent(&self, command: Command) -> Child {
+        Child::start("other agent", command, &self.place.path().join("other.log")).unwrap()
+    }
+
+    fn other_agent_command(&self, settings: &[(&str, &str)]) -> Command {
         let text = |path: PathBuf| path.display().to_string();
         let directory = self.stack.directory();
         let usual = [
@@ -72,7 +91,7 @@ impl Scene {
         for (flag, value) in settings {
             command.args([flag, value]);
         }
-        Child::start("other agent", command, &self.place.path().join("other.log")).unwrap()
+        command
     }
 
     /// A directory with this `main.tf`.

@@ -133,3 +133,17 @@ fn an_agent_without_its_server_says_so_once_and_when_it_is_back() {
     let log = agent.log();
     assert_eq!(log.matches("the server is out of reach").count(), 1, "{log}");
 }
+
+#[test]
+fn an_agent_whose_session_began_outside_of_its_pid_namespace_does_runs() {
+    if !support::require::root() {
+        return;
+    }
+    let Some(mut scene) = Scene::start() else { return };
+    // What containers without an init of their own and CI jobs look like: getsid(2) says 0 there.
+    scene.stack.agent().unwrap().stop().unwrap();
+    let mut agent = scene.other_agent_in_pid_namespace();
+    let said = scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n"));
+    assert_eq!(said.code, Some(0), "{}\n{}", said.all(), agent.log());
+    agent.kill().unwrap();
+}
