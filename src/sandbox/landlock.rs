@@ -22,8 +22,7 @@ const FILES: ABI = ABI::V5;
 const SCOPES: ABI = ABI::V6;
 
 /// All versions that have brought something, newest first.
-const VERSIONS: [(ABI, u32); 6] =
-    [(ABI::V6, 6), (ABI::V5, 5), (ABI::V4, 4), (ABI::V3, 3), (ABI::V2, 2), (ABI::V1, 1)];
+const VERSIONS: [(ABI, u32); 6] = [(ABI::V6, 6), (ABI::V5, 5), (ABI::V4, 4), (ABI::V3, 3), (ABI::V2, 2), (ABI::V1, 1)];
 
 /// Where devices are that a step in `namespace` has, besides its own files.
 const DEVICES: &str = "/dev";
@@ -109,7 +108,8 @@ pub fn landlock_version() -> u32 {
     let has = |abi: ABI| {
         let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
         let files = strict.handle_access(AccessFs::from_all(if abi > FILES { FILES } else { abi }));
-        let scoped = files.and_then(|ruleset| if abi < SCOPES { Ok(ruleset) } else { ruleset.scope(Scope::from_all(abi)) });
+        let scoped =
+            files.and_then(|ruleset| if abi < SCOPES { Ok(ruleset) } else { ruleset.scope(Scope::from_all(abi)) });
         scoped.and_then(Ruleset::create).is_ok()
     };
     VERSIONS.into_iter().find(|(abi, _)| has(*abi)).map_or(0, |(_, number)| number)

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags, fstat, mkdirat, openat, statvfs};
 use rustix::io::Errno;
-use rustix::mount::{
-    MountFlags, MoveMountFlags, OpenTreeFlags, mount, mount_remount, move_mount, open_tree,
-};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, mount_remount, move_mount, open_tree};
 
 /// What may be done with something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +147,9 @@ mod tests {
 
     #[test]
     fn names_of_mounts_are_read_as_the_kernel_writes_them() {
-        for (written, meant) in [("/a\\040b", "/a b"), ("/a\\134040", "/a\\040"), ("/plain", "/plain"), ("/a\\04", "/a\\04")] {
+        for (written, meant) in
+            [("/a\\040b", "/a b"), ("/a\\134040", "/a\\040"), ("/plain", "/plain"), ("/a\\04", "/a\\04")]
+        {
             assert_eq!(unescape(written), Path::new(meant));
         }
     }

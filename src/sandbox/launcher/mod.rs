@@ -39,7 +39,9 @@ pub fn main() -> ExitCode {
     match (connection.first(), entered) {
         (_, Err(detail)) => connection.say(&ToAgent::Refused(Refusal::Namespace { detail })),
         (Ok(ToLauncher::Launch(launch)), Ok(entered)) => run(&mut connection, *launch, pipes, entered),
-        (Ok(_), _) => connection.say(&ToAgent::Refused(Refusal::Protocol { detail: "no launch came first".to_owned() })),
+        (Ok(_), _) => {
+            connection.say(&ToAgent::Refused(Refusal::Protocol { detail: "no launch came first".to_owned() }))
+        }
         (Err(error), _) => connection.say(&ToAgent::Refused(Refusal::Protocol { detail: error.to_string() })),
     }
     ExitCode::SUCCESS

@@ -17,9 +17,7 @@ use super::{Order, StepEnd, StepError, Wipe, Wiper};
 use crate::process::{Child, ExitReason, tree};
 use crate::sandbox::channel::{Incoming, encode};
 use crate::sandbox::orphans;
-use crate::sandbox::protocol::{
-    Exited, LONGEST_TO_AGENT, LONGEST_TO_LAUNCHER, Refusal, Sandbox, ToAgent, ToLauncher,
-};
+use crate::sandbox::protocol::{Exited, LONGEST_TO_AGENT, LONGEST_TO_LAUNCHER, Refusal, Sandbox, ToAgent, ToLauncher};
 use crate::sandbox::secret_root::{RootProblem, open_root};
 use crate::sandbox::wipe::wipe;
 

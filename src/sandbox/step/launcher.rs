@@ -64,7 +64,9 @@ impl Launcher {
         let (ended, end) = oneshot::channel();
         tokio::spawn(Driver::new(ends.child, socket, secret, sandbox).run(frame, received, started, ended));
         match is_started.await {
-            Ok((pid, has_processes)) => Ok(Step { pid, has_processes, stdout: Some(stdout), stderr: Some(stderr), orders, end: Some(end) }),
+            Ok((pid, has_processes)) => {
+                Ok(Step { pid, has_processes, stdout: Some(stdout), stderr: Some(stderr), orders, end: Some(end) })
+            }
             // It did not start, so the end says why.
             Err(_) => match end.await {
                 Ok(Err(error)) => Err(error),

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nigari::sandbox::{
-    Environment, Launch, Launcher, Limits, Sandbox, SecretFile, SecretRoot, Step, StepEnd, StepError, WhenAgentDies,
+    Environment, Launch, Launcher, Limits, Sandbox, SecretFile, SecretRoot, Step, StepEnd, StepError, View,
+    WhenAgentDies,
 };
 use nigari::secret::Secret;
 use tempfile::TempDir;
@@ -30,13 +31,28 @@ struct Place {
     run: TempDir,
     memory: TempDir,
     mark: String,
+    sandbox: Sandbox,
 }
 
 impl Place {
+    /// For tests of what only the sandbox `process` has, or of what the host has.
     fn new() -> Self {
+        Self::of(Sandbox::Process)
+    }
+
+    /// One in each sandbox that this host allows.
+    fn each() -> Vec<Self> {
+        let mut places = vec![Self::of(Sandbox::Process)];
+        if has_namespaces() {
+            places.push(Self::of(Sandbox::Namespace));
+        }
+        places
+    }
+
+    fn of(sandbox: Sandbox) -> Self {
         let run = tempfile::tempdir().unwrap();
         let memory = tempfile::Builder::new().prefix("nigari-test-").tempdir_in("/dev/shm").unwrap();
-        Self { run, memory, mark: format!("mark-{}", uuid::Uuid::new_v4().simple()) }
+        Self { run, memory, mark: format!("mark-{}", uuid::Uuid::new_v4().simple()), sandbox }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -53,7 +69,8 @@ impl Place {
         environment.set("PATH", "/usr/local/bin:/usr/bin:/bin").unwrap();
         environment.set("MARK", self.mark.as_str()).unwrap();
         Launch {
-            sandbox: Sandbox::Process,
+            sandbox: self.sandbox,
+            view: View { writable: vec![self.run.path().to_owned()], has_processes: true, ..View::default() },
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
             environment,
@@ -94,6 +111,22 @@ impl Place {
         }
         alive
     }
+}
+
+/// Whether this host lets us make namespaces; says it when not.
+fn has_namespaces() -> bool {
+    static HAS: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        let probe = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async { run(Place::of(Sandbox::Namespace).shell("exit 0")).await.map(|ran| ran.end.exit) })
+        });
+        let probed = probe.join().unwrap();
+        if let Err(error) = &probed {
+            support::require::missing(&format!("namespaces ({error})"));
+        }
+        probed.is_ok()
+    });
+    *HAS
 }
 
 fn launcher() -> Launcher {
