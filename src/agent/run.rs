@@ -71,7 +71,8 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
     let known = steps::Known::of(&answer);
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
     let system_roots = at.host.settings.system_roots.as_deref();
-    let surroundings = Surroundings { operator: &operator, system_roots, clock: &at.host.clock };
+    let surroundings =
+        Surroundings { operator: &operator, system_roots, clock: &at.host.clock, sandbox: at.host.sandbox };
     let delivery = delivery::open(answer.credentials, surroundings)?;
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;

@@ -9,15 +9,25 @@ use std::sync::Arc;
 
 use super::{Delivered, Delivery, DeliveryError, Pending, Surroundings, ca_bundle, cli_config, docker_config};
 use crate::protocol::agent::RegistryCredential;
-use crate::sandbox::SecretFile;
+use crate::sandbox::{Sandbox, SecretFile};
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::OperatorConfiguration;
 
-/// What it means in the sandbox `process`, in a sentence for people.
-pub(super) const MEANING: &str = "tofu read the credentials from a file that existed during the fetch step alone; \
-                                  during that step the configuration and what it fetched could have read it too, and \
-                                  so could any process and any expression of another run under the same user, because \
-                                  the sandbox `process` keeps no files apart";
+/// What it means, in a sentence for people.
+pub(super) fn meaning(sandbox: Sandbox) -> &'static str {
+    match sandbox {
+        Sandbox::Namespace => {
+            "tofu read the credentials from a file that existed in this step's sandbox alone; during that step the \
+             configuration and what it fetched could have read it too, and so could a process of the same user that is \
+             in no sandbox, but no other run"
+        }
+        Sandbox::Process => {
+            "tofu read the credentials from a file that existed during the fetch step alone; during that step the \
+             configuration and what it fetched could have read it too, and so could any process and any expression of \
+             another run under the same user, because the sandbox `process` keeps no files apart"
+        }
+    }
+}
 
 /// Relative to the secret directory; `DOCKER_CONFIG` names its parent.
 const DOCKER_CONFIG: &str = "docker/config.json";
@@ -41,7 +51,7 @@ impl FileDelivery {
         let ca_bundle = ca_bundle::text(credentials, surroundings.system_roots)?;
         let receipt = Pending {
             delivery: "file",
-            meaning: MEANING,
+            meaning: meaning(surroundings.sandbox),
             hosts: credentials.iter().map(|credential| credential.address.to_string()).collect(),
             began_at: surroundings.clock.now(),
         };

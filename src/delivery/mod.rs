@@ -18,12 +18,14 @@ pub use ca_bundle::RootsError;
 use crate::clock::Clock;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
-use crate::sandbox::SecretFile;
+use crate::sandbox::{Sandbox, SecretFile};
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
 
-/// What the delivery of this build means in the sandbox `process`, in a sentence for people.
-pub const MEANING: &str = file::MEANING;
+/// What the delivery of this build means in a sandbox, in a sentence for people.
+pub fn meaning(sandbox: Sandbox) -> &'static str {
+    file::meaning(sandbox)
+}
 
 /// Why there is no delivery.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +62,8 @@ pub struct Surroundings<'a> {
     pub system_roots: Option<&'a Path>,
     /// When the receipt begins.
     pub clock: &'a Clock,
+    /// What the step will run in.
+    pub sandbox: Sandbox,
 }
 
 /// What the fetch step gets.

@@ -28,15 +28,16 @@ use super::directory::RunDirectory;
 use super::failure::Stop;
 use super::log::Log;
 use super::orders::{Order, Orders};
+use super::view;
 use crate::client::ClientError;
 use crate::delivery::Beside;
 use crate::process::ExitReason;
 use crate::protocol::agent::StepReport;
 use crate::protocol::id::RequestId;
 use crate::protocol::run::Step;
-use crate::sandbox::{Launch, Limits, Output, Sandbox, SecretDirectory, StepEnd, View, WhenAgentDies};
+use crate::sandbox::{Launch, Limits, Output, SecretDirectory, StepEnd, WhenAgentDies};
 use crate::secret::Secret;
-use crate::settings::agent::Patience;
+use crate::settings::agent::{Patience, StepLimits};
 use output::Kept;
 
 /// What every step of a run needs.
@@ -112,8 +113,8 @@ impl Run<'_> {
         let passed = start.passed;
         let environment = environment::build(self, start.ours, passed).map_err(|stop| stop.during(step))?;
         let launch = Launch {
-            sandbox: Sandbox::Process,
-            view: View::default(),
+            sandbox: self.host.sandbox,
+            view: view::of_step(self.host, self.directory, step),
             program: self.host.tofu.clone(),
             arguments: words,
             environment,
@@ -122,7 +123,7 @@ impl Run<'_> {
             lock_directories: vec![self.directory.path().to_owned(), self.directory.private().path().to_owned()],
             secret_directory: start.secrets,
             when_agent_dies: when_agent_dies(step, self.host.settings.patience),
-            limits: Limits::default(),
+            limits: limits(self.host.settings.step_limits),
         };
         let mut process = self.host.launcher.start(launch).await.map_err(|error| Stop::from(error).during(step))?;
         if let Some(beside) = beside {
@@ -201,6 +202,11 @@ fn told(order: Order) -> Option<Stop> {
         Order::Stop => Some(Stop::infrastructure("the agent was told to end before the run was over", None)),
         Order::LeaseLost => Some(Stop::lease_lost()),
     }
+}
+
+fn limits(limits: StepLimits) -> Limits {
+    let StepLimits { processes, open_files, file_size_bytes } = limits;
+    Limits { open_files, file_size_bytes, processes, ..Limits::default() }
 }
 
 /// `fetch`, `init` and `show` can be repeated; `plan` may hold the state's lock and is soon planned again by whoever

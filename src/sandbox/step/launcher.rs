@@ -48,6 +48,11 @@ impl Launcher {
         }
     }
 
+    /// Where the program is, if it still is there: an upgrade may have replaced it.
+    pub fn program(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", self.program.as_raw_fd())).ok().filter(|path| path.exists())
+    }
+
     /// Starts a step and returns when its process runs or was refused. Dropping the future kills what was started.
     /// Needs a runtime: what follows the step is a task of its own.
     pub async fn start(&self, launch: Launch) -> Result<Step, StepError> {

@@ -10,6 +10,7 @@ mod json;
 mod lexer;
 mod merge;
 mod native;
+mod places;
 // What tofu says about its CLI configuration on stderr.
 pub mod problems;
 mod quoted;
@@ -19,6 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::CliConfigurationError;
+pub use places::Places;
 
 use self::merge::Merge;
 use self::source_file::SourceFile;

@@ -85,7 +85,7 @@ fn interruptible(place: &Place, script: &str, wait: Duration) -> Launch {
 fn an_interruptible_step_writes_its_state_after_the_agent_was_killed() {
     for place in (0..loops(5)).flat_map(|_| Place::each()) {
         // More than a pipe holds, before and after: a broken or a full pipe would show.
-        let script = "stop() { sleep 0.2; test -e $SECRETS && touch secret-was-there; \
+        let script = "stop() { sleep 0.2; test -e $SECRETS/docker && touch secret-was-there; \
                         head -c 3000000 /dev/zero && head -c 3000000 /dev/zero >&2 && echo state > state; exit 0; }; \
                       trap stop INT; touch ready; while :; do echo line; sleep 0.02; done";
         let agent = agent_process::start(interruptible(&place, script, Duration::from_mins(10)), place.run.path());
