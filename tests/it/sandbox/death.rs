@@ -1,13 +1,13 @@
 //! Somebody is killed: agent, launcher, or both in turn.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::time::{Duration, Instant};
 
 use nigari::process::tree;
 use nigari::sandbox::{Launch, Sandbox, WhenAgentDies};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::agent_process::{Programs, User};
 use super::{Place, SOON, agent_process, loops, wait_until};
 
 /// Starts things that do not want to die: in sessions of their own, double-forked, deaf to signals.
@@ -175,30 +175,63 @@ fn an_agent_that_finds_a_link_in_place_of_the_secrets_does_not_call_them_wiped()
 
 #[test]
 fn without_root_everything_works_and_nobody_of_the_same_user_can_look_into_the_launcher() {
-    let place = Place::new();
-    let script = "ls /proc/$$/fd > own || exit 1; ls /proc/$PPID/fd > descriptors; cat /proc/$PPID/maps > memory; \
-                  cat $SECRETS/docker/config.json > secret; setsid sleep 600 & sleep 0.2; exit 0";
-    let launch = place.shell_with_secret(script);
-    if !agent_process::can_start_as_nobody() {
-        return println!("skipped: needs root, setpriv, and a checkout that other users can read");
+    if !agent_process::users().contains(&User::Nobody) {
+        return;
     }
-    fs::set_permissions(place.memory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    for directory in [place.run.path(), place.memory.path()] {
-        chown(directory, Some(agent_process::NOBODY), Some(agent_process::NOBODY)).unwrap();
+    let programs = Programs::make();
+    for place in Place::each() {
+        let script = "ls /proc/$$/fd > own || exit 1; ls /proc/$PPID/fd > descriptors; cat /proc/$PPID/maps > memory; \
+                      cat /proc/$PPID/environ > environment; \
+                      cat $SECRETS/docker/config.json > secret; setsid sleep 600 & sleep 0.2; exit 0";
+        let launch = place.given_to_nobody(place.shell_with_secret(script));
+        let agent = agent_process::start_as_nobody(launch, place.run.path(), &programs);
+        wait_until("the agent has an end", || place.path("ended").exists());
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("exit: Code(0)") && end.contains("by: Launcher"), "{end}");
+        assert!(agent.wait().unwrap().is_success());
+        assert!(place.alive().is_empty());
+        let length = |name: &str| fs::read(place.path(name)).unwrap().len();
+        assert_eq!((length("secret"), length("descriptors")), (super::CANARY.len(), 0));
+        assert_eq!((length("memory"), length("environment")), (0, 0));
+        assert!(length("own") > 0);
     }
-    let mut launch = launch;
-    let secret = launch.secret_directory.as_mut().unwrap();
-    // The root was made for this test's user.
-    secret.root = place.memory.path().to_owned();
-    let directory = secret.path().display().to_string();
-    launch.environment.set("SECRETS", directory).unwrap();
-    let agent = agent_process::start_as_nobody(launch, place.run.path());
-    wait_until("the agent has an end", || place.path("ended").exists());
-    let end = fs::read_to_string(place.path("ended")).unwrap();
-    assert!(end.contains("exit: Code(0)") && end.contains("by: Launcher"), "{end}");
-    assert!(agent.wait().unwrap().is_success());
-    assert!(place.alive().is_empty());
-    let length = |name: &str| fs::read(place.path(name)).unwrap().len();
-    assert_eq!((length("secret"), length("descriptors"), length("memory")), (super::CANARY.len(), 0, 0));
-    assert!(length("own") > 0);
+}
+
+#[test]
+fn without_root_nothing_survives_a_killed_agent_or_init() {
+    if !agent_process::users().contains(&User::Nobody) {
+        return;
+    }
+    let programs = Programs::make();
+    for (round, place) in (0..loops(5)).flat_map(|round| Place::each().into_iter().map(move |place| (round, place))) {
+        let launch = place.given_to_nobody(place.shell_with_secret(STUBBORN));
+        let agent = agent_process::start_as_nobody(launch, place.run.path(), &programs);
+        wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+        // The agent, the launcher (or init, where there is one), the launcher.
+        let victim = match round % 3 {
+            0 => agent.pid(),
+            1 => parent_of_step(&place),
+            _ => launcher_of(&place),
+        };
+        kill_process(victim, Signal::KILL).unwrap();
+        let killed = Instant::now();
+        nothing_is_left_soon(&place, killed);
+        agent.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_init_takes_everything_along_and_is_told() {
+    for place in (0..loops(5)).flat_map(|_| Place::each()).filter(|place| place.sandbox == Sandbox::Namespace) {
+        let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
+        wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+        random_pause(20);
+        kill_process(parent_of_step(&place), Signal::KILL).unwrap();
+        nothing_is_left_soon(&place, Instant::now());
+        wait_until("the agent has an end", || place.path("ended").exists());
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("exit: Signal(9)") && end.contains("launcher_lost: false"), "{end}");
+        assert!(end.contains("by: Launcher") && end.contains("survivors: 0"), "{end}");
+        agent.wait().unwrap();
+    }
 }

@@ -5,10 +5,13 @@
 mod agent_process;
 mod death;
 mod ending;
+mod namespace;
+mod probes;
 mod secrets;
 mod steps;
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -89,6 +92,20 @@ impl Place {
         let directory = self.secret_root().directory(vec![file]);
         launch.environment.set("SECRETS", directory.path().display().to_string()).unwrap();
         launch.secret_directory = Some(directory);
+        launch
+    }
+
+    /// Makes the place another user's, who is to run `launch`.
+    fn given_to_nobody(&self, mut launch: Launch) -> Launch {
+        fs::set_permissions(self.memory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        for directory in [self.run.path(), self.memory.path()] {
+            chown(directory, Some(agent_process::NOBODY), Some(agent_process::NOBODY)).unwrap();
+        }
+        if let Some(secret) = &mut launch.secret_directory {
+            // The root was made for this test's user.
+            secret.root = self.memory.path().to_owned();
+            launch.environment.set("SECRETS", secret.path().display().to_string()).unwrap();
+        }
         launch
     }
 
