@@ -56,6 +56,7 @@ pub(super) fn wipe(root: BorrowedFd<'_>, name: &str, directory: Option<BorrowedF
 
 /// Wipes what is in `directory`, and looks again.
 pub(super) fn wipe_content(directory: BorrowedFd<'_>) -> Result<(), WipeError> {
+    rustix::fs::fchmod(directory, Mode::RWXU).map_err(|errno| failed("open", "it", errno.into()))?;
     empty(directory, 0)?;
     if entries(directory)?.is_empty() { Ok(()) } else { Err(WipeError::StillThere) }
 }

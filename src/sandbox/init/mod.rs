@@ -69,6 +69,9 @@ fn begin(socket: &mut UnixStream) -> Result<Child, Refusal> {
     let started = FromInit::Started { has_secrets: inside.secrets.is_some(), has_processes: inside.has_processes };
     say(socket, &started);
     send_descriptors(&*socket, &descriptors).map_err(protocol)?;
+    // Until the launcher has asked what the process is called outside, it must not be reaped.
+    let asked = socket.read_exact(&mut [0]);
+    asked.map_err(|error| protocol(error.into()))?;
     Ok(child)
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount};
 use rustix::process::{chdir, pivot_root, umask};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
@@ -96,7 +96,7 @@ pub(super) fn enter(launch: &mut Launch) -> Result<Inside, Refusal> {
     new_root().map_err(namespace)?;
     sources.outer(&launch.view).map_err(namespace)?;
     let placed = match launch.secret_directory.take() {
-        Some(wanted) => Some(place(wanted, &launch.view.sockets)?),
+        Some(wanted) => Some(place(wanted)?),
         None => None,
     };
     let (secrets, secret_path) = placed.map(|Placed { directory, path }| (directory, path)).unzip();
@@ -173,8 +173,10 @@ impl Sources {
         }
         self.read.iter().chain(&self.devices).try_for_each(Source::attach)?;
         for cover in &self.covers {
-            if cover.exists() {
+            if cover.is_dir() {
                 bind::mount_memory(cover, "tmpfs", "mode=0755")?;
+            } else if cover.exists() {
+                mount_bind("/dev/null", cover).map_err(|errno| failed("cover", cover, errno))?;
             }
         }
         if view.has_processes { mount_processes() } else { Ok(()) }

@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, UnmountFlags, mount_bind, unmount};
 
 use super::bind::{failed, make, mount_memory, restrict};
-use crate::sandbox::protocol::{Refusal, SecretDirectory, is_below};
+use crate::sandbox::protocol::{Refusal, SecretDirectory, SecretFile, is_below};
 use crate::sandbox::secret_file::{create, fill};
 
 /// Where it is written.
@@ -25,8 +26,8 @@ pub(super) struct Placed {
     pub(super) path: PathBuf,
 }
 
-/// Makes it with all of its files, and an empty one for each of the `sockets` that are to be put in.
-pub(super) fn place(wanted: SecretDirectory, sockets: &[PathBuf]) -> Result<Placed, Refusal> {
+/// Makes it with all of its files.
+pub(super) fn place(wanted: SecretDirectory) -> Result<Placed, Refusal> {
     let path = wanted.path();
     let refused = |detail: String| Refusal::SecretDirectory { path: wanted.path(), detail };
     if !is_below(Path::new(&wanted.name)) || wanted.name.contains('/') {
@@ -42,11 +43,23 @@ pub(super) fn place(wanted: SecretDirectory, sockets: &[PathBuf]) -> Result<Plac
         let written = create(directory.as_fd(), &file.path).and_then(|mut written| fill(&mut written, file));
         written.map_err(|error| refused(failed("write", &file.path, error)))?;
     }
-    for socket in sockets.iter().filter_map(|socket| socket.strip_prefix(&path).ok()) {
-        create(directory.as_fd(), socket).map_err(|error| refused(failed("make", socket, error)))?;
+    for directory in directories(&wanted.files) {
+        let directory = before.join(directory);
+        // Known names can be read, and none be found by listing.
+        let closed = fs::set_permissions(&directory, fs::Permissions::from_mode(0o100));
+        closed.map_err(|error| refused(failed("close", &directory, error)))?;
     }
     put(before, &path).map_err(refused)?;
     Ok(Placed { directory, path })
+}
+
+/// Every directory of the files, deepest first, and the one that holds all as the empty path.
+fn directories(files: &[SecretFile]) -> Vec<&Path> {
+    let mut directories: Vec<&Path> = files.iter().flat_map(|file| file.path.ancestors().skip(1)).collect();
+    directories.push(Path::new(""));
+    directories.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    directories.dedup();
+    directories
 }
 
 /// Read-only where the step finds it; where it was written it cannot be found any more.

@@ -116,6 +116,8 @@ fn begin(launch: &Launch, outputs: &Outputs, socket: &mut UnixStream) -> Result<
                 (process, None)
             };
             let pid = number_of(process.as_fd()).ok_or_else(|| lost(&"its process has no number here"))?;
+            // Not before this is init to reap: the number would be gone.
+            io::Write::write_all(socket, &[0]).map_err(|error| lost(&error))?;
             Ok((process, pid, secrets, has_processes))
         }
         FromInit::Refused(refusal) => Err(refusal),
@@ -126,7 +128,9 @@ fn begin(launch: &Launch, outputs: &Outputs, socket: &mut UnixStream) -> Result<
 /// What the process of a pidfd is called in our PID namespace (`Pid:` of proc_pid_fdinfo(5)).
 fn number_of(pidfd: BorrowedFd<'_>) -> Option<Pid> {
     let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
-    Pid::from_raw(about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())?)
+    let number = about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok())?;
+    // -1 when it was reaped.
+    if number > 0 { Pid::from_raw(number) } else { None }
 }
 
 impl Confined {

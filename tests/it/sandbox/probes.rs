@@ -28,11 +28,11 @@ try cwd readlink $at/cwd
 try root readlink $at/root
 try exe readlink $at/exe
 try signal kill -0 $VICTIM
-try ptrace perl -e 'exit(syscall(101, 16, $ENV{VICTIM}, 0, 0) == 0 ? 0 : 1)'
+try ptrace perl -e 'exit(syscall(101, 16, $ENV{VICTIM} + 0, 0, 0) == 0 ? 0 : 1)'
 try vm perl -e '
-  open(my $map, "<", "/proc/self/maps"); my $to = "\0" x 8; my $address = hex($ENV{ADDRESS});
-  my $local = pack("QQ", unpack("Q", pack("p", $to)), 8); my $remote = pack("QQ", $address, 8);
-  exit(syscall(310, $ENV{VICTIM}, $local, 1, $remote, 1, 0) == 8 ? 0 : 1)'
+  my $to = "\0" x 8; my $address = hex($ENV{ADDRESS});
+  my $local = pack("QQ", unpack("Q", pack("P", $to)), 8); my $remote = pack("QQ", $address, 8);
+  exit(syscall(310, $ENV{VICTIM} + 0, $local, 1, $remote, 1, 0) == 8 ? 0 : 1)'
 try file first $FILE
 echo end
 "#;
