@@ -7,7 +7,7 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use super::view::ROOT_KEY;
+use super::view::{self, ROOT_KEY};
 use crate::sandbox::{Sandbox, landlock_version};
 use crate::settings::agent::AgentSettings;
 
@@ -77,6 +77,8 @@ fn found(settings: &AgentSettings, host: &Surroundings) -> Vec<(String, &'static
     let beside = |path: &Path| path.with_file_name(ROOT_KEY);
     let has_server =
         settings.join_token_file.as_deref().map(beside).is_some_and(|key| std::fs::File::open(key).is_ok());
+    // Landlock cannot hide what lies in a directory where everybody may make files.
+    let is_hidden = host.has_landlock && !settings.join_token_file.as_deref().is_some_and(view::is_in_shared);
     let names: Vec<String> = host.sockets.iter().map(|path| path.display().to_string()).collect();
     [
         (
@@ -87,7 +89,7 @@ fn found(settings: &AgentSettings, host: &Surroundings) -> Vec<(String, &'static
             "set `concurrency` to 1, or let only people write configurations who may know all of these credentials",
         ),
         (
-            is_open && has_server && !host.has_landlock,
+            is_open && has_server && !is_hidden,
             "the server's files lie beside this agent and its user can read them, so every configuration can too: root \
              key, admin token, database"
                 .to_owned(),

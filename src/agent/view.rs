@@ -31,7 +31,7 @@ pub(crate) fn of_step(host: &Host, directory: &RunDirectory, step: Step) -> View
         view.writable.push(directory.private().path().to_owned());
         if host.sandbox == Sandbox::Process {
             // Landlock cannot hide something in a directory and leave new files there to everybody.
-            view.hidden.retain(|path| !path.ancestors().skip(1).any(is_shared));
+            view.hidden.retain(|path| !is_in_shared(path));
         }
     }
     view
@@ -86,8 +86,10 @@ fn hidden(host: &Host) -> Vec<PathBuf> {
     hidden
 }
 
-/// Whether everybody may make files in it.
-fn is_shared(directory: &Path) -> bool {
+/// Whether it lies below a directory in which everybody may make files.
+pub(super) fn is_in_shared(path: &Path) -> bool {
     const STICKY: u32 = 0o1000;
-    fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & STICKY != 0)
+    let is_shared =
+        |directory: &Path| fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & STICKY != 0);
+    path.ancestors().skip(1).any(is_shared)
 }

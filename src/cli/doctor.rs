@@ -25,6 +25,7 @@ use crate::settings::AgentSettings;
 use crate::settings::agent::SandboxChoice;
 use crate::settings::agent_layer::AgentLayer;
 use crate::settings::cli::{Context, ContextLayer};
+use crate::settings::list::PathList;
 use crate::tofu::cli_configuration::problems::{Problems, find as find_problems};
 use crate::tofu::version::{CredentialHolder, Version};
 use crate::tofu::{arguments as words, find};
@@ -56,6 +57,12 @@ pub(super) struct Arguments {
     /// The operator's own CLI configuration of tofu
     #[arg(long, env = "NIGARI_CLI_CONFIG", value_name = "FILE")]
     cli_config: Option<PathBuf>,
+    /// What steps are to run in: `auto`, `namespace` or `process`
+    #[arg(long, env = "NIGARI_SANDBOX", value_name = "KIND")]
+    sandbox: Option<SandboxChoice>,
+    /// What steps may read in the sandbox `namespace` besides the system (comma separated)
+    #[arg(long, env = "NIGARI_READ_PATHS", value_name = "PATHS")]
+    read_paths: Option<PathList>,
 }
 
 /// How one thing is.
@@ -114,10 +121,11 @@ pub(super) async fn run(
 }
 
 fn settings(arguments: Arguments, flags: &ContextLayer) -> Result<AgentSettings, CommandError> {
-    let Arguments { config, tofu, secret_root, cli_config } = arguments;
+    let Arguments { config, tofu, secret_root, cli_config, sandbox, read_paths } = arguments;
     // Whether there is a server is looked at elsewhere.
     let server = flags.server.clone().unwrap_or_else(|| "http://127.0.0.1".to_owned());
-    let layer = AgentLayer { server: Some(server), tofu, secret_root, cli_config, ..AgentLayer::default() };
+    let server = Some(server);
+    let layer = AgentLayer { server, secret_root, tofu, cli_config, sandbox, read_paths, ..AgentLayer::default() };
     Ok(AgentSettings::load(config.as_deref(), layer)?)
 }
 

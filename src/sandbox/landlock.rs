@@ -119,8 +119,8 @@ fn read() -> BitFlags<AccessFs> {
     AccessFs::from_read(FILES)
 }
 
-fn told(error: RulesetError) -> String {
-    error.to_string()
+fn told(error: impl Into<RulesetError>) -> String {
+    error.into().to_string()
 }
 
 /// Everything below `directory` that does not lead to anything hidden, as near to it as can be. Links are left out: what

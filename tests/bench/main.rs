@@ -7,6 +7,7 @@
 mod bare;
 mod figures;
 mod relay;
+mod sandbox;
 mod size;
 mod world;
 
@@ -20,6 +21,11 @@ fn main() -> Outcome<()> {
     let (Some(tofu), Some(registry)) = (require::tofu(), require::registry()) else { return Ok(()) };
     let nigari = PathBuf::from(env!("CARGO_BIN_EXE_nigari"));
     let directory = tempfile::tempdir()?;
+    // `NIGARI_BENCH=sandbox` measures this alone.
+    sandbox::report(&nigari, directory.path())?;
+    if support::child::variable("NIGARI_BENCH").as_deref() == Some("sandbox") {
+        return Ok(());
+    }
     let mut world = World::start(&nigari, &tofu, &registry, directory.path())?;
     let (agent, server) = world.memory()?;
     title("memory, fresh (resident / anonymous, KiB)");

@@ -96,7 +96,7 @@ pub(super) fn enter(launch: &mut Launch) -> Result<Inside, Refusal> {
     new_root().map_err(namespace)?;
     sources.outer(&launch.view).map_err(namespace)?;
     let placed = match launch.secret_directory.take() {
-        Some(wanted) => Some(place(wanted)?),
+        Some(wanted) => Some(place(&wanted)?),
         None => None,
     };
     let (secrets, secret_path) = placed.map(|Placed { directory, path }| (directory, path)).unzip();

@@ -27,7 +27,7 @@ pub(super) struct Placed {
 }
 
 /// Makes it with all of its files.
-pub(super) fn place(wanted: SecretDirectory) -> Result<Placed, Refusal> {
+pub(super) fn place(wanted: &SecretDirectory) -> Result<Placed, Refusal> {
     let path = wanted.path();
     let refused = |detail: String| Refusal::SecretDirectory { path: wanted.path(), detail };
     if !is_below(Path::new(&wanted.name)) || wanted.name.contains('/') {

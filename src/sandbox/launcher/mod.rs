@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
         (_, Err(detail)) => connection.say(&ToAgent::Refused(Refusal::Namespace { detail })),
         (Ok(ToLauncher::Launch(launch)), Ok(entered)) => run(&mut connection, *launch, pipes, entered),
         (Ok(_), _) => {
-            connection.say(&ToAgent::Refused(Refusal::Protocol { detail: "no launch came first".to_owned() }))
+            connection.say(&ToAgent::Refused(Refusal::Protocol { detail: "no launch came first".to_owned() }));
         }
         (Err(error), _) => connection.say(&ToAgent::Refused(Refusal::Protocol { detail: error.to_string() })),
     }
@@ -81,7 +81,9 @@ fn run(connection: &mut Connection, launch: Launch, pipes: Pipes, has_users: Opt
         Ok(begun) => begun,
         Err((refusal, wiped)) => {
             // The wipe comes first, so that a launcher which dies in it has not said that all is over.
-            wiped.into_iter().for_each(|wiped| connection.say(&ToAgent::Wiped(wiped)));
+            if let Some(wiped) = wiped {
+                connection.say(&ToAgent::Wiped(wiped));
+            }
             return connection.say(&ToAgent::Refused(refusal));
         }
     };
@@ -120,7 +122,10 @@ fn on_host(mut launch: Launch, outputs: Outputs) -> Result<Begun, NotBegun> {
 }
 
 fn confined(launch: Launch, outputs: Outputs, has_users: bool) -> Result<Begun, NotBegun> {
-    let (confined, secrets) = namespace::start(launch, &outputs, has_users).map_err(|refusal| (refusal, None))?;
+    let begun = namespace::start(launch, &outputs, has_users);
+    // Held by nobody but the step now, so that the agent sees the end of its output.
+    drop(outputs);
+    let (confined, secrets) = begun.map_err(|refusal| (refusal, None))?;
     let has_processes = confined.has_processes;
     Ok(Begun { running: Running::Confined(confined), secrets: secrets.map(Secrets::Inside), has_processes })
 }

@@ -125,7 +125,7 @@ fn begin(launch: &Launch, outputs: &Outputs, socket: &mut UnixStream) -> Result<
     }
 }
 
-/// What the process of a pidfd is called in our PID namespace (`Pid:` of proc_pid_fdinfo(5)).
+/// What the process of a pidfd is called in our PID namespace (`Pid:` in its `fdinfo`, proc(5)).
 fn number_of(pidfd: BorrowedFd<'_>) -> Option<Pid> {
     let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
     let number = about.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i32>().ok())?;

@@ -245,7 +245,8 @@ fn an_ordinary_users_step_has_no_more_processes_than_it_may() {
         "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 60 & echo $n >> begun; done; exit 0";
     let mut launch = place.given_to_nobody(place.shell(script));
     launch.limits.processes = Some(10);
-    let agent = agent_process::start_as_nobody(launch, place.run.path(), &Programs::make());
+    let programs = Programs::make();
+    let agent = agent_process::start_as_nobody(launch, place.run.path(), &programs);
     wait_until("the agent has an end", || place.path("ended").exists());
     agent.wait().unwrap();
     let begun = fs::read_to_string(place.path("begun")).unwrap().lines().count();
