@@ -27,7 +27,7 @@ fn an_agent_that_is_killed_before_the_apply_leaves_nothing_and_the_run_is_planne
         let run = scene.begin(&scene.configuration(&waiting_in(step, &silence)), &["--auto-approve"]);
         scene.wait_for_step(&run, step);
         if step == "fetch" {
-            wait_until("the process", || !scene.processes().is_empty());
+            wait_until("the delivery", || scene.has_delivery());
         }
         std::thread::sleep(Duration::from_millis(300));
         scene.stack.agent().unwrap().kill().unwrap();

@@ -16,7 +16,7 @@ fn a_canceled_fetch_ends_at_once_and_leaves_nothing() {
     let run = scene
         .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
     scene.wait_for_step(&run, "fetch");
-    wait_until("the process", || !scene.processes().is_empty());
+    wait_until("the delivery", || scene.has_delivery());
     let begun = Instant::now();
     scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
     scene.wait_for_state(&run, "canceled");
@@ -73,7 +73,7 @@ fn a_step_ends_with_its_lease_though_the_server_is_out_of_reach() {
     let run = scene
         .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
     scene.wait_for_step(&run, "fetch");
-    wait_until("the process", || !scene.processes().is_empty());
+    wait_until("the delivery", || scene.has_delivery());
     scene.stack.server().unwrap().signal(Signal::STOP).unwrap();
     wait_until("the wipe", || !scene.has_delivery());
     scene.stack.server().unwrap().signal(Signal::CONT).unwrap();
