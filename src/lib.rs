@@ -24,6 +24,9 @@ pub mod sandbox;
 // OpenTofu itself: program, version gate, argument lists, its two languages.
 pub mod tofu;
 
+// What leaves a host without its secrets.
+pub mod redact;
+
 // The uploaded directory: pack, check, unpack.
 pub mod configuration;
 

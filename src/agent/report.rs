@@ -1,12 +1,13 @@
 //! The report of a phase's end.
 //!
-//! Rule: the log first, so that whoever sees the end sees all of it; then the end, repeated until the server has it.
+//! Rule: no secret of the run, whatever it says. The log first, so that whoever sees the end sees all of it; then the end, repeated until the server has it.
 //! The end of an apply is worth waiting for much longer than the end of a plan, which can be made again.
 
 use super::Host;
 use super::claim::Lease;
 use super::failure::Stop;
 use super::log::Spool;
+use super::needles;
 use super::steps::Run;
 use crate::protocol::agent::{Finish, NextAction, Outcome, PlanSummary, Receipt};
 use crate::protocol::id::RequestId;
@@ -51,6 +52,13 @@ pub(crate) async fn finish(
     finish.backend = report.backend;
     finish.receipt = report.receipt;
     finish.log_bytes = log_bytes;
+    let redactions = run.log.redactions();
+    if let Some(failure) = &mut finish.failure {
+        needles::hide_in_failure(failure, redactions);
+    }
+    if let Some(receipt) = &mut finish.receipt {
+        needles::hide_in_receipt(receipt, redactions);
+    }
     send(run.host, run.lease, phase, &finish).await
 }
 

@@ -12,7 +12,7 @@ use super::failure::Stop;
 use super::log::{self, Pace};
 use super::report::{self, Report};
 use super::steps::{self, Planned, Run};
-use super::{Host, artifact, credentials, phase_log};
+use super::{Host, artifact, credentials, needles, phase_log};
 use crate::delivery::{self, Surroundings};
 use crate::protocol::agent::{NextAction, Outcome};
 use crate::protocol::run::{Phase, RunKind, Step};
@@ -37,8 +37,10 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
         }
     };
     let first = lease.claim.phase;
+    let redactions = host.redactions.below();
+    redactions.add(needles::of_claim(&lease.claim));
     let (log, spool) = log::open(phase_log::of(&lease, first), Pace::default());
-    let at = Run { host, lease: &lease, directory: &directory, log };
+    let at = Run { host, lease: &lease, directory: &directory, log: log.without(&redactions) };
     let mut report = Report::default();
     let (result, planned) = match first {
         Phase::Plan => match plan(&at, &mut report).await {
@@ -52,14 +54,14 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
     let next = report::finish(&at, first, spool, result, report).await;
     if let (NextAction::ApplyNow, Some(planned)) = (next, planned) {
         let (log, spool) = log::open(phase_log::of(&lease, Phase::Apply), Pace::default());
-        let at = Run { log, ..at.clone() };
+        let at = Run { log: log.without(&redactions), ..at.clone() };
         let result = steps::apply(&at, planned).await.map(|()| Outcome::Applied);
         remains = remains.or(secrets_remain(&result));
         report::finish(&at, Phase::Apply, spool, result, Report::default()).await;
     }
     drop(at);
     let wiped = directory.wipe().await;
-    remains.or(wiped.err()).map_or(Ok(()), |reason| Err(SecretsRemain(reason)))
+    remains.or(wiped.err()).map_or(Ok(()), |reason| Err(SecretsRemain(redactions.text(&reason))))
 }
 
 /// fetch, init, plan, show. `None` when there is nothing to do.
@@ -69,6 +71,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
         at.host.operator.current(&at.host.secrets).map_err(|error| Stop::from(error).during(Step::Fetch))?;
     let wish = at.host.settings.delivery.and(at.lease.claim.delivery);
     let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience(), wish))?;
+    at.log.redactions().add(needles::of_credentials(&answer));
     let known = steps::Known::of(&answer);
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
     let passed = at.host.passed_to_fetch();
@@ -78,6 +81,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
         clock: &at.host.clock,
         passed: Some(&passed),
         wish,
+        sandbox: at.host.sandbox,
         sources: &prepared.sources,
         search_path: &at.host.search_path,
         run_directory: at.directory.path(),

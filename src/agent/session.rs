@@ -19,6 +19,7 @@ use crate::lifecycle;
 use crate::protocol::PROTOCOL;
 use crate::protocol::agent::{SessionAnswer, SessionRequest};
 use crate::protocol::id::RequestId;
+use crate::redact::Needles;
 use crate::secret::Secret;
 
 /// The server's word for a session that another process's session has ended.
@@ -97,6 +98,7 @@ impl Session {
             }
             (None, Proof::Identity(identity) | Proof::Join(identity)) => identity,
         };
+        redact(host, &identity, &answer);
         tracing::info!(agent = %answer.agent, pool = answer.pool_name, "session opened");
         let (identity, generation) = (Mutex::new(identity), watch::Sender::new(1));
         let ended = Ended::default();
@@ -168,9 +170,18 @@ impl Session {
         }
         let request = request(&self.shared.host, self.shared.process);
         let answer = self.shared.reach.note(self.client.open_session(&identity, &request)).await?;
+        redact(&self.shared.host, &identity, &answer);
         self.shared.generation.send_modify(|count| *count += 1);
         Ok(lifetime(&answer))
     }
+}
+
+/// Nothing that leaves the agent may carry its identity or the token of its session. An earlier token is worth nothing.
+fn redact(host: &Host, identity: &Secret, answer: &SessionAnswer) {
+    let mut needles = Needles::new();
+    needles.secret(identity);
+    needles.secret(&answer.session);
+    host.redactions.replace(needles);
 }
 
 /// When to open the next one.

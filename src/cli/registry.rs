@@ -75,6 +75,7 @@ struct ExportArguments {
 
 /// What an integration permits beyond the usual.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "two flags for each switch, so that what is not said stays")]
 struct PermitArguments {
     /// Permit the delivery `file`: the author of a configuration can read the credential during the fetch step
     #[arg(long, conflicts_with = "no_permit_file")]

@@ -413,6 +413,8 @@ fn mend(tar: &mut [u8], block: usize) {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(support::loops::times(256)))]
+
     #[test]
     fn a_damaged_archive_is_read_alike_by_both_walks_and_stays_inside(
         damage in proptest::collection::vec((0..8_usize, 0..512_usize, proptest::num::u8::ANY), 1..6),

@@ -10,6 +10,9 @@ use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::OperatorConfiguration;
 
+/// What the launcher writes, and what the step's environment says of it.
+type FilesAndVariables = (Vec<SecretFile>, Vec<(String, Secret)>);
+
 /// What is to be written.
 #[derive(Debug)]
 pub(super) struct Described {
@@ -22,7 +25,7 @@ pub(super) struct Described {
 
 impl Described {
     /// The files, to be written below `directory`, and the variables.
-    pub(super) fn below(self, directory: &Path) -> Result<(Vec<SecretFile>, Vec<(String, Secret)>), DeliveryError> {
+    pub(super) fn below(self, directory: &Path) -> Result<FilesAndVariables, DeliveryError> {
         let docker_config = directory.join(docker_config::NAME);
         let mut variables = docker_config::variables(directory);
         variables.push(cli_config::variable(directory));

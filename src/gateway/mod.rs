@@ -78,6 +78,11 @@ impl Gateway {
         self.access.store(WRITE, Ordering::SeqCst);
     }
 
+    /// What lets tofu in, with the user `run`: not for anybody else's eyes.
+    pub fn login(&self) -> (&'static str, Secret) {
+        (nonce::USER, self.nonce.password())
+    }
+
     /// The variables that lead tofu's `http` backend here.
     pub fn environment(&self) -> Vec<(String, Secret)> {
         let url = |path: &str| Secret::new(format!("http://{}/{path}", self.address));

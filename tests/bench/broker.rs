@@ -37,11 +37,11 @@ fn fetches(programs: [&Path; 3], directory: &Path) -> Outcome<()> {
         let (one, other) = (by_file.run()?, by_broker.run()?);
         // The first rounds warm caches on both sides.
         if round >= 3 {
-            file.add(one.fetch_ms);
-            broker.add(other.fetch_ms);
-            ratio.add(other.fetch_ms / one.fetch_ms);
-            whole.add(other.whole_ms / one.whole_ms);
-            before.add(other.dispatch_ms - one.dispatch_ms);
+            file.add(one.fetch);
+            broker.add(other.fetch);
+            ratio.add(other.fetch / one.fetch);
+            whole.add(other.whole / one.whole);
+            before.add(other.dispatch - one.dispatch);
         }
     }
     title(&format!("{count} interleaved pairs: a fetch step with the broker ÷ with a file"));
@@ -75,7 +75,7 @@ async fn throughput(registry: &Path, directory: &Path) -> Outcome<()> {
     let direct = client(&[&ca], None)?;
     let brokered = client(&[broker.authority()], Some(broker.proxy().expose()))?;
     let [mut alone, mut through, mut ratio, mut growth] = <[Series; 4]>::default();
-    for round in 0..loops::times(10) + 1 {
+    for round in 0..=loops::times(10) {
         let one = download(&direct, &url, true).await?;
         let before = peak_kib();
         let other = download(&brokered, &url, false).await?;

@@ -8,6 +8,7 @@ mod bare;
 mod broker;
 mod figures;
 mod relay;
+mod sandbox;
 mod size;
 mod world;
 
@@ -21,6 +22,11 @@ fn main() -> Outcome<()> {
     let (Some(tofu), Some(registry)) = (require::tofu(), require::registry()) else { return Ok(()) };
     let nigari = PathBuf::from(env!("CARGO_BIN_EXE_nigari"));
     let directory = tempfile::tempdir()?;
+    // `NIGARI_BENCH=sandbox` measures this alone.
+    sandbox::report(&nigari, directory.path())?;
+    if support::child::variable("NIGARI_BENCH").as_deref() == Some("sandbox") {
+        return Ok(());
+    }
     let mut world = World::start(&nigari, &tofu, &registry, directory.path())?;
     let (agent, server) = world.memory()?;
     title("memory, fresh (resident / anonymous, KiB)");
@@ -61,10 +67,10 @@ fn pairs(world: &mut World, directory: &Path) -> Outcome<()> {
         let hand = bare.run()?;
         // The first rounds warm caches on both sides.
         if round >= 3 {
-            dispatch.add(run.dispatch_ms);
-            through.add(run.whole_ms);
+            dispatch.add(run.dispatch);
+            through.add(run.whole);
             by_hand.add(hand);
-            ratio.add(run.whole_ms / hand);
+            ratio.add(run.whole / hand);
         }
     }
     let fsync = figures::measure_fdatasync(directory)?;

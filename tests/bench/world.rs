@@ -27,14 +27,14 @@ pub(crate) struct World {
     runs: u32,
 }
 
-/// One run, as the client saw it.
+/// One run, as the client saw it, in milliseconds.
 pub(crate) struct Measured {
     /// From the POST's first byte to the moment when the first tofu began.
-    pub(crate) dispatch_ms: f64,
+    pub(crate) dispatch: f64,
     /// From the start of `get` to the start of `init`: the fetch step and the wipe behind it.
-    pub(crate) fetch_ms: f64,
+    pub(crate) fetch: f64,
     /// From the POST's first byte to the answer that says `applied`.
-    pub(crate) whole_ms: f64,
+    pub(crate) whole: f64,
 }
 
 /// Memory of a process, in KiB.
@@ -129,7 +129,7 @@ impl World {
         let (begun, wall) = (Instant::now(), micros());
         let run = text(&self.post("workspaces/figures/runs", &body)?, "id")?;
         let state = self.wait_for_end(&run)?;
-        let whole_ms = begun.elapsed().as_secs_f64() * 1000.0;
+        let whole = begun.elapsed().as_secs_f64() * 1000.0;
         self.runs += 1;
         if state != "applied" {
             return Err(Failure::new(format!("run {run} is {state}: {}", self.get(&format!("runs/{run}"))?)));
@@ -141,7 +141,7 @@ impl World {
         };
         #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
         let ms = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
-        Ok(Measured { dispatch_ms: ms(wall, get), fetch_ms: ms(get, init), whole_ms })
+        Ok(Measured { dispatch: ms(wall, get), fetch: ms(get, init), whole })
     }
 
     fn wait_for_end(&self, run: &str) -> Outcome<String> {

@@ -14,6 +14,7 @@ mod configuration;
 mod dependencies;
 mod e2e;
 mod layering;
+mod redact;
 mod refused_names;
 mod registry;
 mod sandbox;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use buffer::Buffer;
 
 use crate::protocol::run::Step;
+use crate::redact::Redactions;
 
 /// What the log is sent to.
 pub(crate) trait LogSink: Send + Sync + 'static {
@@ -58,6 +59,7 @@ impl Default for Pace {
 #[derive(Clone)]
 pub(crate) struct Log {
     buffer: Arc<Buffer>,
+    redactions: Redactions,
 }
 
 /// The sending end.
@@ -70,11 +72,21 @@ pub(crate) struct Spool {
 pub(crate) fn open<S: LogSink>(sink: S, pace: Pace) -> (Log, Spool) {
     let buffer = Arc::new(Buffer::new(pace.room, pace.stall));
     let task = tokio::spawn(sender::send(sink, Arc::clone(&buffer), pace));
-    (Log { buffer: Arc::clone(&buffer) }, Spool { buffer, task })
+    (Log { buffer: Arc::clone(&buffer), redactions: Redactions::new() }, Spool { buffer, task })
 }
 
 impl Log {
-    /// Takes output of tofu; waits for room, but not for ever.
+    /// The same log, without what these look for.
+    pub(crate) fn without(self, redactions: &Redactions) -> Self {
+        Self { redactions: redactions.clone(), ..self }
+    }
+
+    /// What must not be in it, nor in anything else that is told of the run.
+    pub(crate) fn redactions(&self) -> &Redactions {
+        &self.redactions
+    }
+
+    /// Takes output of tofu, already redacted; waits for room, but not for ever.
     pub(crate) async fn write(&self, bytes: &[u8]) {
         self.buffer.write(bytes).await;
     }
@@ -86,7 +98,7 @@ impl Log {
 
     /// A line of ours.
     pub(crate) fn note(&self, text: &str) {
-        self.buffer.push(format!("nigari: {text}\n").as_bytes());
+        self.buffer.push(format!("nigari: {}\n", self.redactions.text(text)).as_bytes());
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{Fetched, Run, Start, failed, files};
 use crate::agent::directory::Prepared;
 use crate::agent::failure::Stop;
+use crate::agent::needles;
 use crate::delivery::cli_config;
 use crate::gateway::{Gateway, Notes, Patience};
 use crate::protocol::run::Step;
@@ -71,5 +72,7 @@ async fn open_gateway(run: &Run<'_>, backend: &Backend) -> Result<Option<Gateway
     let notes: Notes = std::sync::Arc::new(move |note: &str| log.note(note));
     let patience = run.host.settings.patience;
     let patience = Patience { request: patience.request, write: patience.state_write };
-    Ok(Some(Gateway::open(run.lease.server.clone(), patience, notes).await?))
+    let gateway = Gateway::open(run.lease.server.clone(), patience, notes).await?;
+    run.log.redactions().add(needles::of_gateway(&gateway));
+    Ok(Some(gateway))
 }

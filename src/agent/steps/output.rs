@@ -1,11 +1,14 @@
 //! What a step writes: into the log as it comes, and the little of it that is looked at here.
+//!
+//! Rule: it is redacted first of all, each stream for itself, so that nothing else ever has it as it was written.
 
+use std::io;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::agent::log::Log;
-use crate::sandbox::Output;
 
 /// Bytes of the end that are kept, for hint and message.
 const TAIL_BYTES: usize = 32 * 1024;
@@ -13,6 +16,8 @@ const TAIL_BYTES: usize = 32 * 1024;
 const HEAD_BYTES: usize = 16 * 1024;
 /// Characters of tofu's own error that go into the failure's message.
 const MESSAGE_CHARACTERS: usize = 2000;
+/// How long a stream says nothing until what the redactor holds is given out where that is safe.
+const QUIET: Duration = Duration::from_millis(150);
 
 /// What is kept of a step's output.
 #[derive(Default)]
@@ -47,21 +52,39 @@ impl Kept {
 }
 
 /// Reads to the end.
-pub(super) async fn pump(mut output: Output, log: &Log, kept: &Kept, is_stderr: bool) {
-    let mut buffer = vec![0; 16 * 1024];
+pub(super) async fn pump(mut output: impl AsyncRead + Unpin, log: &Log, kept: &Kept, is_stderr: bool) {
+    let mut redactor = log.redactions().stream();
+    let (mut buffer, mut clean) = (vec![0; 16 * 1024], Vec::new());
+    let mut is_quiet = true;
     loop {
-        match output.read(&mut buffer).await {
-            Ok(0) => return,
-            Ok(length) => {
-                let bytes = buffer.get(..length).unwrap_or_default();
-                kept.keep(bytes, is_stderr);
-                log.write(bytes).await;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a step's output could not be read");
+        let read = read(&mut output, &mut buffer, !is_quiet && redactor.held() > 0).await;
+        is_quiet = read.is_none();
+        match read {
+            None => redactor.flush_ready(&mut clean),
+            Some(Ok(length)) if length > 0 => redactor.write(buffer.get(..length).unwrap_or_default(), &mut clean),
+            Some(end) => {
+                if let Err(error) = end {
+                    tracing::warn!(%error, "a step's output could not be read");
+                }
+                redactor.finish(&mut clean);
+                pass(&mut clean, log, kept, is_stderr).await;
                 return;
             }
         }
+        pass(&mut clean, log, kept, is_stderr).await;
+    }
+}
+
+/// Reads some; with `soon`, `None` when nothing comes for a while.
+async fn read(output: &mut (impl AsyncRead + Unpin), buffer: &mut [u8], soon: bool) -> Option<io::Result<usize>> {
+    if soon { tokio::time::timeout(QUIET, output.read(buffer)).await.ok() } else { Some(output.read(buffer).await) }
+}
+
+async fn pass(clean: &mut Vec<u8>, log: &Log, kept: &Kept, is_stderr: bool) {
+    if !clean.is_empty() {
+        kept.keep(clean, is_stderr);
+        log.write(clean).await;
+        clean.clear();
     }
 }
 

@@ -23,10 +23,10 @@ pub fn is_called(own_name: Option<&OsStr>) -> bool {
 }
 
 /// Does what its first argument says; `socket` is where the agent listens.
-pub fn main(mut arguments: impl Iterator<Item = OsString>, socket: Option<OsString>) -> ExitCode {
+pub fn main(mut arguments: impl Iterator<Item = OsString>, socket: Option<&OsStr>) -> ExitCode {
     let verb = arguments.next().unwrap_or_default();
     let done = match verb.to_str() {
-        Some("get") => get(socket.as_deref()),
+        Some("get") => get(socket),
         Some("list") => Ok(Zeroizing::new(b"{}".to_vec())),
         Some("version") => Ok(Zeroizing::new(version().into_bytes())),
         Some("store" | "erase") => Err(Zeroizing::new(READ_ONLY.into())),

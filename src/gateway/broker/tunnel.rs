@@ -41,13 +41,12 @@ pub(super) enum TunnelError {
 pub(super) async fn connect(target: &Target, proxies: &Matcher) -> Result<TcpStream, TunnelError> {
     let connected = async {
         let uri = format!("https://{target}/").parse().ok();
-        match uri.and_then(|uri| proxies.intercept(&uri)).filter(|_| !target.is_here()) {
-            Some(proxy) => by_proxy(target, &proxy).await,
-            None => {
-                let addresses = addresses(&target.name(), target.port()).await?;
-                Ok(TcpStream::connect(addresses.as_slice()).await?)
-            }
+        let proxy = uri.and_then(|uri| proxies.intercept(&uri)).filter(|_| !target.is_here());
+        if let Some(proxy) = proxy {
+            return by_proxy(target, &proxy).await;
         }
+        let addresses = addresses(&target.name(), target.port()).await?;
+        Ok(TcpStream::connect(addresses.as_slice()).await?)
     };
     let stream = tokio::time::timeout(CONNECT, connected).await.map_err(|_| TunnelError::TimedOut)??;
     stream.set_nodelay(true)?;

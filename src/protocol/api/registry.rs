@@ -72,6 +72,7 @@ pub struct RegistryIntegrationChange {
 
 /// A registry integration, without its secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub struct RegistryIntegration {
     /// Its id.
     pub id: IntegrationId,

@@ -65,23 +65,24 @@ impl Tries {
             return None;
         }
         let own = jittered(self.patience.pause.saturating_mul(1 << (self.made - 1).min(16)));
-        let pause = wanted.map_or(own, |wanted| wanted.max(own));
+        let pause = wanted.max(own);
         (pause < self.remaining()).then_some(pause)
     }
 }
 
-/// Whether another try may help, and how long the other side wants to be left alone.
-fn again(result: &Result<Answer, UpstreamError>) -> Option<Option<Duration>> {
-    match result {
-        Ok(answer) => is_passing(answer.status).then(|| retry_after(&answer.headers)),
-        Err(UpstreamError::TokenRefused { status, retry_after, .. }) => is_passing(*status).then_some(*retry_after),
+/// How long the other side wants to be left alone, zero if it does not say; `None` when another try cannot help.
+fn again(result: &Result<Answer, UpstreamError>) -> Option<Duration> {
+    let wanted = match result {
+        Ok(answer) if is_passing(answer.status) => retry_after(&answer.headers),
+        Err(UpstreamError::TokenRefused { status, retry_after, .. }) if is_passing(*status) => *retry_after,
         Err(UpstreamError::Registry { source, .. } | UpstreamError::TokenService { source, .. }) => match source {
-            ExchangeError::Connect(failure) => (!failure.is_tls()).then_some(None),
-            ExchangeError::TimedOut => Some(None),
-            ExchangeError::Forbidden | ExchangeError::NotHttp | ExchangeError::TooLarge => None,
+            ExchangeError::Connect(failure) if !failure.is_tls() => None,
+            ExchangeError::TimedOut => None,
+            _ => return None,
         },
-        Err(_) => None,
-    }
+        _ => return None,
+    };
+    Some(wanted.unwrap_or_default())
 }
 
 fn is_passing(status: StatusCode) -> bool {

@@ -11,6 +11,7 @@ use crate::protocol::registry_address::RegistryAddress;
 
 /// A registry integration as it is kept.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "switches that do not depend on each other")]
 pub struct IntegrationRow {
     /// Its id.
     pub id: IntegrationId,

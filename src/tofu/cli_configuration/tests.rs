@@ -256,6 +256,8 @@ fn nearly_hcl() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(support::loops::times(256)))]
+
     #[test]
     fn the_scanners_take_any_text(text in ".*|\\PC*") {
         let _ = (native::scan(&text), json::scan(&text));

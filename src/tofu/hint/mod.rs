@@ -69,6 +69,7 @@ pub fn find(output: &str, known: Known<'_>) -> Option<String> {
         .or_else(|| missing(&output))
         .or_else(|| ssh(&output))
         .or_else(|| usage(&output))
+        .or_else(|| short_name(&output))
 }
 
 /// The same for the steps without registries: what the configuration or its variables lack.
@@ -79,6 +80,11 @@ pub fn find_after_fetch(output: &str) -> Option<String> {
 /// The short name that people know.
 const DOCKER_IO: &str =
     "OpenTofu never sends credentials to `docker.io`: write the source as `oci://registry-1.docker.io/…`";
+
+/// Whatever went wrong there, a private module can never come from it.
+fn short_name(output: &Output) -> Option<String> {
+    output.registry_host().filter(|host| host.eq_ignore_ascii_case("docker.io")).map(|_| DOCKER_IO.to_owned())
+}
 
 /// What the registry answered when it was asked for access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

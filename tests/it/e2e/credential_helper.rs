@@ -52,7 +52,9 @@ fn outside_of_a_run_it_has_nothing_and_takes_nothing() {
 /// A shell's words that ask for `host`, as `how` says, in a child of what becomes `tofu get`; what is said goes to `to`.
 fn asks(how: &str, host: &str, to: &Path) -> String {
     let to = to.display();
-    format!("if [ \"$1\" = get ]; then ( printf 'https://{host}' > {to}.in; {how} < {to}.in > {to} 2>&1 ) & wait; fi\n")
+    format!(
+        "if [ \"$1\" = get ]; then ( printf 'https://{host}' > {to}.in; {{ {how}; }} < {to}.in > {to} 2>&1 ) & wait; fi\n"
+    )
 }
 
 /// Runs a configuration with the shelf's module while somebody asks; gives what was said to that one, the receipt, and
@@ -148,6 +150,37 @@ fn several_paths_of_one_host_are_refused_with_what_can_tell_them_apart() {
     // With one for the whole host there is no doubt.
     shelf.store(&world);
     world.apply(&world.configuration(&shelf.main()), 0);
+}
+
+#[test]
+fn a_registry_elsewhere_goes_by_the_broker_and_one_on_loopback_by_the_helper_in_one_run() {
+    let Some(world) = World::start() else { return };
+    let Some(far) = Shelf::start_far(&world.canaries[0].password) else { return };
+    let Some(near) = Shelf::start(&world.canaries[1].password) else { return };
+    far.add(&world, "far", &["--export"]).succeeded().unwrap();
+    near.add(&world, "near", &["--export"]).succeeded().unwrap();
+    let modules = [("a", far.source(REPOSITORY)), ("b", near.source(REPOSITORY))];
+    let said = world.apply(&world.configuration(&with_modules(&modules)), 0);
+    assert!(said.contains("hello, a") && said.contains("hello, b"), "{said}");
+    let receipt = world.run(&world.newest())["receipts"][0].clone();
+    assert_eq!(receipt["delivery"], "broker, helper", "{receipt:#}");
+    let by = |name: &str| {
+        let used = receipt["used"].as_array().unwrap().iter();
+        used.filter(|one| one["integrations"] == serde_json::json!([name])).map(|one| one["host"].clone()).collect()
+    };
+    let (broker, helper): (Vec<_>, Vec<_>) = (by("far"), by("near"));
+    assert_eq!((broker, helper), (vec![far.host().into()], vec![near.host().into()]), "{receipt:#}");
+}
+
+#[test]
+fn what_only_the_broker_may_do_is_not_done_for_a_registry_on_loopback() {
+    let agent = ["--delivery", "broker"];
+    let Some(world) = World::with(Setup { agent: &agent, ..Setup::default() }) else { return };
+    let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
+    shelf.store(&world);
+    let said = world.apply(&world.configuration(&shelf.main()), 1);
+    assert!(said.contains("the broker cannot serve") && said.contains("registry.localhost"), "{said}");
+    assert!(!shelf.log().contains("auth.user.name="), "{}", shelf.log());
 }
 
 #[test]

@@ -37,15 +37,15 @@ impl Thief {
         thread::spawn(move || {
             for mut stream in listener.incoming().flatten() {
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-                let mut head = Vec::new();
+                let mut request = Vec::new();
                 let mut buffer = [0; 4096];
-                while !head.ends_with(b"\r\n\r\n") && head.len() < HEAD_BYTES {
+                while !request.ends_with(b"\r\n\r\n") && request.len() < HEAD_BYTES {
                     match stream.read(&mut buffer) {
-                        Ok(length) if length > 0 => head.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+                        Ok(length) if length > 0 => request.extend_from_slice(buffer.get(..length).unwrap_or_default()),
                         _ => break,
                     }
                 }
-                let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+                let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
                 memory.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             }

@@ -1,0 +1,48 @@
+//! What must not be told of a run: the needles of the redactor.
+//!
+//! Rule: each secret is known here before anything that has it can write: variables before the first step, credentials
+//! before their delivery, the gateway's password before a process has it.
+
+use crate::gateway::Gateway;
+use crate::protocol::agent::{Claim, CredentialsAnswer, Failure, Receipt};
+use crate::redact::{Needles, Redactions};
+
+/// The values of the run's sensitive variables.
+pub(crate) fn of_claim(claim: &Claim) -> Needles {
+    let mut needles = Needles::new();
+    for variable in claim.variables.iter().filter(|variable| variable.sensitive) {
+        needles.secret(&variable.value);
+    }
+    needles
+}
+
+/// The run's registry credentials.
+pub(crate) fn of_credentials(answer: &CredentialsAnswer) -> Needles {
+    let mut needles = Needles::new();
+    for credential in &answer.credentials {
+        needles.login(&credential.username, &credential.secret);
+    }
+    needles
+}
+
+/// The password of the run's own door.
+pub(crate) fn of_gateway(gateway: &Gateway) -> Needles {
+    let mut needles = Needles::new();
+    let (user, nonce) = gateway.login();
+    needles.login(user, &nonce);
+    needles
+}
+
+/// A failure as it may be told.
+pub(crate) fn hide_in_failure(failure: &mut Failure, redactions: &Redactions) {
+    failure.message = redactions.text(&failure.message);
+    failure.hint = failure.hint.take().map(|hint| redactions.text(&hint));
+}
+
+/// A receipt as it may be told: modules, hosts and notes come from what the configuration says.
+pub(crate) fn hide_in_receipt(receipt: &mut Receipt, redactions: &Redactions) {
+    let hosts = receipt.used.iter_mut().map(|used| &mut used.host);
+    for text in receipt.modules.iter_mut().chain(&mut receipt.pulled).chain(&mut receipt.notes).chain(hosts) {
+        *text = redactions.text(text);
+    }
+}

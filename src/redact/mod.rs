@@ -1,0 +1,169 @@
+//! The streaming redactor: what leaves the host carries none of a run's secrets, in no form that is usual.
+//!
+//! Rule: exact. A secret is found in every form of `forms/`, at any split of the stream, wrapped, indented, coloured;
+//! what overlaps is replaced as one; text without a secret passes byte for byte and at once. It guards against
+//! accidents: whoever can run code with a secret can also turn it into something that nobody recognises.
+
+mod automaton;
+mod filter;
+mod forms;
+mod hidden;
+mod live;
+mod stream;
+mod view;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use hidden::PLACEHOLDER;
+pub use live::{AnyLive, hide_all};
+pub use stream::Redactor;
+
+use crate::secret::Secret;
+use automaton::Automaton;
+use forms::Forms;
+
+/// Secrets to look for, as the forms that they can take.
+///
+/// A secret of fewer than 6 bytes (not counting blanks at its ends) is not looked for: it would be found by chance all
+/// over clean text. Lines of a secret of several are looked for by themselves from 8 bytes on. Of a value of more than
+/// 16 KiB only the usual forms are: plain, JSON, base64, its lines.
+#[derive(Default)]
+pub struct Needles(Forms);
+
+impl Needles {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A password, a token, a variable's value.
+    pub fn secret(&mut self, secret: &Secret) {
+        forms::of_secret(secret.expose(), &mut self.0);
+    }
+
+    /// A secret, also together with its user as `user:secret`, which is what Docker's files and basic authentication
+    /// encode.
+    pub fn login(&mut self, user: &str, secret: &Secret) {
+        self.secret(secret);
+        forms::of_login(user, secret.expose(), &mut self.0);
+    }
+}
+
+impl std::fmt::Debug for Needles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Needles({} forms)", self.0.all().len())
+    }
+}
+
+/// What is looked for; clones share it, and streams that are open take what is added.
+#[derive(Clone)]
+pub struct Redactions(Arc<Shared>);
+
+pub(in crate::redact) struct Shared {
+    /// Looked for as well.
+    above: Option<Redactions>,
+    generation: AtomicU64,
+    own: Mutex<Own>,
+}
+
+#[derive(Default)]
+struct Own {
+    needles: Vec<Needles>,
+    /// With the generation that it was made of.
+    made: Option<(u64, Arc<Automaton>)>,
+}
+
+impl Redactions {
+    /// Nothing to look for yet. As long as it lives, [`hide_all`] looks for it too.
+    pub fn new() -> Self {
+        Self::open(None)
+    }
+
+    /// The same, and whatever these look for at any time.
+    #[must_use]
+    pub fn below(&self) -> Self {
+        Self::open(Some(self.clone()))
+    }
+
+    fn open(above: Option<Self>) -> Self {
+        let shared = Arc::new(Shared { above, generation: AtomicU64::new(1), own: Mutex::default() });
+        live::enter(&shared);
+        Self(shared)
+    }
+
+    /// From now on looks for these too, also in what streams hold at the moment.
+    pub fn add(&self, needles: Needles) {
+        self.own().needles.push(needles);
+        self.0.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// From now on looks for these instead of its own earlier ones.
+    pub fn replace(&self, needles: Needles) {
+        self.own().needles = vec![needles];
+        self.0.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// A stream of bytes.
+    pub fn stream(&self) -> Redactor {
+        Redactor::new(self.clone())
+    }
+
+    /// A whole text.
+    pub fn text(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.bytes(text.as_bytes())).into_owned()
+    }
+
+    fn bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        let (mut stream, mut out) = (self.stream(), Vec::with_capacity(bytes.len()));
+        stream.write(bytes, &mut out);
+        stream.finish(&mut out);
+        out
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.0.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes with everything that is added, here or above.
+    fn generation(&self) -> u64 {
+        let above = self.0.above.as_ref().map_or(0, Self::generation);
+        self.0.generation.load(Ordering::Acquire) + above
+    }
+
+    /// The automaton of now, made by whoever needs it first.
+    fn automaton(&self) -> (u64, Arc<Automaton>) {
+        let generation = self.generation();
+        let mut own = self.own();
+        if let Some((made_of, automaton)) = &own.made
+            && *made_of == generation
+        {
+            return (generation, Arc::clone(automaton));
+        }
+        let mut forms = Vec::new();
+        own.needles.iter().for_each(|needles| forms.extend_from_slice(needles.0.all()));
+        let mut above = &self.0.above;
+        while let Some(redactions) = above {
+            redactions.own().needles.iter().for_each(|needles| forms.extend_from_slice(needles.0.all()));
+            above = &redactions.0.above;
+        }
+        let automaton = Arc::new(Automaton::new(&mut forms));
+        own.made = Some((generation, Arc::clone(&automaton)));
+        (generation, automaton)
+    }
+}
+
+impl Default for Redactions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Redactions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Redactions({} needles)", self.own().needles.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

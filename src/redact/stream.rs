@@ -1,0 +1,225 @@
+//! One stream through the redactor.
+//!
+//! Rule: a byte is given out when it can no longer be part of a form, and not later. So what is held is always the
+//! beginning of a form, with what may stand between its bytes, and the result does not depend on how the stream came
+//! in pieces.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::Redactions;
+use super::automaton::{Automaton, ROOT};
+use super::filter::SHORTEST;
+use super::hidden::Hidden;
+use super::view::{Reading, View};
+
+/// Bytes (of colours, line ends, indents, frames) that may stand between two bytes of a form.
+const LONGEST_GAP: usize = 128;
+/// A form of which no more than this is there is not worth keeping somebody waiting for.
+const FEW: usize = 3;
+/// Bytes to look at closely before the filter is asked again.
+const CLOSELY: usize = 2 * SHORTEST;
+
+/// A stream that goes through the redactor, piece by piece.
+///
+/// It holds back at most the beginning of a form: of its own bytes fewer than the longest form has, and up to 128 more
+/// of colours and line ends between two of them.
+pub struct Redactor {
+    source: Redactions,
+    generation: u64,
+    automaton: Arc<Automaton>,
+    /// What is held, and what was given out while it may still begin a form.
+    kept: Zeroizing<Vec<u8>>,
+    /// The offset in the stream of the first byte that is kept.
+    start: usize,
+    /// Everything before this offset was given out.
+    given: usize,
+    /// The bytes as they are.
+    plain: u32,
+    joined: Reader,
+    spaced: Reader,
+    hidden: Hidden,
+}
+
+/// Where a reading of the stream is in the automaton.
+struct Reader {
+    view: View,
+    state: u32,
+    /// Where the bytes that may begin a form stand in the stream.
+    places: VecDeque<usize>,
+    /// Bytes left out since the last that was read.
+    gap: usize,
+}
+
+impl Redactor {
+    pub(super) fn new(source: Redactions) -> Self {
+        let (generation, automaton) = source.automaton();
+        Self {
+            source,
+            generation,
+            automaton,
+            kept: Zeroizing::default(),
+            start: 0,
+            given: 0,
+            plain: ROOT,
+            joined: Reader::new(Reading::Joined),
+            spaced: Reader::new(Reading::Spaced),
+            hidden: Hidden::default(),
+        }
+    }
+
+    /// Takes the next piece; appends to `out` what can be given out.
+    pub fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.renew();
+        let from = self.kept.len();
+        self.kept.extend_from_slice(bytes);
+        self.scan(from);
+        let decided = self.hidden.decided(self.held_from());
+        self.give(decided, out);
+    }
+
+    /// For a stream that has been quiet for a while: gives out what is held, unless it is more than a few bytes of a
+    /// form. What follows is still recognised as the rest of the form.
+    pub fn flush_ready(&mut self, out: &mut Vec<u8>) {
+        self.renew();
+        let depth = |state| self.automaton.depth(state);
+        let most = depth(self.plain).max(depth(self.joined.state)).max(depth(self.spaced.state));
+        if most <= FEW {
+            self.give(self.start + self.kept.len(), out);
+        }
+    }
+
+    /// The stream is over: gives out the rest, which is no whole form. The redactor can be used for another stream.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.renew();
+        (self.plain, self.joined, self.spaced) = (ROOT, Reader::new(Reading::Joined), Reader::new(Reading::Spaced));
+        self.give(self.start + self.kept.len(), out);
+    }
+
+    /// Bytes that were written and not given out.
+    pub fn held(&self) -> usize {
+        self.start + self.kept.len() - self.given
+    }
+
+    /// New needles apply to what is held as well.
+    fn renew(&mut self) {
+        if self.source.generation() == self.generation {
+            return;
+        }
+        (self.generation, self.automaton) = self.source.automaton();
+        self.plain = ROOT;
+        for reader in [&mut self.joined, &mut self.spaced] {
+            reader.forget();
+            if !self.kept.is_empty() {
+                // What is kept begins with a byte of a form, which no line end or colour can be.
+                reader.view = View::new(reader.view.reading());
+            }
+        }
+        self.scan(0);
+    }
+
+    /// Looks at what is kept from this index on.
+    fn scan(&mut self, from: usize) {
+        let automaton = Arc::clone(&self.automaton);
+        let kept = std::mem::take(&mut self.kept);
+        let (mut at, mut closely) = (from, from);
+        while at < kept.len() {
+            if at >= closely && self.is_idle() {
+                at = automaton.filter().skip(&kept, at);
+                closely = at + CLOSELY;
+            }
+            let Some(byte) = kept.get(at) else { break };
+            self.step(&automaton, *byte, self.start + at);
+            at += 1;
+        }
+        self.kept = kept;
+    }
+
+    /// Whether nothing that has come so far matters for what comes.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.plain == ROOT && self.joined.is_idle() && self.spaced.is_idle()
+    }
+
+    #[inline]
+    fn step(&mut self, automaton: &Automaton, byte: u8, place: usize) {
+        self.plain = automaton.next(self.plain, byte);
+        let ended = automaton.ended(self.plain);
+        if ended > 0 {
+            self.hidden.add(place + 1 - ended..place + 1);
+        }
+        self.joined.read(automaton, byte, place, &mut self.hidden);
+        if automaton.has_blanks() {
+            self.spaced.read(automaton, byte, place, &mut self.hidden);
+        }
+    }
+
+    /// The offset of the first byte that may begin a form.
+    fn held_from(&self) -> usize {
+        let end = self.start + self.kept.len();
+        let plain = end - self.automaton.depth(self.plain);
+        let first = |reader: &Reader| reader.places.front().copied().unwrap_or(end);
+        plain.min(first(&self.joined)).min(first(&self.spaced))
+    }
+
+    /// Gives out everything before the offset `until`, and keeps what may begin a form.
+    fn give(&mut self, until: usize, out: &mut Vec<u8>) {
+        if until > self.given {
+            let bytes = &self.kept[self.given - self.start..until - self.start];
+            self.hidden.give(bytes, self.given, out);
+            self.given = until;
+        }
+        let cut = self.held_from() - self.start;
+        self.kept.drain(..cut);
+        self.start += cut;
+    }
+}
+
+impl Reader {
+    fn new(reading: Reading) -> Self {
+        Self { view: View::new(reading), state: ROOT, places: VecDeque::new(), gap: 0 }
+    }
+
+    fn forget(&mut self) {
+        self.state = ROOT;
+        self.places.clear();
+    }
+
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.state == ROOT && self.view.is_fresh()
+    }
+
+    #[inline]
+    fn read(&mut self, automaton: &Automaton, byte: u8, place: usize, hidden: &mut Hidden) {
+        let (state, places) = (&mut self.state, &mut self.places);
+        let mut is_read = false;
+        self.view.read(byte, |byte, before| {
+            is_read = true;
+            *state = automaton.next(*state, byte);
+            places.push_back(place - before);
+            let depth = automaton.depth(*state);
+            places.drain(..places.len() - depth);
+            let ended = automaton.ended(*state);
+            if let Some(first) = places.get(depth - ended).filter(|_| ended > 0) {
+                hidden.add(*first..place + 1 - before);
+            }
+        });
+        if is_read {
+            self.gap = 0;
+        } else if *state != ROOT {
+            self.gap += 1;
+            if self.gap > LONGEST_GAP {
+                self.forget();
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redactor").field("held", &self.held()).finish_non_exhaustive()
+    }
+}
