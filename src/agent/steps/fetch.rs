@@ -69,7 +69,7 @@ pub(crate) async fn fetch(
         Ok(ended) => {
             let faults = witnessed.faults.clone();
             let mut receipt = close(run, receipt, witnessed, &ended);
-            let result = judge(run, &ended, known, &mut receipt);
+            let result = judge(run, &ended, (known, &faults), &mut receipt);
             let result = result.map_err(|stop| stop.because(&faults));
             (Some(receipt), result)
         }
@@ -90,14 +90,20 @@ async fn close_all(beside: Vec<Box<dyn Beside>>) -> Witnessed {
     all
 }
 
-fn judge(run: &Run<'_>, ended: &Ended, known: &Known, receipt: &mut Receipt) -> Result<Fetched, Stop> {
+fn judge(
+    run: &Run<'_>,
+    ended: &Ended,
+    (known, faults): (&Known, &[String]),
+    receipt: &mut Receipt,
+) -> Result<Fetched, Stop> {
     if let Problems::Errors(problems) = find(&ended.stderr_head) {
         let message = format!("tofu refuses its CLI configuration: {problems}");
         return Err(Stop::infrastructure(message, None).during(Step::Fetch));
     }
     if !ended.is_success() {
         let known = hint::Known { delivered: &known.delivered, withheld: &known.withheld };
-        let hint = hint::find(&ended.tail, known);
+        // tofu shows a status alone where the broker knows why.
+        let hint = hint::find(&format!("{}\n{}", ended.tail, faults.join("\n")), known);
         return Err(failed(Step::Fetch, ended, hint));
     }
     let directory = run.directory;
