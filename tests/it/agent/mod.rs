@@ -6,6 +6,7 @@ mod fetch;
 mod orders;
 mod start;
 mod state;
+mod view;
 
 use std::fs;
 use std::net::TcpListener;

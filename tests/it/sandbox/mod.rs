@@ -103,7 +103,7 @@ impl Place {
         }
         if let Some(secret) = &mut launch.secret_directory {
             // The root was made for this test's user.
-            secret.root = self.memory.path().to_owned();
+            self.memory.path().clone_into(&mut secret.root);
             launch.environment.set("SECRETS", secret.path().display().to_string()).unwrap();
         }
         launch

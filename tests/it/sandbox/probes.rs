@@ -80,7 +80,7 @@ impl Victim {
         line.arguments.extend(["-c".into(), SCRIPT.into()]);
         line.environment = self.variables().into_iter().map(|(name, value)| (name.into(), value.into())).collect();
         line.environment.push(("PATH".into(), "/usr/bin:/bin".into()));
-        let captured = capture(&line, Duration::from_secs(60), 1 << 16).unwrap();
+        let captured = capture(&line, Duration::from_mins(1), 1 << 16).unwrap();
         String::from_utf8(captured.stdout).unwrap()
     }
 }
