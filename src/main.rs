@@ -1,7 +1,7 @@
 //! The program: looks at its first word, then hands over to the library.
 //!
-//! Rule: what the word [`nigari::sandbox::LAUNCHER_WORD`] starts, and what runs under the name of a credential helper,
-//! runs before anything else does: one thread, no runtime, no settings.
+//! Rule: what the words [`nigari::sandbox::LAUNCHER_WORD`] and [`nigari::sandbox::INIT_WORD`] start, and what runs under
+//! the name of a credential helper, runs before anything else does: one thread, no runtime, no settings.
 
 use std::process::ExitCode;
 
@@ -13,8 +13,10 @@ fn main() -> ExitCode {
         let socket = environment::variable(helper::SOCKET_VARIABLE);
         return helper::program::main(std::env::args_os().skip(1), socket.as_deref());
     }
-    if std::env::args_os().nth(1).is_some_and(|word| word == nigari::sandbox::LAUNCHER_WORD) {
-        return nigari::sandbox::launcher::main();
+    match std::env::args_os().nth(1) {
+        Some(word) if word == nigari::sandbox::LAUNCHER_WORD => return nigari::sandbox::launcher::main(),
+        Some(word) if word == nigari::sandbox::INIT_WORD => return nigari::sandbox::init::main(),
+        _ => {}
     }
     // An earlier one stays; there is none this early.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -60,6 +60,9 @@ pub enum AgentError {
     /// Exit 78: tofu cannot work with the operator's CLI configuration.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// Exit 78: the sandbox that the settings want cannot be had.
+    #[error("the sandbox `namespace` cannot be had: {0}")]
+    Sandbox(String),
     /// Exit 1: the kernel refuses what an agent needs.
     #[error(transparent)]
     Orphans(#[from] OrphansError),
@@ -96,7 +99,8 @@ impl AgentError {
             | Self::SecretRoot(_)
             | Self::Find(_)
             | Self::Version(_)
-            | Self::Operator(_) => AgentExit::Settings,
+            | Self::Operator(_)
+            | Self::Sandbox(_) => AgentExit::Settings,
             Self::Orphans(_) | Self::Thread(_) => AgentExit::Failed,
         }
     }
@@ -108,6 +112,9 @@ impl AgentError {
             Self::Find(error) => error.hint(),
             Self::Version(error) => error.hint(),
             Self::Operator(error) => error.hint(),
+            Self::Sandbox(_) => {
+                Some("`sandbox = \"process\"` does without namespaces, `auto` takes what can be had".into())
+            }
             Self::SecretsRemain(_) => {
                 Some("look at the directory, remove it by hand, then start the agent again".into())
             }

@@ -1,49 +1,117 @@
 //! What of this host lies open to the runs on it, told once at the agent's start.
 //!
-//! Rule: in the sandbox `process` a run sees the files that the agent's user sees, so whatever more than one run, a
-//! server beside the agent, or root would add to that is said before the first run, and how to be rid of it.
+//! Rule: in the sandbox `process` a run sees the files that the agent's user sees, less what Landlock keeps from it, and
+//! every socket; whatever more than one run, a server beside the agent, or root would add to that is said before the
+//! first run, and how to be rid of it.
 
-use std::path::Path;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
 
+use super::view::{self, ROOT_KEY};
+use crate::sandbox::{Sandbox, landlock_version};
 use crate::settings::agent::{AgentSettings, DeliveryChoice};
 
-/// The server's own name for its root key, beside the join token that its first start writes.
-const ROOT_KEY: &str = "root.key";
+/// Sockets behind which somebody does what he is asked: container engines, the service manager, the buses. Connecting is
+/// covered neither by Landlock nor by read-only mounts.
+const POWERFUL: [&str; 12] = [
+    "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/podman/podman.sock",
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/buildkit/buildkitd.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/systemd/private",
+    "/run/dbus/system_bus_socket",
+    "/var/lib/incus/unix.socket",
+    "/var/lib/lxd/unix.socket",
+    "/var/snap/lxd/common/lxd/unix.socket",
+];
+
+/// The same of a user, below `/run/user/<uid>`.
+const POWERFUL_OF_USER: [&str; 5] =
+    ["bus", "systemd/private", "docker.sock", "podman/podman.sock", "containerd/containerd.sock"];
 
 /// Warns of everything that is so here.
-pub(crate) fn warn(settings: &AgentSettings) {
-    for (what, hint) in found(settings, rustix::process::geteuid().is_root()) {
+pub(crate) fn warn(settings: &AgentSettings, sandbox: Sandbox) {
+    let host = Surroundings {
+        is_root: rustix::process::geteuid().is_root(),
+        has_landlock: landlock_version() > 0,
+        sandbox,
+        sockets: reachable_sockets(),
+    };
+    for (what, hint) in found(settings, &host) {
         tracing::warn!(hint, "{what}");
     }
 }
 
-fn found(settings: &AgentSettings, is_root: bool) -> Vec<(&'static str, &'static str)> {
+/// Sockets of power that this user may connect to.
+pub(crate) fn reachable_sockets() -> Vec<PathBuf> {
+    let of_user = format!("/run/user/{}", rustix::process::geteuid().as_raw());
+    let of_user = POWERFUL_OF_USER.map(|name| Path::new(&of_user).join(name));
+    reachable(POWERFUL.iter().map(PathBuf::from).chain(of_user))
+}
+
+fn reachable(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for path in paths.filter_map(|path| path.canonicalize().ok()) {
+        let is_socket = path.metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
+        // To connect is to write.
+        if is_socket && rustix::fs::access(&path, rustix::fs::Access::WRITE_OK).is_ok() && !found.contains(&path) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// What of the host matters here.
+struct Surroundings {
+    is_root: bool,
+    has_landlock: bool,
+    sandbox: Sandbox,
+    sockets: Vec<PathBuf>,
+}
+
+fn found(settings: &AgentSettings, host: &Surroundings) -> Vec<(String, &'static str)> {
+    let is_open = host.sandbox == Sandbox::Process;
+    let is_crowded = settings.concurrency.get() > 1;
     let beside = |path: &Path| path.with_file_name(ROOT_KEY);
     let has_server =
         settings.join_token_file.as_deref().map(beside).is_some_and(|key| std::fs::File::open(key).is_ok());
+    // Landlock cannot hide what lies in a directory where everybody may make files.
+    let is_hidden = host.has_landlock && !settings.join_token_file.as_deref().is_some_and(view::is_in_shared);
+    let names: Vec<String> = host.sockets.iter().map(|path| path.display().to_string()).collect();
     [
         (
-            settings.concurrency.get() > 1 && settings.delivery == DeliveryChoice::File,
+            is_open && is_crowded && settings.delivery == DeliveryChoice::File,
             "expressions of runs that are at work at the same time can read each other's registry credentials during a \
-             fetch step: delivery `file` in the sandbox `process`",
+             fetch step: delivery `file` in the sandbox `process`"
+                .to_owned(),
             "set `concurrency` to 1, or leave `delivery` at `auto`",
         ),
         (
-            settings.concurrency.get() > 1 && settings.delivery != DeliveryChoice::Broker,
+            is_open && is_crowded && settings.delivery != DeliveryChoice::Broker,
             "programs of runs that are at work at the same time can look into each other's processes in the sandbox \
-             `process`, also into a tofu that asked for a credential",
+             `process`, also into a tofu that asked for a credential"
+                .to_owned(),
             "set `concurrency` to 1, or let only people write configurations who may know all of these credentials",
         ),
         (
-            has_server,
+            is_open && has_server && !is_hidden,
             "the server's files lie beside this agent and its user can read them, so every configuration can too: root \
-             key, admin token, database",
+             key, admin token, database"
+                .to_owned(),
             "run nothing here that others wrote; for that give server and agent a user each",
         ),
         (
-            is_root,
-            "the agent is root, so every configuration can read what root owns; steps have no capabilities",
+            is_open && host.is_root,
+            "the agent is root, so every configuration can read what root owns; steps have no capabilities".to_owned(),
             "run it as a user of its own, as the unit in systemd/ does",
+        ),
+        (
+            is_open && !names.is_empty(),
+            format!("every configuration can talk to {}, and with it act outside of its step", names.join(", ")),
+            "give the agent a user that may not open them, or let it have the sandbox `namespace`",
         ),
     ]
     .into_iter()
@@ -53,11 +121,15 @@ fn found(settings: &AgentSettings, is_root: bool) -> Vec<(&'static str, &'static
 
 #[cfg(test)]
 mod tests {
-    use super::found;
+    use std::os::unix::net::UnixListener;
+    use std::path::PathBuf;
+
+    use super::{Surroundings, found, reachable};
+    use crate::sandbox::Sandbox;
     use crate::settings::AgentSettings;
     use crate::settings::agent_layer::AgentLayer;
 
-    fn settings(concurrency: Option<u32>, join_token_file: Option<std::path::PathBuf>) -> AgentSettings {
+    fn settings(concurrency: Option<u32>, join_token_file: Option<PathBuf>) -> AgentSettings {
         let server = Some("http://127.0.0.1:7077".to_owned());
         AgentSettings::load(None, AgentLayer { server, join_token_file, concurrency, ..AgentLayer::default() }).unwrap()
     }
@@ -66,10 +138,26 @@ mod tests {
     fn the_usual_agent_has_nothing_to_tell_and_each_exposure_is_told() {
         let server = tempfile::tempdir().unwrap();
         let token = Some(server.path().join("join.token"));
-        assert_eq!(found(&settings(None, token.clone()), false), []);
-        assert!(found(&settings(None, None), true)[0].0.contains("the agent is root"));
+        let host = |is_root, sandbox| Surroundings { is_root, has_landlock: false, sandbox, sockets: vec![] };
+        assert_eq!(found(&settings(None, token.clone()), &host(false, Sandbox::Process)), []);
+        assert!(found(&settings(None, None), &host(true, Sandbox::Process))[0].0.contains("the agent is root"));
         std::fs::write(server.path().join("root.key"), "x").unwrap();
-        let told = found(&settings(Some(2), token), false);
+        let told = found(&settings(Some(2), token.clone()), &host(false, Sandbox::Process));
         assert!(told[0].0.contains("at the same time") && told[1].0.contains("root key"), "{told:?}");
+        let sockets = vec![PathBuf::from("/run/docker.sock")];
+        let told = found(&settings(None, None), &Surroundings { sockets, ..host(false, Sandbox::Process) });
+        assert!(told[0].0.contains("/run/docker.sock"), "{told:?}");
+        assert_eq!(found(&settings(Some(2), token), &host(true, Sandbox::Namespace)), []);
+    }
+
+    #[test]
+    fn only_sockets_that_can_be_opened_are_told() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let _open = UnixListener::bind(at("open")).unwrap();
+        std::os::unix::fs::symlink(at("open"), at("link")).unwrap();
+        std::fs::write(at("file"), "").unwrap();
+        let told = reachable(["open", "link", "file", "nothing"].map(at).into_iter());
+        assert_eq!(told, [at("open").canonicalize().unwrap()]);
     }
 }

@@ -4,7 +4,6 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::AgentError;
 use super::failure::Stop;
@@ -14,7 +13,7 @@ use crate::delivery;
 use crate::protocol::agent::RegistryCredential;
 use crate::protocol::names;
 use crate::redact::Redactions;
-use crate::sandbox::{Launcher, SecretRoot};
+use crate::sandbox::{Launcher, Sandbox, SecretRoot};
 use crate::secret::Secret;
 use crate::settings::agent::{AgentSettings, DeliveryChoice};
 use crate::tofu::find;
@@ -38,11 +37,13 @@ pub(crate) struct Host {
     pub(crate) passed_for_fetch: Vec<(String, Secret)>,
     /// The agent's own secrets, which must be nowhere either.
     pub(crate) redactions: Redactions,
+    /// What steps run in; [`super::sandbox_choice`] says.
+    pub(crate) sandbox: Sandbox,
 }
 
 impl Host {
     /// Looks at everything that a run will need, so that what is missing is told before a run is claimed. Blocks.
-    pub(crate) fn prepare(mut settings: AgentSettings, launcher: Launcher) -> Result<Arc<Self>, AgentError> {
+    pub(crate) fn prepare(mut settings: AgentSettings, launcher: Launcher) -> Result<Self, AgentError> {
         for (path, what) in [(&settings.state_directory, "state_directory"), (&settings.run_root, "run_root")] {
             make_private(path).map_err(|source| AgentError::Directory { what, path: path.clone(), source })?;
         }
@@ -61,7 +62,7 @@ impl Host {
         let passed_for_fetch = allowed(std::mem::take(&mut settings.fetch_environment));
         let search_path = settings.search_path.as_deref().and_then(|path| path.to_str());
         let search_path = search_path.unwrap_or(crate::sandbox::Base::PATH).to_owned();
-        Ok(Arc::new(Self {
+        Ok(Self {
             settings,
             launcher,
             tofu,
@@ -73,7 +74,8 @@ impl Host {
             passed,
             passed_for_fetch,
             redactions: Redactions::new(),
-        }))
+            sandbox: Sandbox::Process,
+        })
     }
 }
 

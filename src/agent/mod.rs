@@ -24,9 +24,11 @@ mod remove;
 mod report;
 mod rescue;
 mod run;
+pub(crate) mod sandbox_choice;
 mod session;
 mod steps;
 mod sweep;
+mod view;
 mod watch;
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{AgentError, AgentExit};
+pub(crate) use exposure::reachable_sockets;
 pub use operator::OperatorError;
 
 use crate::lifecycle::{self, Shutdown};
@@ -57,8 +60,10 @@ const ODD_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 /// [`AgentError`] says why it cannot begin or go on, and with which exit code.
 pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Shutdown) -> Result<(), AgentError> {
     adopt_orphans()?;
-    exposure::warn(&settings);
-    let host = blocking(move || Host::prepare(settings, launcher)).await?;
+    let mut host = blocking(move || Host::prepare(settings, launcher)).await?;
+    host.sandbox = sandbox_choice::choose(&host).await?;
+    exposure::warn(&host.settings, host.sandbox);
+    let host = Arc::new(host);
     let swept = Arc::clone(&host);
     blocking(move || sweep::secrets(&swept)).await?;
     let keeper = Keeper::start().map_err(AgentError::Thread)?;

@@ -46,3 +46,51 @@ pub(crate) fn hide_in_receipt(receipt: &mut Receipt, redactions: &Redactions) {
         *text = redactions.text(text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{hide_in_failure, hide_in_receipt};
+    use crate::protocol::Timestamp;
+    use crate::protocol::agent::{Failure, FailureClass, Receipt, ReceiptEnd, RegistryUse};
+    use crate::redact::{Needles, Redactions};
+    use crate::secret::Secret;
+
+    fn redactions() -> Redactions {
+        let (redactions, mut needles) = (Redactions::new(), Needles::new());
+        needles.login("robot", &Secret::from("hunter22"));
+        redactions.add(needles);
+        redactions
+    }
+
+    #[test]
+    fn a_failure_is_told_without_secrets() {
+        let (message, hint) = ("it is hunter22".to_owned(), Some("not aHVudGVyMjI=".to_owned()));
+        let mut failure = Failure { class: FailureClass::Configuration, step: None, message, hint };
+        hide_in_failure(&mut failure, &redactions());
+        assert_eq!((failure.message.as_str(), failure.hint.as_deref()), ("it is (redacted)", Some("not (redacted)")));
+    }
+
+    #[test]
+    fn a_receipt_is_told_without_secrets() {
+        let secret = || "hunter22.example.com".to_owned();
+        let used = RegistryUse { host: secret(), integrations: Vec::new(), requests: 1, bytes: None };
+        let mut receipt = Receipt {
+            delivery: "file".into(),
+            sandbox: "process".into(),
+            meaning: String::new(),
+            hosts: Vec::new(),
+            began_at: Timestamp::default(),
+            ended_at: Timestamp::default(),
+            end: ReceiptEnd::StepOver,
+            wiped: true,
+            verified_by: String::new(),
+            modules: vec![secret()],
+            used: vec![used],
+            pulled: vec![secret()],
+            notes: vec![secret()],
+        };
+        hide_in_receipt(&mut receipt, &redactions());
+        let json = serde_json::to_string(&receipt).unwrap();
+        assert!(!json.contains("hunter22") && json.matches("(redacted).example.com").count() == 4, "{json}");
+    }
+}

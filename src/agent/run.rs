@@ -81,6 +81,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
         clock: &at.host.clock,
         passed: Some(&passed),
         wish,
+        sandbox: at.host.sandbox,
         sources: &prepared.sources,
         search_path: &at.host.search_path,
         run_directory: at.directory.path(),

@@ -14,16 +14,19 @@ use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::screen::Screen;
 use super::session::{Session, client};
+use crate::agent::{reachable_sockets, sandbox_choice};
 use crate::client::{ClientError, TokenSource};
 use crate::clock::Clock;
 use crate::delivery::meanings;
 use crate::process::{CommandLine, capture};
 use crate::protocol::Timestamp;
 use crate::protocol::delivery::DeliveryChoice;
-use crate::sandbox::SecretRoot;
+use crate::sandbox::{Launcher, Sandbox, SecretRoot, landlock_version};
 use crate::settings::AgentSettings;
+use crate::settings::agent::SandboxChoice;
 use crate::settings::agent_layer::AgentLayer;
 use crate::settings::cli::{Context, ContextLayer};
+use crate::settings::list::PathList;
 use crate::tofu::cli_configuration::problems::{Problems, find as find_problems};
 use crate::tofu::version::{CredentialHolder, Version};
 use crate::tofu::{arguments as words, find};
@@ -58,6 +61,12 @@ pub(super) struct Arguments {
     /// How credentials come to tofu: `auto`, `broker`, `helper` or `file`
     #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
     delivery: Option<DeliveryChoice>,
+    /// What steps are to run in: `auto`, `namespace` or `process`
+    #[arg(long, env = "NIGARI_SANDBOX", value_name = "KIND")]
+    sandbox: Option<SandboxChoice>,
+    /// What steps may read in the sandbox `namespace` besides the system (comma separated)
+    #[arg(long, env = "NIGARI_READ_PATHS", value_name = "PATHS")]
+    read_paths: Option<PathList>,
 }
 
 /// How one thing is.
@@ -106,7 +115,7 @@ pub(super) async fn run(
 ) -> Result<ExitStatus, CommandError> {
     let mut findings = Vec::new();
     match settings(arguments, flags) {
-        Ok(settings) => host(&settings, &mut findings),
+        Ok(settings) => host(&settings, &mut findings).await,
         Err(error) => findings.push(Finding::fail("settings", error.to_string().trim(), None)),
     }
     findings.extend(server(flags).await);
@@ -116,37 +125,110 @@ pub(super) async fn run(
 }
 
 fn settings(arguments: Arguments, flags: &ContextLayer) -> Result<AgentSettings, CommandError> {
-    let Arguments { config, tofu, secret_root, cli_config, delivery } = arguments;
+    let Arguments { config, tofu, secret_root, cli_config, delivery, sandbox, read_paths } = arguments;
     // Whether there is a server is looked at elsewhere.
     let server = flags.server.clone().unwrap_or_else(|| "http://127.0.0.1".to_owned());
-    let layer = AgentLayer { server: Some(server), tofu, secret_root, cli_config, delivery, ..AgentLayer::default() };
+    let server = Some(server);
+    let mut layer = AgentLayer { server, secret_root, tofu, cli_config, sandbox, ..AgentLayer::default() };
+    (layer.delivery, layer.read_paths) = (delivery, read_paths);
     Ok(AgentSettings::load(config.as_deref(), layer)?)
 }
 
-fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
-    match find::find(settings.tofu.as_deref(), settings.search_path.as_deref()) {
-        Ok(program) => tofu(&program, settings, findings),
+async fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
+    let program = find::find(settings.tofu.as_deref(), settings.search_path.as_deref());
+    match &program {
+        Ok(program) => tofu(program, settings, findings),
         Err(error) => findings.push(Finding::fail("tofu", &error.to_string(), error.hint())),
     }
     findings.push(match SecretRoot::choose(&settings.secret_roots, false) {
         Ok(root) => Finding::ok("secrets", format!("{} is in memory and ours alone", root.path().display())),
         Err(error) => Finding::fail("secrets", &error.to_string(), None),
     });
-    findings
-        .push(Finding::ok("sandbox", "`process`: an own session and an empty environment, no namespaces".to_owned()));
-    findings.extend(meanings(settings.delivery).into_iter().map(|(way, meaning)| delivery(settings, way, meaning)));
+    let (sandbox, told) = match &program {
+        Ok(program) => sandbox(settings, program).await,
+        Err(_) => (Sandbox::Process, Finding::bad(Verdict::Warn, "sandbox", "cannot be tried without tofu", None)),
+    };
+    findings.push(told);
+    findings.push(landlock());
+    findings.extend(sockets(sandbox));
+    let meanings = meanings(settings.delivery, sandbox);
+    findings.extend(meanings.into_iter().map(|(way, meaning)| delivery(settings, sandbox, way, meaning)));
+}
+
+/// Which sandbox an agent with these settings would take here, and why not the other.
+async fn sandbox(settings: &AgentSettings, tofu: &Path) -> (Sandbox, Finding) {
+    let subject = "sandbox";
+    if settings.sandbox == SandboxChoice::Process {
+        let message = "`process`, as the settings say: steps see what the agent's user sees, less what is the agent's";
+        let hint = "leave `sandbox` out: steps then see nothing else of the host where that can be had";
+        return (Sandbox::Process, Finding::bad(Verdict::Warn, subject, message, Some(hint.to_owned())));
+    }
+    let tried = match Launcher::open() {
+        Ok(launcher) => sandbox_choice::trial_of(&launcher, tofu, &settings.read_paths).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match tried {
+        Ok(true) => {
+            let message = "`namespace`: a root, processes and secrets of its own for each step";
+            (Sandbox::Namespace, Finding::ok(subject, message.to_owned()))
+        }
+        Ok(false) => {
+            let message = format!("`namespace`, {}", sandbox_choice::NO_PROCESSES);
+            let hint = "providers that look at /proc will miss it; in a systemd unit, leave out ProtectKernelTunables=, \
+                        ProtectKernelLogs= and ProtectHostname=";
+            (Sandbox::Namespace, Finding::bad(Verdict::Warn, subject, &message, Some(hint.to_owned())))
+        }
+        Err(reason) => {
+            let is_wanted = settings.sandbox == SandboxChoice::Namespace;
+            let (verdict, other) = if is_wanted { (Verdict::Fail, "") } else { (Verdict::Warn, "`process`, because ") };
+            let message = format!("{other}`namespace` cannot be had: {reason}");
+            let hint = "allow unprivileged user namespaces (sysctl user.max_user_namespaces, \
+                        kernel.apparmor_restrict_unprivileged_userns, the container's seccomp profile)";
+            (Sandbox::Process, Finding::bad(verdict, subject, &message, Some(hint.to_owned())))
+        }
+    }
+}
+
+/// The version of Landlock from which on neither signals nor abstract sockets leave a step (Linux 6.12).
+const LANDLOCK_WITH_SCOPES: u32 = 6;
+
+fn landlock() -> Finding {
+    match landlock_version() {
+        0 => {
+            let message = "this kernel has none: in the sandbox `process` steps can read the agent's own files";
+            let hint = "Linux 5.13 or newer, with `landlock` among the kernel's `lsm=`";
+            Finding::bad(Verdict::Warn, "landlock", message, Some(hint.to_owned()))
+        }
+        version if version < LANDLOCK_WITH_SCOPES => {
+            let message = format!("version {version}: files are kept apart; signals and abstract Unix sockets are not");
+            Finding::bad(Verdict::Warn, "landlock", &message, Some("Linux 6.12 or newer".to_owned()))
+        }
+        version => Finding::ok("landlock", format!("version {version}: files, signals, abstract Unix sockets")),
+    }
+}
+
+/// In `process` nothing keeps a step from a socket that the agent's user may open.
+fn sockets(sandbox: Sandbox) -> Option<Finding> {
+    let open = if sandbox == Sandbox::Process { reachable_sockets() } else { Vec::new() };
+    let names: Vec<String> = open.iter().map(|path| path.display().to_string()).collect();
+    let message = format!("every configuration can talk to {}, and with it act outside of its step", names.join(", "));
+    let hint = "give the agent a user that may not open them, or let it have the sandbox `namespace`";
+    (!names.is_empty()).then(|| Finding::bad(Verdict::Warn, "sockets", &message, Some(hint.to_owned())))
 }
 
 /// What a delivery means, and what it leaves open, whatever else is right here.
-fn delivery(settings: &AgentSettings, way: &str, meaning: &str) -> Finding {
+fn delivery(settings: &AgentSettings, sandbox: Sandbox, way: &str, meaning: &str) -> Finding {
     let beside = match settings.concurrency.get() {
         1 => "one run at a time here".to_owned(),
         runs => format!("{runs} runs at the same time here"),
     };
-    let text = format!(
-        "`{way}` ({}), {beside}: {meaning}; and at any time every expression can read every file of the agent's user",
-        settings.delivery
-    );
+    let besides = match sandbox {
+        Sandbox::Namespace => "",
+        Sandbox::Process => {
+            "; and at any time every expression can read the files of the agent's user, but the agent's own"
+        }
+    };
+    let text = format!("`{way}` ({}), {beside}: {meaning}{besides}", settings.delivery);
     if way == "file" {
         return Finding::bad(Verdict::Warn, "delivery", &text, Some(EXPOSURE_HINT.to_owned()));
     }

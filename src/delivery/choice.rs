@@ -65,9 +65,20 @@ pub fn tofu_holds(credentials: &[RegistryCredential], wish: DeliveryChoice) -> b
     }
 }
 
+/// The way that the credential of one registry host takes with this wish, as [`choose`] has it for all of a run's;
+/// `None` where what is wished for cannot serve it.
+pub fn of_host(registry_host: &str, wish: DeliveryChoice) -> Option<DeliveryChoice> {
+    match (wish, is_loopback_host(registry_host)) {
+        (DeliveryChoice::Auto, true) => Some(DeliveryChoice::Helper),
+        (DeliveryChoice::Auto, false) => Some(DeliveryChoice::Broker),
+        (DeliveryChoice::Broker, true) => None,
+        (wish, _) => Some(wish),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Chosen, choose, tofu_holds};
+    use super::{Chosen, choose, of_host, tofu_holds};
     use crate::delivery::DeliveryError;
     use crate::delivery::tests::credential;
     use crate::protocol::delivery::DeliveryChoice::{self, Auto, Broker, File, Helper};
@@ -104,6 +115,18 @@ mod tests {
         assert_eq!(chosen(&["ghcr.io"], Broker).unwrap()[0], ["ghcr.io"]);
         let refused = chosen(&hosts, Broker).unwrap_err();
         assert!(matches!(refused, DeliveryError::OutOfReach(hosts) if hosts == ["localhost:5000"]));
+    }
+
+    #[test]
+    fn of_one_host_the_same_is_said_as_is_done_for_all() {
+        for host in ["ghcr.io", "localhost:5000", "registry.localhost:5000", "[::1]:2"] {
+            for wish in [Auto, Broker, Helper, File] {
+                let way = of_host(host, wish).map(|way| usize::from(way == Helper) + 2 * usize::from(way == File));
+                let done = chosen(&[host], wish).ok();
+                let done = done.map(|ways| ways.iter().position(|hosts| !hosts.is_empty()).unwrap());
+                assert_eq!(way, done, "{host} {wish}");
+            }
+        }
     }
 
     #[test]

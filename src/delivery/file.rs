@@ -11,12 +11,23 @@ use std::sync::Arc;
 use super::described::Described;
 use super::{Delivered, Delivery, DeliveryError, Pending, Surroundings, ca_bundle, docker_config};
 use crate::protocol::agent::RegistryCredential;
+use crate::sandbox::Sandbox;
 
-/// What it means in the sandbox `process`, in a sentence for people.
-pub(super) const MEANING: &str = "tofu read the credentials from a file that existed during the fetch step alone; \
-                                  during that step the configuration and what it fetched could have read it too, and \
-                                  so could any process and any expression of another run under the same user, because \
-                                  the sandbox `process` keeps no files apart";
+/// What it means, in a sentence for people.
+pub(super) fn meaning(sandbox: Sandbox) -> &'static str {
+    match sandbox {
+        Sandbox::Namespace => {
+            "tofu read the credentials from a file that existed in this step's sandbox alone; during that step the \
+             configuration and what it fetched could have read it too, and so could a process of the same user that is \
+             in no sandbox, but no other run"
+        }
+        Sandbox::Process => {
+            "tofu read the credentials from a file that existed during the fetch step alone; during that step the \
+             configuration and what it fetched could have read it too, and so could any process and any expression of \
+             another run under the same user, because the sandbox `process` keeps no files apart"
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct FileDelivery {
@@ -35,7 +46,10 @@ impl FileDelivery {
             operator: Arc::clone(surroundings.operator),
             has_tokens: true,
         };
-        Ok(Self { described, receipt: Pending::begin("file", MEANING, credentials, surroundings) })
+        Ok(Self {
+            described,
+            receipt: Pending::begin("file", meaning(surroundings.sandbox), credentials, surroundings),
+        })
     }
 }
 

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use ca_bundle::RootsError;
-pub use choice::tofu_holds;
+pub use choice::{of_host, tofu_holds};
 pub use meaning::meanings;
 pub use named_hosts::NamedHosts;
 
@@ -31,7 +31,7 @@ use crate::gateway::broker::BrokerError;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
 use crate::protocol::delivery::DeliveryChoice;
-use crate::sandbox::SecretFile;
+use crate::sandbox::{Sandbox, SecretFile};
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
 
@@ -97,6 +97,8 @@ pub struct Surroundings<'a> {
     pub run_directory: &'a Path,
     /// The run's own directory in memory.
     pub private: &'a Path,
+    /// What the step will run in.
+    pub sandbox: Sandbox,
 }
 
 /// What the fetch step gets.

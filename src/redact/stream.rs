@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use super::Redactions;
 use super::automaton::{Automaton, ROOT};
-use super::filter::SHORTEST;
 use super::hidden::Hidden;
 use super::view::{Reading, View};
 
@@ -19,8 +18,6 @@ use super::view::{Reading, View};
 const LONGEST_GAP: usize = 128;
 /// A form of which no more than this is there is not worth keeping somebody waiting for.
 const FEW: usize = 3;
-/// Bytes to look at closely before the filter is asked again.
-const CLOSELY: usize = 2 * SHORTEST;
 
 /// A stream that goes through the redactor, piece by piece.
 ///
@@ -46,11 +43,23 @@ pub struct Redactor {
 /// Where a reading of the stream is in the automaton.
 struct Reader {
     view: View,
+    /// Whether it reads something else than what is there. Until then it has neither state nor places of its own.
+    is_apart: bool,
     state: u32,
     /// Where the bytes that may begin a form stand in the stream.
     places: VecDeque<usize>,
     /// Bytes left out since the last that was read.
     gap: usize,
+}
+
+/// One byte of the stream.
+struct At<'a> {
+    automaton: &'a Automaton,
+    byte: u8,
+    place: usize,
+    /// The state of the bytes as they are, before this one and after it.
+    before: u32,
+    after: u32,
 }
 
 impl Redactor {
@@ -84,8 +93,8 @@ impl Redactor {
     /// form. What follows is still recognised as the rest of the form.
     pub fn flush_ready(&mut self, out: &mut Vec<u8>) {
         self.renew();
-        let depth = |state| self.automaton.depth(state);
-        let most = depth(self.plain).max(depth(self.joined.state)).max(depth(self.spaced.state));
+        let plain = self.automaton.depth(self.plain);
+        let most = plain.max(self.joined.places.len()).max(self.spaced.places.len());
         if most <= FEW {
             self.give(self.start + self.kept.len(), out);
         }
@@ -112,6 +121,8 @@ impl Redactor {
         self.plain = ROOT;
         for reader in [&mut self.joined, &mut self.spaced] {
             reader.forget();
+            // With what is kept it is read again from the beginning; without, both are at the root.
+            reader.is_apart = false;
             if !self.kept.is_empty() {
                 // What is kept begins with a byte of a form, which no line end or colour can be.
                 reader.view = View::new(reader.view.reading());
@@ -127,8 +138,7 @@ impl Redactor {
         let (mut at, mut closely) = (from, from);
         while at < kept.len() {
             if at >= closely && self.is_idle() {
-                at = automaton.filter().skip(&kept, at);
-                closely = at + CLOSELY;
+                (at, closely) = automaton.filter().skip(&kept, at);
             }
             let Some(byte) = kept.get(at) else { break };
             self.step(&automaton, *byte, self.start + at);
@@ -145,14 +155,16 @@ impl Redactor {
 
     #[inline]
     fn step(&mut self, automaton: &Automaton, byte: u8, place: usize) {
-        self.plain = automaton.next(self.plain, byte);
+        let before = self.plain;
+        self.plain = automaton.next(before, byte);
         let ended = automaton.ended(self.plain);
         if ended > 0 {
             self.hidden.add(place + 1 - ended..place + 1);
         }
-        self.joined.read(automaton, byte, place, &mut self.hidden);
+        let at = At { automaton, byte, place, before, after: self.plain };
+        self.joined.read(&at, &mut self.hidden);
         if automaton.has_blanks() {
-            self.spaced.read(automaton, byte, place, &mut self.hidden);
+            self.spaced.read(&at, &mut self.hidden);
         }
     }
 
@@ -160,6 +172,7 @@ impl Redactor {
     fn held_from(&self) -> usize {
         let end = self.start + self.kept.len();
         let plain = end - self.automaton.depth(self.plain);
+        // One that reads what is there has the same beginning.
         let first = |reader: &Reader| reader.places.front().copied().unwrap_or(end);
         plain.min(first(&self.joined)).min(first(&self.spaced))
     }
@@ -179,7 +192,7 @@ impl Redactor {
 
 impl Reader {
     fn new(reading: Reading) -> Self {
-        Self { view: View::new(reading), state: ROOT, places: VecDeque::new(), gap: 0 }
+        Self { view: View::new(reading), is_apart: false, state: ROOT, places: VecDeque::new(), gap: 0 }
     }
 
     fn forget(&mut self) {
@@ -189,31 +202,51 @@ impl Reader {
 
     #[inline]
     fn is_idle(&self) -> bool {
-        self.state == ROOT && self.view.is_fresh()
+        !self.is_apart && self.view.is_fresh()
     }
 
     #[inline]
-    fn read(&mut self, automaton: &Automaton, byte: u8, place: usize, hidden: &mut Hidden) {
+    fn read(&mut self, at: &At<'_>, hidden: &mut Hidden) {
+        // Most bytes are read as they are.
+        if !self.is_apart && self.view.passes(at.byte) {
+            return;
+        }
+        self.read_apart(at, hidden);
+    }
+
+    fn read_apart(&mut self, at: &At<'_>, hidden: &mut Hidden) {
+        let automaton = at.automaton;
+        if !self.is_apart {
+            self.is_apart = true;
+            (self.state, self.gap) = (at.before, 0);
+            self.places.extend(at.place - automaton.depth(at.before)..at.place);
+        }
         let (state, places) = (&mut self.state, &mut self.places);
         let mut is_read = false;
-        self.view.read(byte, |byte, before| {
+        self.view.read(at.byte, |byte, before| {
             is_read = true;
             *state = automaton.next(*state, byte);
-            places.push_back(place - before);
+            places.push_back(at.place - before);
             let depth = automaton.depth(*state);
             places.drain(..places.len() - depth);
             let ended = automaton.ended(*state);
             if let Some(first) = places.get(depth - ended).filter(|_| ended > 0) {
-                hidden.add(*first..place + 1 - before);
+                hidden.add(*first..at.place + 1 - before);
             }
         });
         if is_read {
             self.gap = 0;
-        } else if *state != ROOT {
+        } else if self.state != ROOT {
             self.gap += 1;
             if self.gap > LONGEST_GAP {
                 self.forget();
             }
+        }
+        // Together again: nothing is left out of what may begin a form.
+        let is_whole = |first: &usize| *first + automaton.depth(at.after) == at.place + 1;
+        if self.state == at.after && self.view.is_fresh() && self.places.front().is_none_or(is_whole) {
+            self.is_apart = false;
+            self.forget();
         }
     }
 }

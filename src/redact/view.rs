@@ -60,6 +60,14 @@ impl View {
         self.sequence == Sequence::None && !self.at_line_start && !self.after_blank && self.frame == 0
     }
 
+    /// Whether the byte is read as it is, and the next as it would be at the beginning.
+    #[inline]
+    pub(super) fn passes(&self, byte: u8) -> bool {
+        let is_special = byte == ESCAPE || matches!(byte, b'\n' | b'\r');
+        let is_blank = matches!(byte, b' ' | b'\t') && self.reading == Reading::Spaced;
+        !is_special && !is_blank && self.is_fresh()
+    }
+
     /// Reads a byte; gives what is read, and how many bytes before this one it was written.
     #[inline]
     pub(super) fn read(&mut self, byte: u8, mut give: impl FnMut(u8, usize)) {

@@ -2,9 +2,10 @@
 //!
 //! Rule: no frame is read that announces more than its limit, and a buffer that held a frame is zeroed.
 
-use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -109,23 +110,40 @@ impl Incoming {
     }
 }
 
-/// Sends one byte and `descriptors` with it.
+/// Waits for a whole message, on a socket that blocks; never takes a byte more than its frame.
+pub(super) fn receive<M: DeserializeOwned>(socket: &mut UnixStream, limit: usize) -> Result<M, ChannelError> {
+    let mut incoming = Incoming::default();
+    loop {
+        let mut buffer = Zeroizing::new(vec![0; incoming.missing()]);
+        let count = match socket.read(&mut buffer) {
+            Ok(0) => return Err(ChannelError::Closed),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(message) = incoming.take(buffer.get(..count).unwrap_or_default(), limit)? {
+            return Ok(message);
+        }
+    }
+}
+
+/// Sends one byte and `descriptors` (at most [`MOST_DESCRIPTORS`]) with it.
 pub(super) fn send_descriptors(socket: impl AsFd, descriptors: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(ChannelError::Descriptors { expected: DESCRIPTORS, got: descriptors.len() });
+        return Err(ChannelError::Descriptors { expected: MOST_DESCRIPTORS, got: descriptors.len() });
     }
     sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::NOSIGNAL).map_err(io::Error::from)?;
     Ok(())
 }
 
-/// How many descriptors come with the first byte: write and read end of standard output, then of standard error.
-pub(super) const DESCRIPTORS: usize = 4;
+/// Most descriptors that go with one byte.
+const MOST_DESCRIPTORS: usize = 4;
 
-/// Receives what [`send_descriptors`] sent; they are closed on exec.
-pub(super) fn receive_descriptors(socket: impl AsFd) -> Result<[OwnedFd; DESCRIPTORS], ChannelError> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+/// Receives what [`send_descriptors`] sent, exactly `COUNT` of them; they are closed on exec.
+pub(super) fn receive_descriptors<const COUNT: usize>(socket: impl AsFd) -> Result<[OwnedFd; COUNT], ChannelError> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0; 1];
     let received = recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)
@@ -140,7 +158,7 @@ pub(super) fn receive_descriptors(socket: impl AsFd) -> Result<[OwnedFd; DESCRIP
         }
     }
     let got = descriptors.len();
-    descriptors.try_into().map_err(|_| ChannelError::Descriptors { expected: DESCRIPTORS, got })
+    descriptors.try_into().map_err(|_| ChannelError::Descriptors { expected: COUNT, got })
 }
 
 #[cfg(test)]

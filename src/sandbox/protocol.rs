@@ -23,8 +23,37 @@ pub(super) const LONGEST_TO_AGENT: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sandbox {
-    /// The host as this user sees it; the launcher is the subreaper and bounds lifetime, not sight.
+    /// Mount and PID namespaces of its own (and a user namespace, unless we are root): it sees the [`View`] and its own
+    /// processes alone, and the kernel kills all of it with its init.
+    Namespace,
+    /// The host as this user sees it, less what Landlock keeps from it; the launcher is the subreaper.
     Process,
+}
+
+impl Sandbox {
+    /// The word for it in settings, receipts and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespace",
+            Self::Process => "process",
+        }
+    }
+}
+
+/// What a step sees of the host, besides the system's programs, libraries and names. Absolute paths; what is not there
+/// is passed over.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// May be changed: the run directory and what else belongs to the run.
+    pub writable: Vec<PathBuf>,
+    /// May be read and executed.
+    pub readable: Vec<PathBuf>,
+    /// Unix sockets that are there at their own paths. In [`Sandbox::Process`] nothing keeps a step from any socket.
+    pub sockets: Vec<PathBuf>,
+    /// Is never seen, also not within what may be read; what is named above stays visible in it.
+    pub hidden: Vec<PathBuf>,
+    /// Whether there is a `/proc`. Without one, an expression of a configuration cannot read an environment.
+    pub has_processes: bool,
 }
 
 /// One step's process, and everything around it.
@@ -32,6 +61,8 @@ pub enum Sandbox {
 pub struct Launch {
     /// What it runs in.
     pub sandbox: Sandbox,
+    /// What it sees.
+    pub view: View,
     /// Absolute path.
     pub program: PathBuf,
     /// Without the program's own name. No secret: every user of the host can read them.
@@ -109,6 +140,9 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// Longest file that it may write, in bytes (`RLIMIT_FSIZE`).
     pub file_size_bytes: Option<u64>,
+    /// Processes and threads at the same time (`RLIMIT_NPROC`). The kernel counts by user and user namespace, and root
+    /// without limit, so it is set only in [`Sandbox::Namespace`] of an ordinary user, where it counts the step alone.
+    pub processes: Option<u64>,
     /// Added to how readily the kernel kills it when memory is short, 0 to 1000.
     pub oom_score_adjustment: u16,
 }
@@ -116,7 +150,7 @@ pub struct Limits {
 impl Default for Limits {
     /// No limit, and 500: the kernel takes a step before the agent.
     fn default() -> Self {
-        Self { open_files: None, file_size_bytes: None, oom_score_adjustment: 500 }
+        Self { open_files: None, file_size_bytes: None, processes: None, oom_score_adjustment: 500 }
     }
 }
 
@@ -185,6 +219,14 @@ pub enum Refusal {
         /// The secret root.
         root: PathBuf,
     },
+    /// The sandbox `namespace` cannot be made.
+    #[error(
+        "cannot make the sandbox `namespace`: {detail}; hint: `nigari doctor` tells what this host allows, `sandbox = \"process\"` does without namespaces"
+    )]
+    Namespace {
+        /// What failed.
+        detail: String,
+    },
     /// Anything else that kept the process from starting.
     #[error("cannot start {}: {detail}", .program.display())]
     Start {
@@ -221,8 +263,10 @@ pub(super) enum ToLauncher {
 pub(super) enum ToAgent {
     /// The process runs.
     Started {
-        /// Its number in the launcher's PID namespace.
+        /// Its number in the launcher's PID namespace, which is the agent's.
         pid: i32,
+        /// Whether it has a `/proc`.
+        has_processes: bool,
     },
     /// It does not, and will not.
     Refused(Refusal),
@@ -230,6 +274,23 @@ pub(super) enum ToAgent {
     Exited(Exited),
     /// The secret directory was wiped, or not.
     Wiped(Result<(), String>),
+}
+
+/// Init to launcher.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FromInit {
+    /// The process runs. Descriptors follow: a pidfd of it and, if there are secrets, their directory.
+    Started {
+        /// Whether there are secrets.
+        has_secrets: bool,
+        /// Whether the step has a `/proc`: not every host lets one be mounted.
+        has_processes: bool,
+    },
+    /// It does not, and will not.
+    Refused(Refusal),
+    /// The process has ended; what it started may live.
+    Ended(ExitReason),
 }
 
 /// How the step's process ended.

@@ -54,6 +54,13 @@ pub(super) fn wipe(root: BorrowedFd<'_>, name: &str, directory: Option<BorrowedF
     verify(root, name, directory)
 }
 
+/// Wipes what is in `directory`, and looks again.
+pub(super) fn wipe_content(directory: BorrowedFd<'_>) -> Result<(), WipeError> {
+    rustix::fs::fchmod(directory, Mode::RWXU).map_err(|errno| failed("open", "it", errno.into()))?;
+    empty(directory, 0)?;
+    if entries(directory)?.is_empty() { Ok(()) } else { Err(WipeError::StillThere) }
+}
+
 fn verify(root: BorrowedFd<'_>, name: &CStr, directory: Option<BorrowedFd<'_>>) -> Result<(), WipeError> {
     match statat(root, name, AtFlags::SYMLINK_NOFOLLOW) {
         Err(Errno::NOENT) => {}

@@ -40,6 +40,12 @@ pub struct AgentSettings {
     pub concurrency: NonZeroU32,
     /// How credentials come to tofu; of this and the workspace's wish the stricter wins.
     pub delivery: DeliveryChoice,
+    /// What steps run in.
+    pub sandbox: SandboxChoice,
+    /// What steps may read besides the system and their own run, absolute; each exists.
+    pub read_paths: Vec<PathBuf>,
+    /// What a step may use.
+    pub step_limits: StepLimits,
     /// The operator's CLI configuration of tofu: a file (absent: none is merged).
     pub cli_configuration: Option<PathBuf>,
     /// Whether the `credentials` blocks of that file stay readable in `init`, `plan`, `apply`; only the backends
@@ -69,6 +75,29 @@ pub struct Ssh {
     /// File with a private key without passphrase, mode 0600, the only one that is offered; absent: the ssh agent's, or
     /// the agent's user's own.
     pub key: Option<PathBuf>,
+}
+
+/// What steps run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SandboxChoice {
+    /// `namespace` where it can be had, which is tried at the agent's start; else `process`.
+    #[default]
+    Auto,
+    /// Namespaces, or the agent does not start.
+    Namespace,
+    /// No namespaces.
+    Process,
+}
+
+/// What a step may use; `None` leaves what the agent itself may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StepLimits {
+    /// Processes and threads at the same time, in the sandbox `namespace` of an ordinary user.
+    pub processes: Option<u64>,
+    /// Open files of one process.
+    pub open_files: Option<u64>,
+    /// Longest file in bytes.
+    pub file_size_bytes: Option<u64>,
 }
 
 /// How long things may take before the next, harsher thing happens.

@@ -4,18 +4,28 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use super::agent::{DeliveryChoice, Patience, Ssh};
+use serde::{Deserialize, Deserializer};
+
+use super::agent::{DeliveryChoice, Patience, SandboxChoice, Ssh, StepLimits};
 use super::cli::server_url;
 use super::duration::Span;
 use super::file::{Layer, layer, read};
-use super::list::NameList;
+use super::list::{NameList, PathList};
 use super::{AgentSettings, SettingsError, SettingsProblem, environment};
 use crate::protocol::limits::NAME_CHARACTERS;
 
 /// Runs at the same time when nothing is set. One, because today's delivery and sandbox (`file` in `process`) do not
 /// keep a run from reading what another run's fetch step was given.
 const DEFAULT_CONCURRENCY: NonZeroU32 = NonZeroU32::MIN;
+
+/// tofu and one provider have about 30 threads.
+const LEAST_PROCESSES: u64 = 100;
+/// tofu and its providers' sockets and modules.
+const LEAST_OPEN_FILES: u64 = 64;
+/// The largest providers have some hundred megabytes; below this not even tofu's own files.
+const LEAST_FILE_SIZE: u64 = 1024 * 1024;
 
 layer! {
     /// What a file, the environment or flags say of the agent.
@@ -78,6 +88,26 @@ layer! {
         /// one too; the stricter wins [default: auto]
         #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
         delivery: DeliveryChoice,
+        /// What steps run in: `namespace` (they see the system, their own run and `read_paths`, nothing else of the host),
+        /// `process` (they see what the agent's user sees, less what is the agent's), or `auto`, which tries the first at the
+        /// agent's start and takes the second where the host refuses it [default: auto]
+        #[arg(long, env = "NIGARI_SANDBOX", value_name = "KIND")]
+        sandbox: SandboxChoice,
+        /// Files and directories that steps may read in the sandbox `namespace` besides the system (`/usr`, names and
+        /// certificates of `/etc`), tofu, HOME and the mirrors that the CLI configuration names: absolute, comma separated
+        /// [default: none]
+        #[arg(long, env = "NIGARI_READ_PATHS", value_name = "PATHS")]
+        read_paths: PathList,
+        /// Processes and threads that a step may have at the same time; held in the sandbox `namespace` when the agent is
+        /// not root [default: no limit]
+        #[arg(long, env = "NIGARI_MAX_PROCESSES", value_name = "N")]
+        max_processes: u64,
+        /// Files that a process of a step may have open [default: the agent's own limit]
+        #[arg(long, env = "NIGARI_MAX_OPEN_FILES", value_name = "N")]
+        max_open_files: u64,
+        /// Longest file that a step may write, in bytes; plan files, providers and state count [default: no limit]
+        #[arg(long, env = "NIGARI_MAX_FILE_SIZE", value_name = "BYTES")]
+        max_file_size: u64,
         /// Leaves the `credentials` blocks of the CLI configuration readable for every step: the backends `remote` and
         /// `cloud` need them, and any configuration can then read them
         #[arg(long, env = "NIGARI_KEEP_CLI_CREDENTIALS", num_args = 0..=1, require_equals = true,
@@ -129,6 +159,13 @@ impl AgentSettings {
                 tofu: layer.tofu.map(absolute),
                 search_path: environment::variable("PATH"),
                 delivery: layer.delivery.unwrap_or_default(),
+                sandbox: layer.sandbox.unwrap_or_default(),
+                step_limits: StepLimits {
+                    processes: layer.max_processes,
+                    open_files: layer.max_open_files,
+                    file_size_bytes: layer.max_file_size,
+                },
+                read_paths: layer.read_paths.unwrap_or_default().0,
                 cli_configuration: layer.cli_config.map(absolute),
                 keep_cli_credentials: layer.keep_cli_credentials.unwrap_or(false),
                 passed_environment: environment::matching(&layer.pass_env.unwrap_or_default().0),
@@ -156,6 +193,25 @@ fn patience(layer: &AgentLayer) -> Patience {
     }
 }
 
+impl FromStr for SandboxChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "namespace" => Ok(Self::Namespace),
+            "process" => Ok(Self::Process),
+            _ => Err(format!("`{text}` is no sandbox; hint: `auto`, `namespace` or `process`")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SandboxChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 fn check(layer: &AgentLayer, problems: &mut Vec<SettingsProblem>) {
     if layer.concurrency == Some(0) {
         problems.push(SettingsProblem::new("concurrency", "is 0", "give at least 1, or stop the agent"));
@@ -163,6 +219,28 @@ fn check(layer: &AgentLayer, problems: &mut Vec<SettingsProblem>) {
     if layer.name.as_ref().is_some_and(|name| name.trim().is_empty() || name.chars().count() > NAME_CHARACTERS) {
         let hint = format!("1 to {NAME_CHARACTERS} characters, for people");
         problems.push(SettingsProblem::new("name", "is no name", hint));
+    }
+    for path in layer.read_paths.iter().flat_map(|paths| &paths.0) {
+        let shown = path.display();
+        let wrong = match (path.is_absolute(), path.parent().is_none(), path.exists()) {
+            (false, ..) => Some(format!("{shown} is relative")),
+            (_, true, _) => Some("`/` is the whole host".to_owned()),
+            (_, _, false) => Some(format!("{shown} is not a file or a directory")),
+            (true, false, true) => None,
+        };
+        let hint = "give the paths of files and directories from the root, beginning with `/`";
+        problems.extend(wrong.map(|message| SettingsProblem::new("read_paths", message, hint)));
+    }
+    let limits = [
+        ("max_processes", layer.max_processes, LEAST_PROCESSES),
+        ("max_open_files", layer.max_open_files, LEAST_OPEN_FILES),
+        ("max_file_size", layer.max_file_size, LEAST_FILE_SIZE),
+    ];
+    for (place, given, least) in limits {
+        if let Some(given) = given.filter(|given| *given < least) {
+            let message = format!("is {given}, with which tofu and its providers cannot work");
+            problems.push(SettingsProblem::new(place, message, format!("give at least {least}, or leave it out")));
+        }
     }
     let files = [
         ("ca_file", &layer.ca_file),
@@ -238,6 +316,25 @@ mod tests {
         let error = AgentSettings::load(None, layer).unwrap_err();
         let places: Vec<&str> = error.problems.iter().map(|problem| problem.place.as_str()).collect();
         assert_eq!(places, ["server", "concurrency", "name", "tofu"], "{error}");
+    }
+
+    #[test]
+    fn what_steps_may_read_and_use_is_checked() {
+        let good = AgentLayer { read_paths: Some("/usr, /etc".parse().unwrap()), ..flags("https://a.example") };
+        let settings = AgentSettings::load(None, good).unwrap();
+        assert_eq!(settings.read_paths, [std::path::Path::new("/usr"), std::path::Path::new("/etc")]);
+        let layer = AgentLayer {
+            read_paths: Some("relative,/,/nonexistent".parse().unwrap()),
+            max_processes: Some(1),
+            max_open_files: Some(0),
+            max_file_size: Some(10),
+            ..flags("https://a.example")
+        };
+        let error = AgentSettings::load(None, layer).unwrap_err();
+        let places: Vec<&str> = error.problems.iter().map(|problem| problem.place.as_str()).collect();
+        let limits = ["max_processes", "max_open_files", "max_file_size"];
+        assert_eq!(places, [&["read_paths"; 3], &limits[..]].concat(), "{error}");
+        assert!("namespaces".parse::<super::SandboxChoice>().unwrap_err().contains("`auto`, `namespace` or `process`"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The figures: `cargo bench --bench figures`. Everything in one run on one machine, both sides with the same logging
-//! wrapper around the same tofu.
+//! wrapper around the same tofu. With `-- redaction`, that figure alone.
 //!
 //! Rule: nothing is asserted and nothing is remembered from elsewhere; what is printed was measured just now. Ratios
 //! are of interleaved pairs, because machines are noisy.
@@ -7,7 +7,9 @@
 mod bare;
 mod broker;
 mod figures;
+mod redaction;
 mod relay;
+mod sandbox;
 mod size;
 mod world;
 
@@ -18,9 +20,18 @@ use support::{Outcome, loops, require};
 use world::World;
 
 fn main() -> Outcome<()> {
+    redaction::report();
+    if std::env::args().any(|argument| argument == "redaction") {
+        return Ok(());
+    }
     let (Some(tofu), Some(registry)) = (require::tofu(), require::registry()) else { return Ok(()) };
     let nigari = PathBuf::from(env!("CARGO_BIN_EXE_nigari"));
     let directory = tempfile::tempdir()?;
+    // `NIGARI_BENCH=sandbox` measures this alone.
+    sandbox::report(&nigari, directory.path())?;
+    if support::child::variable("NIGARI_BENCH").as_deref() == Some("sandbox") {
+        return Ok(());
+    }
     let mut world = World::start(&nigari, &tofu, &registry, directory.path())?;
     let (agent, server) = world.memory()?;
     title("memory, fresh (resident / anonymous, KiB)");

@@ -9,7 +9,7 @@ use crate::agent::orders::Order;
 use crate::delivery::{Beside, Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
-use crate::sandbox::{StepEnd, Wiper};
+use crate::sandbox::{Sandbox, StepEnd, Wiper};
 use crate::tofu::cli_configuration::problems::{Problems, find};
 use crate::tofu::{arguments, hint, modules};
 
@@ -55,20 +55,21 @@ pub(crate) async fn fetch(
         Ok(given) => given,
         Err(stop) => return (None, Err(stop.during(Step::Fetch))),
     };
-    let Delivered { files, mut variables, mut beside, receipt, .. } = delivered;
+    let Delivered { files, mut variables, readable, sockets, mut beside, receipt } = delivered;
     secrets.files = files;
     secrets.files.extend(ssh_files);
     variables.push(ssh_command);
     let mut start = Start::new(Step::Fetch, arguments::get(), variables);
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
     start.secrets = Some(secrets);
+    (start.readable, start.sockets) = (readable, sockets);
     let ended = run.start_beside(start, &mut beside).await;
     let witnessed = close_all(beside).await;
     match ended {
         Ok(ended) => {
             let faults = witnessed.faults.clone();
             let mut receipt = close(run, receipt, witnessed, &ended);
-            let result = judge(run, &ended, known, &mut receipt);
+            let result = judge(run, &ended, (known, &faults), &mut receipt);
             let result = result.map_err(|stop| stop.because(&faults));
             (Some(receipt), result)
         }
@@ -89,14 +90,20 @@ async fn close_all(beside: Vec<Box<dyn Beside>>) -> Witnessed {
     all
 }
 
-fn judge(run: &Run<'_>, ended: &Ended, known: &Known, receipt: &mut Receipt) -> Result<Fetched, Stop> {
+fn judge(
+    run: &Run<'_>,
+    ended: &Ended,
+    (known, faults): (&Known, &[String]),
+    receipt: &mut Receipt,
+) -> Result<Fetched, Stop> {
     if let Problems::Errors(problems) = find(&ended.stderr_head) {
         let message = format!("tofu refuses its CLI configuration: {problems}");
         return Err(Stop::infrastructure(message, None).during(Step::Fetch));
     }
     if !ended.is_success() {
         let known = hint::Known { delivered: &known.delivered, withheld: &known.withheld };
-        let hint = hint::find(&ended.tail, known);
+        // tofu shows a status alone where the broker knows why.
+        let hint = hint::find(&format!("{}\n{}", ended.tail, faults.join("\n")), known);
         return Err(failed(Step::Fetch, ended, hint));
     }
     let directory = run.directory;
@@ -115,19 +122,27 @@ fn close(run: &Run<'_>, receipt: Pending, witnessed: Witnessed, ended: &Ended) -
         Order::GoOn => ReceiptEnd::StepFailed,
     };
     receipt.close(Ending {
-        sandbox: "process".to_owned(),
+        sandbox: run.host.sandbox.name().to_owned(),
         at: run.host.clock.now(),
         end,
         wiped: ended.end.wiped.is_some(),
-        verified_by: verified_by(&ended.end).to_owned(),
+        verified_by: verified_by(&ended.end, run.host.sandbox).to_owned(),
         witnessed,
     })
 }
 
-fn verified_by(end: &StepEnd) -> &'static str {
+fn verified_by(end: &StepEnd, sandbox: Sandbox) -> &'static str {
     match end.wiped.map(|wipe| wipe.by) {
+        Some(Wiper::Launcher) if sandbox == Sandbox::Namespace => {
+            "the launcher emptied the secret directory, which the sandbox alone had, and looked again; nothing of the \
+             sandbox is alive"
+        }
         Some(Wiper::Launcher) => "the launcher removed the secret directory; the agent looked again and found none",
         Some(Wiper::Agent) => "the agent removed the secret directory after its launcher had died, and looked again",
+        Some(Wiper::Kernel) => {
+            "the launcher had died, and with it the sandbox that alone had the secret directory; the agent saw that \
+             nothing of it was alive"
+        }
         None => "nothing",
     }
 }
@@ -136,7 +151,7 @@ fn verified_by(end: &StepEnd) -> &'static str {
 fn unverified(run: &Run<'_>, receipt: Pending, witnessed: Witnessed, stop: &Stop) -> Receipt {
     let remains = matches!(stop, Stop::SecretsRemain(_));
     receipt.close(Ending {
-        sandbox: "process".to_owned(),
+        sandbox: run.host.sandbox.name().to_owned(),
         at: run.host.clock.now(),
         end: ReceiptEnd::StepFailed,
         wiped: !remains,

@@ -15,6 +15,7 @@ mod show;
 mod supervise;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,15 +31,16 @@ use super::directory::RunDirectory;
 use super::failure::Stop;
 use super::log::Log;
 use super::orders::{Order, Orders};
+use super::view;
 use crate::client::ClientError;
 use crate::delivery::Beside;
 use crate::process::ExitReason;
 use crate::protocol::agent::StepReport;
 use crate::protocol::id::RequestId;
 use crate::protocol::run::Step;
-use crate::sandbox::{Launch, Limits, Output, Sandbox, SecretDirectory, StepEnd, WhenAgentDies};
+use crate::sandbox::{Launch, Limits, Output, SecretDirectory, StepEnd, WhenAgentDies};
 use crate::secret::Secret;
-use crate::settings::agent::Patience;
+use crate::settings::agent::{Patience, StepLimits};
 use output::Kept;
 
 /// What every step of a run needs.
@@ -59,13 +61,25 @@ struct Start {
     /// What the operator passes to this step alone.
     passed: Vec<(String, Secret)>,
     secrets: Option<SecretDirectory>,
+    /// What of the host this step must be able to read besides, and to connect to.
+    readable: Vec<PathBuf>,
+    sockets: Vec<PathBuf>,
     /// Who reads standard output instead of the log.
     reader: Option<Box<dyn FnOnce(Output) + Send>>,
 }
 
 impl Start {
     fn new(step: Step, arguments: Vec<OsString>, ours: Vec<(String, Secret)>) -> Self {
-        Self { step, arguments, ours, passed: Vec::new(), secrets: None, reader: None }
+        Self {
+            step,
+            arguments,
+            ours,
+            passed: Vec::new(),
+            secrets: None,
+            readable: Vec::new(),
+            sockets: Vec::new(),
+            reader: None,
+        }
     }
 }
 
@@ -113,8 +127,12 @@ impl Run<'_> {
         self.log.header(step, words.first().map_or("", String::as_str));
         let passed = start.passed;
         let environment = environment::build(self, step, start.ours, passed).map_err(|stop| stop.during(step))?;
+        let mut view = view::of_step(self.host, self.directory, step);
+        view.readable.extend(start.readable);
+        view.sockets.extend(start.sockets);
         let launch = Launch {
-            sandbox: Sandbox::Process,
+            sandbox: self.host.sandbox,
+            view,
             program: self.host.tofu.clone(),
             arguments: words,
             environment,
@@ -123,7 +141,7 @@ impl Run<'_> {
             lock_directories: vec![self.directory.path().to_owned(), self.directory.private().path().to_owned()],
             secret_directory: start.secrets,
             when_agent_dies: when_agent_dies(step, self.host.settings.patience),
-            limits: Limits::default(),
+            limits: limits(self.host.settings.step_limits),
         };
         let mut process = self.host.launcher.start(launch).await.map_err(|error| Stop::from(error).during(step))?;
         for one in beside {
@@ -202,6 +220,11 @@ fn told(order: Order) -> Option<Stop> {
         Order::Stop => Some(Stop::infrastructure("the agent was told to end before the run was over", None)),
         Order::LeaseLost => Some(Stop::lease_lost()),
     }
+}
+
+fn limits(limits: StepLimits) -> Limits {
+    let StepLimits { processes, open_files, file_size_bytes } = limits;
+    Limits { open_files, file_size_bytes, processes, ..Limits::default() }
 }
 
 /// `fetch`, `init` and `show` can be repeated; `plan` may hold the state's lock and is soon planned again by whoever

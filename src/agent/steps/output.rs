@@ -118,7 +118,55 @@ fn without_colours(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kept, TAIL_BYTES, error_of};
+    use std::time::Duration;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::{Kept, TAIL_BYTES, error_of, pump};
+    use crate::agent::log::{self, Log, LogSink, Pace, SinkError};
+    use crate::redact::{Needles, Redactions};
+    use crate::secret::Secret;
+
+    /// Keeps nothing: what is looked at is what is kept of the output.
+    struct Nowhere;
+
+    impl LogSink for Nowhere {
+        async fn append(&self, offset: u64, bytes: bytes::Bytes) -> Result<u64, SinkError> {
+            Ok(offset + u64::try_from(bytes.len()).unwrap())
+        }
+    }
+
+    fn log() -> Log {
+        let (redactions, mut needles) = (Redactions::new(), Needles::new());
+        needles.secret(&Secret::from("hunter22"));
+        redactions.add(needles);
+        log::open(Nowhere, Pace::default()).0.without(&redactions)
+    }
+
+    fn told(kept: &Kept) -> String {
+        String::from_utf8(kept.tail.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_stream_is_redacted_for_itself_and_a_quiet_line_is_not_waited_for() {
+        let (log, kept) = (log(), Kept::default());
+        let ((mut out, out_end), (mut err, err_end)) = (tokio::io::duplex(64), tokio::io::duplex(64));
+        let write = async {
+            out.write_all(b"out: hunt").await.unwrap();
+            err.write_all(b"err: hunt").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            // Four bytes of it are there: that is no accident any more.
+            assert_eq!(told(&kept), "out: err: ");
+            out.write_all(b"er22\n").await.unwrap();
+            err.write_all(b"ing all oh").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(190)).await;
+            assert_eq!(told(&kept), "out: err: (redacted)\nhunting all oh");
+            err.write_all(b"unter22").await.unwrap();
+            drop((out, err));
+        };
+        tokio::join!(pump(out_end, &log, &kept, false), pump(err_end, &log, &kept, true), write);
+        assert_eq!(kept.into_texts().1, "err: hunting all oh(redacted)");
+    }
 
     #[test]
     fn tofus_error_is_told_without_its_frame() {

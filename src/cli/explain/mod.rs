@@ -3,7 +3,6 @@
 //! Rule: it changes nothing and fetches nothing. What the source itself says is told without a server; what the server
 //! would have to say is told to be missing when it cannot be asked. No value of a credential is ever shown.
 
-mod delivery;
 mod report;
 mod serving;
 
@@ -19,6 +18,7 @@ use super::screen::Screen;
 use super::session::Session;
 use crate::client::Client;
 use crate::protocol::api::{ConnectionTest, ConnectionTestRequest, ConnectionVerdict, RegistryIntegration};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::settings::cli::ContextLayer;
 use crate::settings::environment;
 use crate::tofu::ambient;
@@ -33,13 +33,24 @@ pub(super) struct Arguments {
     /// The directory that `nigari plan` would upload, when the configuration's modules are beside it
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// The workspace whose wish for a delivery counts [default: none wishes anything]
+    #[arg(short, long)]
+    workspace: Option<String>,
     /// Let the server ask the registry for the module, with the integration that would serve it
     #[arg(long)]
     test: bool,
 }
 
-/// What the server says; the error is why it could not be asked.
-type Asked = Result<(Client, Vec<RegistryIntegration>), String>;
+/// What the server says.
+struct Told {
+    client: Client,
+    integrations: Vec<RegistryIntegration>,
+    /// How the workspace wants its credentials delivered.
+    wish: DeliveryChoice,
+}
+
+/// The error is why the server could not be asked.
+type Asked = Result<Told, String>;
 
 /// Explains, and ends with 0 when everything from an OCI registry would be fetched with a credential.
 pub(super) async fn run(
@@ -48,7 +59,7 @@ pub(super) async fn run(
     screen: Screen,
 ) -> Result<ExitStatus, CommandError> {
     let sources = sources(&arguments)?;
-    let asked = ask(flags, screen).await;
+    let asked = ask(flags, arguments.workspace.as_deref(), screen).await?;
     let mut explanations = Vec::new();
     for source in sources {
         explanations.push(explain(source, &asked, arguments.test).await?);
@@ -97,12 +108,20 @@ fn sources(arguments: &Arguments) -> Result<Vec<ModuleSource>, CommandError> {
     })
 }
 
-async fn ask(flags: &ContextLayer, screen: Screen) -> Asked {
-    let session = Session::open(flags, screen).map_err(|error| first_line(&error.to_string()))?;
-    match session.client.registry_integrations().await {
-        Ok(integrations) => Ok((session.client, integrations)),
-        Err(error) => Err(first_line(&error.to_string())),
-    }
+async fn ask(flags: &ContextLayer, workspace: Option<&str>, screen: Screen) -> Result<Asked, CommandError> {
+    let client = match Session::open(flags, screen) {
+        Ok(session) => session.client,
+        Err(error) => return Ok(Err(first_line(&error.to_string()))),
+    };
+    let integrations = match client.registry_integrations().await {
+        Ok(integrations) => integrations,
+        Err(error) => return Ok(Err(first_line(&error.to_string()))),
+    };
+    let wish = match workspace {
+        Some(workspace) => client.workspace(workspace).await?.delivery,
+        None => DeliveryChoice::Auto,
+    };
+    Ok(Ok(Told { client, integrations, wish }))
 }
 
 fn first_line(text: &str) -> String {
@@ -117,14 +136,12 @@ async fn explain(module: ModuleSource, asked: &Asked, test: bool) -> Result<Expl
         environment::path("HOME").as_deref(),
     );
     let places = ambient::look(places, &source.registry_host, &source.repository);
-    let serving = match asked {
-        Ok((_, integrations)) => Some(serving::of(&source, integrations)),
-        Err(_) => None,
-    };
-    let mut explanation = Explanation::of_oci(module, &source, serving.as_ref(), places);
-    if let (true, Ok((client, _)), Some(Serving::By(integration))) = (test, asked, &serving) {
+    let Ok(told) = asked else { return Ok(Explanation::of_oci(module, &source, None, places)) };
+    let serving = serving::of(&source, &told.integrations, told.wish);
+    let mut explanation = Explanation::of_oci(module, &source, Some((&serving, told.wish)), places);
+    if let (true, Serving::By(integration)) = (test, &serving) {
         let request = ConnectionTestRequest { repository: Some(source.reference()) };
-        let result = client.test_registry_integration(&integration.id.to_string(), &request).await?;
+        let result = told.client.test_registry_integration(&integration.id.to_string(), &request).await?;
         explanation.tested(result);
     }
     Ok(explanation)

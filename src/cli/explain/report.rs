@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::is_passed;
 use super::serving::{Near, Serving};
-use super::{delivery, is_passed};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Screen;
-use crate::protocol::api::ConnectionTest;
+use crate::delivery;
+use crate::protocol::api::{ConnectionTest, RegistryIntegration};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::tofu::ambient::{self, Content, Place, Shape};
 use crate::tofu::modules::{ModuleSource, OciFault, OciSource, SourceKind};
 
@@ -35,7 +37,7 @@ pub(super) struct Explanation {
     integration: Option<Covering>,
     /// The way that the credential would take.
     #[serde(skip_serializing_if = "Option::is_none")]
-    delivery: Option<&'static str>,
+    delivery: Option<DeliveryChoice>,
     /// The logins of this user on this machine, which no run uses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     this_host: Vec<Login>,
@@ -91,16 +93,16 @@ impl Explanation {
         Self::new(module, kind, None, reason)
     }
 
-    /// A source in an OCI registry; `serving` is absent when the server could not be asked.
+    /// A source in an OCI registry, who serves it and by which wish; absent when the server could not be asked.
     pub(super) fn of_oci(
         module: ModuleSource,
         source: &OciSource,
-        serving: Option<&Serving<'_>>,
+        serving: Option<(&Serving<'_>, DeliveryChoice)>,
         places: Vec<Place>,
     ) -> Self {
         let (served, reason) = verdict(source, serving);
         let mut explanation = Self::new(module, "oci", served, reason);
-        if let Some(Serving::By(one) | Serving::Withheld(one)) = serving {
+        if let Some((Serving::By(one) | Serving::Withheld(one), _)) = serving {
             explanation.integration = Some(Covering {
                 name: one.name.clone(),
                 address: one.address.to_string(),
@@ -108,11 +110,11 @@ impl Explanation {
                 disabled: one.disabled,
             });
         }
-        if served == Some(true) {
-            explanation.delivery = Some(delivery::expected(&source.registry_host));
+        if let (Some(true), Some((_, wish))) = (served, serving) {
+            explanation.delivery = delivery::of_host(&source.registry_host, wish);
         }
         explanation.warnings = source.faults.iter().map(Warning::from).collect();
-        if let Some(Serving::None(near)) = serving {
+        if let Some((Serving::None(near), _)) = serving {
             explanation.warnings.extend(near.iter().map(|near| Warning::near(near, &source.registry_host)));
         }
         explanation.this_host = logins(places);
@@ -142,28 +144,42 @@ impl Explanation {
     }
 }
 
-fn verdict(source: &OciSource, serving: Option<&Serving<'_>>) -> (Option<bool>, String) {
+fn verdict(source: &OciSource, serving: Option<(&Serving<'_>, DeliveryChoice)>) -> (Option<bool>, String) {
     if source.is_hopeless() {
         return (Some(false), "as it is written, OpenTofu cannot fetch it with a credential".to_owned());
     }
-    match serving {
-        None => (None, "the server could not be asked".to_owned()),
-        Some(Serving::By(one)) => {
-            (Some(true), format!("`{}` is the narrowest exported integration that covers it", one.name))
+    let Some((serving, wish)) = serving else { return (None, "the server could not be asked".to_owned()) };
+    let why_not = match serving {
+        Serving::By(_) if delivery::of_host(&source.registry_host, wish).is_none() => {
+            "the workspace wants `broker`, which OpenTofu does not use for loopback: name it `registry.localhost`"
+                .into()
         }
-        Some(Serving::Withheld(one)) if one.disabled => {
-            (Some(false), format!("`{0}` covers it but is disabled: `nigari registry update {0} --enable`", one.name))
+        Serving::By(one) => {
+            return (
+                Some(true),
+                format!("`{}` is the narrowest integration that covers it and is delivered", one.name),
+            );
         }
-        Some(Serving::Withheld(one)) => (
-            Some(false),
-            format!("`{0}` covers it but runs do not get it: `nigari registry update {0} --export`", one.name),
-        ),
-        Some(Serving::None(_)) => (
-            Some(false),
-            "no registry integration covers it: OpenTofu would ask without a credential; `nigari registry add` stores one"
-                .to_owned(),
-        ),
-    }
+        Serving::Withheld(one) => withheld(one),
+        Serving::None(_) => {
+            "no registry integration covers it: OpenTofu would ask without a credential; `nigari registry \
+                             add` stores one"
+                .to_owned()
+        }
+    };
+    (Some(false), why_not)
+}
+
+fn withheld(one: &RegistryIntegration) -> String {
+    let name = &one.name;
+    let (why, flag) = if one.disabled {
+        ("is disabled", "--enable")
+    } else if one.export_credentials {
+        ("does not permit the delivery `file`, which the workspace wants", "--permit-file")
+    } else {
+        ("is not exported to runs", "--export")
+    };
+    format!("`{name}` covers it but {why}: `nigari registry update {name} {flag}`")
 }
 
 impl From<&OciFault> for Warning {
@@ -243,7 +259,7 @@ impl Explanation {
             ("module", file.unwrap_or_default()),
             (word, format!("{served}{}", self.reason)),
             ("integration", self.integration.as_ref().map(Covering::told).unwrap_or_default()),
-            ("delivery", self.delivery.unwrap_or_default().to_owned()),
+            ("delivery", self.delivery.map(|way| way.to_string()).unwrap_or_default()),
             ("test", self.test.as_ref().map(told_of_test).unwrap_or_default()),
         ];
         for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {

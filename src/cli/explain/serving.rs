@@ -1,9 +1,10 @@
 //! Which registry integration would serve a source.
 //!
 //! Rule: as a run gets them: every exported one that is in use is delivered, and of these the narrowest path that
-//! covers the repository wins, whatever is stored besides.
+//! covers the repository wins, whatever is stored besides. By a file only those are delivered that permit it.
 
 use crate::protocol::api::RegistryIntegration;
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::registry_address::RegistryAddress;
 use crate::tofu::modules::OciSource;
 
@@ -28,12 +29,13 @@ pub(super) enum Near<'a> {
 }
 
 /// Finds it.
-pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration]) -> Serving<'a> {
+pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration], wish: DeliveryChoice) -> Serving<'a> {
     // Letters are lowered for this: that OpenTofu does not do so is told with the source's own faults.
     let host = normal(&source.registry_host);
     let covering = |one: &&RegistryIntegration| one.address.covers(&host, &source.repository);
     let narrowness = |one: &&RegistryIntegration| one.address.path().map_or(0, str::len);
-    let is_delivered = |one: &&RegistryIntegration| one.export_credentials && !one.disabled;
+    let is_permitted = |one: &RegistryIntegration| wish != DeliveryChoice::File || one.permit_file;
+    let is_delivered = |one: &&RegistryIntegration| one.export_credentials && !one.disabled && is_permitted(one);
     let all = || integrations.iter().filter(covering);
     if let Some(integration) = all().filter(is_delivered).max_by_key(narrowness) {
         return Serving::By(integration);
@@ -67,6 +69,7 @@ fn without_port(host: &str) -> &str {
 pub(super) mod tests {
     use super::{Near, Serving, of};
     use crate::protocol::api::RegistryIntegration;
+    use crate::protocol::delivery::DeliveryChoice;
     use crate::protocol::id::IntegrationId;
     use crate::tofu::modules::OciSource;
 
@@ -85,6 +88,8 @@ pub(super) mod tests {
             permit_file: false,
             permit_whole_run: false,
             disabled,
+            permit_file: false,
+            permit_whole_run: false,
             ca_pem: None,
             secret_version: 1,
             created_at: 0,
@@ -96,7 +101,11 @@ pub(super) mod tests {
     }
 
     fn served_by(source: &str, integrations: &[RegistryIntegration]) -> String {
-        match of(&OciSource::read(source), integrations) {
+        served_with(DeliveryChoice::Auto, source, integrations)
+    }
+
+    fn served_with(wish: DeliveryChoice, source: &str, integrations: &[RegistryIntegration]) -> String {
+        match of(&OciSource::read(source), integrations, wish) {
             Serving::By(one) => one.name.clone(),
             Serving::Withheld(one) => format!("withheld {}", one.name),
             Serving::None(near) => format!("none {near:?}"),
@@ -121,11 +130,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn by_a_file_only_what_permits_it_is_served() {
+        let mut all = [integration("wide", "ghcr.io", (true, false)), integration("org", "ghcr.io/org", (true, false))];
+        let source = "oci://ghcr.io/org/net?tag=1";
+        assert_eq!(served_with(DeliveryChoice::File, source, &all), "withheld org");
+        all[0].permit_file = true;
+        assert_eq!(served_with(DeliveryChoice::File, source, &all), "wide");
+        assert_eq!(served_with(DeliveryChoice::Helper, source, &all), "org");
+    }
+
+    #[test]
     fn what_comes_near_is_told() {
         let all =
             [integration("a", "r.example:5000/team", (true, false)), integration("b", "s.example", (true, false))];
         let (team, other) = (&all[0].address, &all[1].address);
-        let near = |source: &str| match of(&OciSource::read(source), &all) {
+        let near = |source: &str| match of(&OciSource::read(source), &all, DeliveryChoice::Auto) {
             Serving::None(near) => near,
             other => panic!("{source}: {other:?}"),
         };

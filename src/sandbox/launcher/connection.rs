@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use super::Pipes;
-use crate::sandbox::channel::{ChannelError, Incoming, encode, receive_descriptors};
+use crate::sandbox::channel::{ChannelError, Incoming, encode, receive, receive_descriptors};
 use crate::sandbox::protocol::{LONGEST_TO_AGENT, LONGEST_TO_LAUNCHER, ToAgent, ToLauncher};
 
 pub(super) struct Connection {
@@ -35,18 +35,9 @@ impl Connection {
 
     /// Waits for the first message; from then on no read waits.
     pub(super) fn first(&mut self) -> Result<ToLauncher, ChannelError> {
-        loop {
-            let mut buffer = zeroize::Zeroizing::new(vec![0; self.incoming.missing()]);
-            let count = self.socket.read(&mut buffer)?;
-            if count == 0 {
-                return Err(ChannelError::Closed);
-            }
-            let bytes = buffer.get(..count).unwrap_or_default();
-            if let Some(message) = self.incoming.take(bytes, LONGEST_TO_LAUNCHER)? {
-                self.socket.set_nonblocking(true)?;
-                return Ok(message);
-            }
-        }
+        let message = receive(&mut self.socket, LONGEST_TO_LAUNCHER)?;
+        self.socket.set_nonblocking(true)?;
+        Ok(message)
     }
 
     /// Takes what is there.

@@ -6,8 +6,9 @@
 
 mod connection;
 mod harden;
+mod namespace;
+mod running;
 mod secret_directory;
-mod start;
 mod watch;
 
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,22 +18,31 @@ use std::process::ExitCode;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, open};
 
 use self::connection::Connection;
-use self::secret_directory::MadeDirectory;
-use super::protocol::{Launch, Refusal, ToAgent, ToLauncher};
+use self::running::Running;
+use self::secret_directory::{MadeDirectory, Secrets};
+use super::landlock::Fence;
+use super::protocol::{Launch, Refusal, Sandbox, ToAgent, ToLauncher};
+use super::start::{Outputs, adjust_for_want_of_memory, start};
 use super::sweep::is_named;
 
 /// What [`super::LAUNCHER_WORD`] runs. The agent is told everything over the socket; the exit code is for nobody.
 pub fn main() -> ExitCode {
+    // Said on the command line, because it comes before the hardening, and that before anything is read.
+    let wants_namespace = std::env::args_os().nth(2).is_some_and(|word| word == Sandbox::Namespace.name());
+    let entered = wants_namespace.then(namespace::enter).transpose();
     if let Err(error) = harden::harden() {
         return refuse_all(&format!("cannot harden the launcher: {error}"));
     }
     let Ok((mut connection, pipes)) = Connection::open() else {
         return ExitCode::FAILURE;
     };
-    match connection.first() {
-        Ok(ToLauncher::Launch(launch)) => run(&mut connection, *launch, pipes),
-        Ok(_) => connection.say(&ToAgent::Refused(Refusal::Protocol { detail: "no launch came first".to_owned() })),
-        Err(error) => connection.say(&ToAgent::Refused(Refusal::Protocol { detail: error.to_string() })),
+    match (connection.first(), entered) {
+        (_, Err(detail)) => connection.say(&ToAgent::Refused(Refusal::Namespace { detail })),
+        (Ok(ToLauncher::Launch(launch)), Ok(entered)) => run(&mut connection, *launch, pipes, entered),
+        (Ok(_), _) => {
+            connection.say(&ToAgent::Refused(Refusal::Protocol { detail: "no launch came first".to_owned() }));
+        }
+        (Err(error), _) => connection.say(&ToAgent::Refused(Refusal::Protocol { detail: error.to_string() })),
     }
     ExitCode::SUCCESS
 }
@@ -52,35 +62,72 @@ struct Pipes {
     stderr_read: OwnedFd,
 }
 
-fn run(connection: &mut Connection, mut launch: Launch, pipes: Pipes) {
+/// `has_users` says whether this process is in a user namespace of its own, if it is in namespaces at all.
+fn run(connection: &mut Connection, launch: Launch, pipes: Pipes, has_users: Option<bool>) {
     // Held until this function returns, which is the launcher's end.
     let locked: Result<Vec<OwnedFd>, Refusal> = launch.lock_directories.iter().map(|path| lock(path)).collect();
     let _locks = match locked {
         Ok(locks) => locks,
         Err(refusal) => return connection.say(&ToAgent::Refused(refusal)),
     };
-    let mut made = match launch.secret_directory.take().map(MadeDirectory::make).transpose() {
-        Ok(made) => made,
-        Err(failure) => {
-            if let Some(wiped) = failure.wiped {
+    let reads = [pipes.stdout_read, pipes.stderr_read];
+    let outputs = Outputs { stdout: pipes.stdout_write, stderr: pipes.stderr_write };
+    let (limits, when_agent_dies) = (launch.limits, launch.when_agent_dies);
+    let begun = match has_users {
+        Some(has_users) => confined(launch, outputs, has_users),
+        None => on_host(launch, outputs),
+    };
+    let Begun { running, mut secrets, has_processes } = match begun {
+        Ok(begun) => begun,
+        Err((refusal, wiped)) => {
+            // The wipe comes first, so that a launcher which dies in it has not said that all is over.
+            if let Some(wiped) = wiped {
                 connection.say(&ToAgent::Wiped(wiped));
             }
-            return connection.say(&ToAgent::Refused(failure.refusal));
+            return connection.say(&ToAgent::Refused(refusal));
         }
     };
-    let outputs = [pipes.stdout_read, pipes.stderr_read];
-    let said = match start::start(launch, pipes.stdout_write, pipes.stderr_write) {
-        Ok((child, when_agent_dies)) => {
-            connection.say(&ToAgent::Started { pid: child.pid().as_raw_pid() });
-            ToAgent::Exited(watch::watch(connection, child, when_agent_dies, outputs, &mut made))
-        }
-        Err(refusal) => ToAgent::Refused(refusal),
-    };
-    // The wipe comes first, so that a launcher which dies in it has not said that all is over.
-    if let Some(made) = made {
-        connection.say(&ToAgent::Wiped(made.wipe()));
+    adjust_for_want_of_memory(running.pid(), limits);
+    connection.say(&ToAgent::Started { pid: running.pid().as_raw_pid(), has_processes });
+    let exited = watch::watch(connection, running, when_agent_dies, reads, &mut secrets);
+    if let Some(secrets) = secrets {
+        connection.say(&ToAgent::Wiped(secrets.wipe()));
     }
-    connection.say(&said);
+    connection.say(&ToAgent::Exited(exited));
+}
+
+/// A step that runs.
+struct Begun {
+    running: Running,
+    secrets: Option<Secrets>,
+    has_processes: bool,
+}
+
+/// Why it does not, and what became of secrets that had been written.
+type NotBegun = (Refusal, Option<Result<(), String>>);
+
+fn on_host(mut launch: Launch, outputs: Outputs) -> Result<Begun, NotBegun> {
+    // It would count all of this user's processes.
+    launch.limits.processes = None;
+    let path = launch.secret_directory.as_ref().map(super::SecretDirectory::path);
+    let made = launch.secret_directory.take().map(MadeDirectory::make).transpose();
+    let made = made.map_err(|failure| (failure.refusal, failure.wiped))?;
+    let has_processes = launch.view.has_processes || launch.view.hidden.is_empty();
+    let fence = Fence::of_host(&launch.view, path.as_deref(), rustix::process::geteuid().is_root());
+    let fence = fence.map_err(|detail| Refusal::Start { program: launch.program.clone(), detail });
+    match fence.and_then(|fence| start(launch, outputs, fence)) {
+        Ok(child) => Ok(Begun { running: Running::OnHost(child), secrets: made.map(Secrets::OnHost), has_processes }),
+        Err(refusal) => Err((refusal, made.map(MadeDirectory::wipe))),
+    }
+}
+
+fn confined(launch: Launch, outputs: Outputs, has_users: bool) -> Result<Begun, NotBegun> {
+    let begun = namespace::start(launch, &outputs, has_users);
+    // Held by nobody but the step now, so that the agent sees the end of its output.
+    drop(outputs);
+    let (confined, secrets) = begun.map_err(|refusal| (refusal, None))?;
+    let has_processes = confined.has_processes;
+    Ok(Begun { running: Running::Confined(confined), secrets: secrets.map(Secrets::Inside), has_processes })
 }
 
 /// Locks a directory for as long as the result lives, unless somebody is about to remove it.

@@ -1,21 +1,22 @@
 //! Makes the secret directory, holds it, wipes it.
 //!
-//! Rule: every name is made anew, below an opened directory, without following links; what cannot be made so is
-//! refused. The directory is locked from its first moment until the launcher is gone.
+//! Rule: the directory is locked from its first moment until the launcher is gone. In the sandbox `namespace` there is
+//! none on the host: init makes it in the sandbox, and the launcher holds it open from outside to empty it.
 
 use std::ffi::{CStr, CString};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, ftruncate, mkdirat, openat};
+use rustix::fs::{FlockOperation, Mode, flock, ftruncate, mkdirat};
 use rustix::io::Errno;
 
 use crate::sandbox::protocol::{Refusal, SecretDirectory, SecretFile, is_below};
+use crate::sandbox::secret_file::{create, fill};
 use crate::sandbox::secret_root::{RootProblem, open_root};
 use crate::sandbox::sweep::is_named;
-use crate::sandbox::wipe::{open_directory, wipe};
+use crate::sandbox::wipe::{open_directory, wipe, wipe_content};
 
 /// How often and after what pause it is made again when a sweep took it in its first moment.
 const TRIES: u32 = 50;
@@ -29,6 +30,23 @@ pub(super) struct MadeDirectory {
     directory: OwnedFd,
     /// Every file that was written, to be emptied wherever it is then.
     files: Vec<OwnedFd>,
+}
+
+/// The secret files of a step, wherever they are.
+pub(super) enum Secrets {
+    OnHost(MadeDirectory),
+    /// The directory that only the sandbox has, opened for changes.
+    Inside(OwnedFd),
+}
+
+impl Secrets {
+    /// Wipes and verifies. The error says what remains.
+    pub(super) fn wipe(self) -> Result<(), String> {
+        match self {
+            Self::OnHost(made) => made.wipe(),
+            Self::Inside(directory) => wipe_content(directory.as_fd()).map_err(|error| error.to_string()),
+        }
+    }
 }
 
 /// Why there is none, and what became of what had been made.
@@ -73,19 +91,10 @@ impl MadeDirectory {
     }
 
     fn write(&mut self, file: &SecretFile) -> io::Result<()> {
-        if !is_below(&file.path) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "its path leaves the secret directory"));
-        }
-        let mut parent = self.directory.as_fd().try_clone_to_owned()?;
-        for component in file.path.parent().into_iter().flat_map(Path::components) {
-            parent = make_below(parent.as_fd(), component)?;
-        }
-        let name = file.path.file_name().map(PathBuf::from).unwrap_or_default();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut written = std::fs::File::from(openat(&parent, &name, flags, Mode::RUSR | Mode::WUSR)?);
+        let mut written = create(self.directory.as_fd(), &file.path)?;
         // Kept before it has content, so that a failed write is emptied too.
         self.files.push(written.try_clone()?.into());
-        written.write_all(file.content.expose().as_bytes())
+        fill(&mut written, file)
     }
 
     /// Wipes and verifies. The error says what remains.
@@ -116,12 +125,4 @@ fn make_locked(root: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
         }
     }
     Err(Errno::WOULDBLOCK)
-}
-
-fn make_below(parent: BorrowedFd<'_>, component: Component<'_>) -> Result<OwnedFd, Errno> {
-    let name = CString::new(component.as_os_str().as_encoded_bytes()).map_err(|_| Errno::INVAL)?;
-    match mkdirat(parent, &name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => open_directory(parent, &name),
-        Err(errno) => Err(errno),
-    }
 }

@@ -9,15 +9,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, getpid};
+use rustix::process::Signal;
 
 use super::connection::{Connection, Heard};
-use super::secret_directory::MadeDirectory;
-use crate::process::{Child, Escalation, ExitReason, Force, Grace, tree};
+use super::running::Running;
+use super::secret_directory::Secrets;
+use crate::process::{Escalation, ExitReason, Force, Grace, tree};
 use crate::sandbox::protocol::{Exited, ToLauncher, WhenAgentDies};
-
-/// How long killed processes may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between the second SIGINT and the kill, when the agent is gone.
 const LAST_GRACE: Duration = Duration::from_mins(1);
@@ -28,7 +26,7 @@ const REAP_EVERY: Duration = Duration::from_secs(5);
 /// One step while it runs.
 struct Watch<'a> {
     connection: &'a mut Connection,
-    child: Child,
+    running: Running,
     when_agent_dies: WhenAgentDies,
     is_agent_gone: bool,
     escalation: Option<Escalation>,
@@ -47,15 +45,15 @@ struct Ready {
 /// Returns when nothing of the step is alive. Wipes `made` as soon as the agent is gone.
 pub(super) fn watch(
     connection: &mut Connection,
-    child: Child,
+    running: Running,
     when_agent_dies: WhenAgentDies,
     outputs: [OwnedFd; 2],
-    made: &mut Option<MadeDirectory>,
+    made: &mut Option<Secrets>,
 ) -> Exited {
     let kills_before = oom_kills();
     let mut watch = Watch {
         connection,
-        child,
+        running,
         when_agent_dies,
         is_agent_gone: false,
         escalation: None,
@@ -73,7 +71,7 @@ pub(super) fn watch(
         }
         watch.escalate();
         if !ready.is_heard && ready.outputs == [false; 2] {
-            tree::reap_children(Some(watch.child.pid()));
+            tree::reap_children(Some(watch.running.child()));
         }
     }
     watch.finish(kills_before)
@@ -85,7 +83,7 @@ impl Watch<'_> {
         let left = deadline.map_or(REAP_EVERY, |deadline| deadline.saturating_duration_since(Instant::now()));
         let left = left.min(REAP_EVERY);
         let timeout = Timespec { tv_sec: left.as_secs().try_into().unwrap_or(0), tv_nsec: left.subsec_nanos().into() };
-        let mut polled = vec![PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN)];
+        let mut polled = vec![PollFd::from_borrowed_fd(self.running.pidfd(), PollFlags::IN)];
         let mut places = Vec::new();
         if self.is_agent_gone {
             for (place, output) in self.outputs.iter().enumerate() {
@@ -125,7 +123,7 @@ impl Watch<'_> {
         }
     }
 
-    fn hear(&mut self, made: &mut Option<MadeDirectory>) {
+    fn hear(&mut self, made: &mut Option<Secrets>) {
         match self.connection.hear() {
             Heard::Nothing | Heard::Message(ToLauncher::Launch(_)) => {}
             Heard::Message(ToLauncher::Interrupt) => self.apply(Force::Interrupt),
@@ -141,7 +139,7 @@ impl Watch<'_> {
     }
 
     /// What the agent cannot do any more.
-    fn outlive_agent(&mut self, made: &mut Option<MadeDirectory>) {
+    fn outlive_agent(&mut self, made: &mut Option<Secrets>) {
         match self.when_agent_dies {
             WhenAgentDies::Kill => self.apply(Force::Kill),
             // One that the agent began goes on.
@@ -165,31 +163,16 @@ impl Watch<'_> {
 
     fn apply(&mut self, force: Force) {
         match force {
-            // A process that cannot be signalled any more has ended, which the next look shows.
-            Force::Interrupt => drop(self.child.signal(Signal::INT)),
+            Force::Interrupt => self.running.signal(Signal::INT),
             Force::Kill => {
                 self.was_killed = true;
-                let _ = self.child.signal(Signal::KILL);
-                tree::kill_descendants(getpid(), PATIENCE);
+                self.running.kill();
             }
         }
     }
 
-    /// Kills and reaps what the process left behind.
     fn finish(self, kills_before: Option<u64>) -> Exited {
-        let end = Instant::now() + PATIENCE;
-        let mut killed = tree::kill_descendants(getpid(), PATIENCE);
-        // A process that cannot be waited for is one that this launcher does not have: impossible, and no success.
-        let exit = self.child.wait().unwrap_or(ExitReason::Signal(0));
-        tree::reap_children(None);
-        // No child is the only proof; a picture of the tree may miss what was forked meanwhile.
-        while tree::has_children() && Instant::now() < end {
-            let more = tree::kill_descendants(getpid(), PATIENCE);
-            killed.killed += more.killed;
-            killed.survivors = more.survivors;
-            tree::reap_children(None);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let (exit, killed) = self.running.finish();
         let was_short = kills_before.zip(oom_kills()).is_some_and(|(before, after)| after > before);
         let out_of_memory = exit == ExitReason::Signal(Signal::KILL.as_raw()) && !self.was_killed && was_short;
         Exited { exit, out_of_memory, leftovers: killed.killed, survivors: killed.survivors }

@@ -17,7 +17,7 @@ use super::{Order, StepEnd, StepError, Wipe, Wiper};
 use crate::process::{Child, ExitReason, tree};
 use crate::sandbox::channel::{Incoming, encode};
 use crate::sandbox::orphans;
-use crate::sandbox::protocol::{Exited, LONGEST_TO_AGENT, LONGEST_TO_LAUNCHER, Refusal, ToAgent, ToLauncher};
+use crate::sandbox::protocol::{Exited, LONGEST_TO_AGENT, LONGEST_TO_LAUNCHER, Refusal, Sandbox, ToAgent, ToLauncher};
 use crate::sandbox::secret_root::{RootProblem, open_root};
 use crate::sandbox::wipe::wipe;
 
@@ -30,6 +30,7 @@ pub(super) struct Driver {
     socket: UnixStream,
     /// Root and name of the secret directory.
     secret: Option<(PathBuf, String)>,
+    sandbox: Sandbox,
 }
 
 /// What the launcher said before it was gone.
@@ -42,8 +43,8 @@ struct Said {
 }
 
 impl Driver {
-    pub(super) fn new(child: Child, socket: UnixStream, secret: Option<(PathBuf, String)>) -> Self {
-        Self { child, socket, secret }
+    pub(super) fn new(child: Child, socket: UnixStream, secret: Option<(PathBuf, String)>, sandbox: Sandbox) -> Self {
+        Self { child, socket, secret, sandbox }
     }
 
     /// Sends the launch, carries orders, and tells how it ended. A receiver of `started` or `ended` that is gone is no
@@ -52,7 +53,7 @@ impl Driver {
         self,
         launch: Zeroizing<Vec<u8>>,
         mut orders: mpsc::UnboundedReceiver<Order>,
-        started: oneshot::Sender<i32>,
+        started: oneshot::Sender<(i32, bool)>,
         ended: oneshot::Sender<Result<StepEnd, StepError>>,
     ) {
         let (mut read, mut write) = self.socket.into_split();
@@ -72,9 +73,9 @@ impl Driver {
                         Ok(count) => buffer.get(..count).unwrap_or_default(),
                     };
                     match incoming.take(bytes, LONGEST_TO_AGENT) {
-                        Ok(Some(ToAgent::Started { pid })) => {
+                        Ok(Some(ToAgent::Started { pid, has_processes })) => {
                             said.is_started = true;
-                            let _ = started.take().map(|started| started.send(pid));
+                            let _ = started.take().map(|started| started.send((pid, has_processes)));
                         }
                         Ok(Some(message)) => said.hear(message),
                         Ok(None) => {}
@@ -88,7 +89,7 @@ impl Driver {
             }
         }
         drop((read, write, started));
-        let _ = ended.send(conclude(self.child, said, self.secret).await);
+        let _ = ended.send(conclude(self.child, said, self.secret, self.sandbox).await);
     }
 }
 
@@ -115,7 +116,12 @@ async fn say(write: &mut OwnedWriteHalf, order: Order) {
     }
 }
 
-async fn conclude(child: Child, said: Said, secret: Option<(PathBuf, String)>) -> Result<StepEnd, StepError> {
+async fn conclude(
+    child: Child,
+    said: Said,
+    secret: Option<(PathBuf, String)>,
+    sandbox: Sandbox,
+) -> Result<StepEnd, StepError> {
     let was_heard = said.exited.is_some() || said.refused.is_some();
     if !was_heard {
         // It closed its socket without a word: dead already, or of no use any more.
@@ -135,7 +141,11 @@ async fn conclude(child: Child, said: Said, secret: Option<(PathBuf, String)>) -
     let exit = said.exited.map(|exited| exited.exit);
     // A refusal is the launcher's last word: without a word about a wipe before it, nothing was made.
     let secret = secret.filter(|_| said.refused.is_none() || said.wiped.is_some());
-    let wiped = wiped(said.wiped, secret, exit)?;
+    let lives = orphaned.survivors > 0;
+    let wiped = match (sandbox, said.wiped) {
+        (Sandbox::Namespace, None) => secret.map(|secret| died_with_sandbox(&secret, lives, exit)).transpose()?,
+        (_, wiped_by_launcher) => wiped(wiped_by_launcher, secret, exit)?,
+    };
     match (said.refused, said.exited) {
         (Some(refusal), _) => Err(refusal.into()),
         (None, Some(exited)) => Ok(StepEnd {
@@ -173,7 +183,7 @@ fn wiped(
         Some(Err(_)) | None => Wiper::Agent,
     };
     let mine = match by {
-        Wiper::Launcher => Ok(()),
+        Wiper::Launcher | Wiper::Kernel => Ok(()),
         Wiper::Agent => wipe_here(&root, &name),
     };
     // The launcher held the directory open and could follow it; if it failed, an empty place proves nothing.
@@ -183,6 +193,15 @@ fn wiped(
         (_, Ok(()), true) => return Ok(Some(Wipe { by })),
     };
     Err(StepError::WipeUnverified { directory, detail, exit })
+}
+
+/// In the sandbox `namespace` the directory was never on the host; it is gone when nothing of the sandbox lives.
+fn died_with_sandbox(secret: &(PathBuf, String), lives: bool, exit: Option<ExitReason>) -> Result<Wipe, StepError> {
+    if !lives {
+        return Ok(Wipe { by: Wiper::Kernel });
+    }
+    let detail = "the sandbox that holds it has processes that the kernel does not let die".to_owned();
+    Err(StepError::WipeUnverified { directory: secret.0.join(&secret.1), detail, exit })
 }
 
 fn wipe_here(root: &Path, name: &str) -> Result<(), String> {

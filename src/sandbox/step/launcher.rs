@@ -18,7 +18,7 @@ use crate::process::{Child, CommandLine, ProcessGroup};
 use crate::sandbox::LAUNCHER_WORD;
 use crate::sandbox::channel::{encode, send_descriptors};
 use crate::sandbox::orphans::spawn_launcher;
-use crate::sandbox::protocol::{LONGEST_TO_LAUNCHER, Launch, ToLauncher};
+use crate::sandbox::protocol::{LONGEST_TO_LAUNCHER, Launch, Sandbox, ToLauncher};
 
 /// The program that launchers run: this binary.
 #[derive(Debug)]
@@ -48,12 +48,18 @@ impl Launcher {
         }
     }
 
+    /// Where the program is, if it still is there: an upgrade may have replaced it.
+    pub fn program(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/self/fd/{}", self.program.as_raw_fd())).ok().filter(|path| path.exists())
+    }
+
     /// Starts a step and returns when its process runs or was refused. Dropping the future kills what was started.
     /// Needs a runtime: what follows the step is a task of its own.
     pub async fn start(&self, launch: Launch) -> Result<Step, StepError> {
         let secret = launch.secret_directory.as_ref().map(|secret| (secret.root.clone(), secret.name.clone()));
+        let sandbox = launch.sandbox;
         let frame = encode(&ToLauncher::Launch(Box::new(launch)), LONGEST_TO_LAUNCHER).map_err(channel)?;
-        let ends = self.spawn()?;
+        let ends = self.spawn(sandbox)?;
         let stdout = Output::from_owned_fd(ends.stdout).map_err(channel)?;
         let stderr = Output::from_owned_fd(ends.stderr).map_err(channel)?;
         ends.socket.set_nonblocking(true).map_err(channel)?;
@@ -61,9 +67,11 @@ impl Launcher {
         let (orders, received) = mpsc::unbounded_channel();
         let (started, is_started) = oneshot::channel();
         let (ended, end) = oneshot::channel();
-        tokio::spawn(Driver::new(ends.child, socket, secret).run(frame, received, started, ended));
+        tokio::spawn(Driver::new(ends.child, socket, secret, sandbox).run(frame, received, started, ended));
         match is_started.await {
-            Ok(pid) => Ok(Step { pid, stdout: Some(stdout), stderr: Some(stderr), orders, end: Some(end) }),
+            Ok((pid, has_processes)) => {
+                Ok(Step { pid, has_processes, stdout: Some(stdout), stderr: Some(stderr), orders, end: Some(end) })
+            }
             // It did not start, so the end says why.
             Err(_) => match end.await {
                 Ok(Err(error)) => Err(error),
@@ -72,14 +80,14 @@ impl Launcher {
         }
     }
 
-    fn spawn(&self) -> Result<Ends, StepError> {
+    fn spawn(&self, sandbox: Sandbox) -> Result<Ends, StepError> {
         let (stdout, stdout_write) = pipe_with(PipeFlags::CLOEXEC).map_err(channel)?;
         let (stderr, stderr_write) = pipe_with(PipeFlags::CLOEXEC).map_err(channel)?;
         let (socket, theirs) = UnixStream::pair().map_err(channel)?;
         let descriptors = [stdout_write.as_fd(), stdout.as_fd(), stderr_write.as_fd(), stderr.as_fd()];
         send_descriptors(&socket, &descriptors).map_err(channel)?;
         let mut line = CommandLine::new(PathBuf::from(format!("/proc/self/fd/{}", self.program.as_raw_fd())));
-        line.arguments.push(LAUNCHER_WORD.into());
+        line.arguments = vec![LAUNCHER_WORD.into(), sandbox.name().into()];
         // It calls setsid, which makes its group its own as well.
         line.group = ProcessGroup::Inherited;
         let mut command = line.command().map_err(StepError::SpawnLauncher)?;

@@ -22,6 +22,7 @@ pub type Output = tokio::net::unix::pipe::Receiver;
 #[derive(Debug)]
 pub struct Step {
     pid: i32,
+    has_processes: bool,
     stdout: Option<Output>,
     stderr: Option<Output>,
     orders: mpsc::UnboundedSender<Order>,
@@ -69,6 +70,9 @@ pub enum Wiper {
     Launcher,
     /// The agent, because the launcher had died or failed.
     Agent,
+    /// The kernel, because the launcher had died, and with it the sandbox `namespace`, which alone had the directory. The
+    /// agent saw that nothing of the sandbox was alive.
+    Kernel,
 }
 
 /// Why a step gave no end. Unless it is [`StepError::WipeUnverified`], no secret is left.
@@ -116,9 +120,14 @@ pub enum StepError {
 }
 
 impl Step {
-    /// The process's number in the launcher's PID namespace.
+    /// The process's number in our PID namespace.
     pub fn process_id(&self) -> i32 {
         self.pid
+    }
+
+    /// Whether the process has a `/proc`: a host that hides parts of its own lets none be mounted in `namespace`.
+    pub fn has_processes(&self) -> bool {
+        self.has_processes
     }
 
     /// Standard output, once.

@@ -10,6 +10,7 @@ mod json;
 mod lexer;
 mod merge;
 mod native;
+mod places;
 // What tofu says about its CLI configuration on stderr.
 pub mod problems;
 mod quoted;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::CliConfigurationError;
+pub use places::Places;
 
 use self::item::{Item, Value};
 use self::merge::Merge;

@@ -281,3 +281,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_directories_that_steps_must_see_are_found() {
+    let text = "plugin_cache_dir = \"$HOME/cache\"\nprovider_installation {\n  filesystem_mirror {\n    path = \"/m\"\n  }\n  \
+                dev_overrides {\n    \"a/b\" = \"/d\"\n  }\n  network_mirror {\n    url = \"https://m/\"\n  }\n  direct {}\n}\n";
+    let paths = |names: &[&str]| names.iter().map(std::path::PathBuf::from).collect::<Vec<_>>();
+    for (home, cache) in [(Some(Path::new("/h")), Some("/h/cache".into())), (None, None)] {
+        let places = operator(&[("/x", text)]).unwrap().places(home);
+        assert_eq!((places.mirrors, places.cache), (paths(&["/m", "/d"]), cache));
+    }
+    let json = r#"{"provider_installation": [{"filesystem_mirror": [{"path": "/m"}]}], "plugin_cache_dir": "/c"}"#;
+    let places = operator(&[("/x.json", json)]).unwrap().places(None);
+    assert_eq!((places.mirrors, places.cache), (paths(&["/m"]), Some("/c".into())));
+    assert_eq!(operator(&[]).unwrap().places(None), super::Places::default());
+}

@@ -192,29 +192,41 @@ fn refusal(output: &Output) -> Option<Refusal> {
     }
 }
 
+/// No way there.
+const UNREACHED: [&str; 5] = [
+    "i/o timeout",
+    "network is unreachable",
+    "no route to host",
+    "there is no route to it",
+    "it did not answer in time",
+];
+
 fn connection(output: &Output, known: Known<'_>) -> Option<String> {
     let host = output.connection_host()?;
     let is_short = host.eq_ignore_ascii_case("docker.io");
     // That is where tofu connects to.
     let host = if is_short { "registry-1.docker.io".to_owned() } else { host };
-    let is_untrusted = output.has("x509: certificate signed by unknown authority");
+    // What tofu says when it connects itself, and what the broker says when it does.
+    let any = |texts: &[&str]| texts.iter().any(|text| output.has(text));
+    let is_untrusted =
+        any(&["x509: certificate signed by unknown authority", "by an authority that is not trusted here"]);
     // The private authority of a registry comes with its credential.
     if let Some(withheld) = withheld(output, known, &host).filter(|_| is_untrusted) {
         return Some(withheld.sentence());
     }
     let hint = if is_untrusted {
         untrusted(&host, delivered(output, known, &host))
-    } else if output.has("x509: certificate is valid for") || output.has("x509: certificate is not valid for") {
+    } else if any(&["x509: certificate is valid for", "x509: certificate is not valid for", "is for another name"]) {
         format!("the certificate of {host} has another name on it: write the source with a name that it has")
-    } else if output.has("x509: certificate has expired") {
+    } else if any(&["x509: certificate has expired", "its certificate has expired"]) {
         format!("the certificate of {host} has expired, or the clock of the agent's host is wrong")
-    } else if output.has("server gave HTTP response to HTTPS client") {
+    } else if any(&["server gave HTTP response to HTTPS client", "it answers without TLS"]) {
         format!("{host} speaks plain HTTP; OpenTofu takes modules over HTTPS only")
-    } else if output.has("no such host") {
+    } else if any(&["no such host", "the name cannot be resolved"]) {
         format!("the name {host} is not known on the agent's host: look at the source's spelling and at its resolver")
-    } else if output.has("connection refused") {
+    } else if any(&["connection refused", "Connection refused", "the connection was refused"]) {
         format!("nothing listens at {host}, seen from the agent's host")
-    } else if output.has("i/o timeout") || output.has("network is unreachable") || output.has("no route to host") {
+    } else if any(&UNREACHED) {
         format!("{host} cannot be reached from the agent's host: look at its network and proxy")
     } else {
         return None;

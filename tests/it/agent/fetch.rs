@@ -74,14 +74,15 @@ fn git_reads_no_settings_of_a_home_and_starts_nothing_of_them() {
     // What a home can hold: a hook that every clone gets, a program that is started in every repository.
     let hook = at("home/template/hooks/post-checkout");
     std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    std::fs::write(&hook, format!("#!/bin/sh\nenv > {}\n", text("hit"))).unwrap();
+    std::fs::write(&hook, format!("#!/bin/sh\nenv > {}\n", text("home/hit"))).unwrap();
     std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let settings =
         format!("[init]\n  templateDir = {}\n[core]\n  fsmonitor = {0}/hooks/post-checkout\n", text("home/template"));
     std::fs::write(at("home/.gitconfig"), settings).unwrap();
     let home = text("home");
     scene.stack.agent().unwrap().stop().unwrap();
-    scene.stack.start_agent(&["--home", &home]).unwrap();
+    // Where the repository can be seen and the hook could write.
+    scene.stack.start_agent(&["--home", &home, "--sandbox", "process"]).unwrap();
     // A path outside of the configuration is refused where it stands literally, so it is computed.
     let main = format!(
         "locals {{\n  where = \"git::file://{repository}\"\n}}\nmodule \"m\" {{\n  source = local.where\n}}\n\
@@ -90,7 +91,7 @@ fn git_reads_no_settings_of_a_home_and_starts_nothing_of_them() {
     );
     let said = scene.apply(&scene.configuration(&main)).succeeded().unwrap().all();
     assert!(said.contains("from git"), "{said}");
-    assert!(!scene.place.path().join("hit").exists(), "{said}");
+    assert!(!at("home/hit").exists(), "{said}");
     let ceiling = format!("GIT_CEILING_DIRECTORIES={}", scene.stack.run_root().display());
     for variable in ["GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_COUNT=4", "GIT_CONFIG_VALUE_1=never", &ceiling] {
         assert!(said.contains(variable), "{variable}: {said}");

@@ -6,6 +6,7 @@ mod fetch;
 mod orders;
 mod start;
 mod state;
+mod view;
 
 use std::fs;
 use std::net::TcpListener;
@@ -156,11 +157,12 @@ impl Scene {
         tops.iter().flat_map(|top: &PathBuf| -> Vec<PathBuf> { below(top) }).collect()
     }
 
-    /// Whether the secret directory of a step is there, besides what belongs to whole runs.
+    /// Whether a step has its secrets: in a directory of the host, besides what belongs to whole runs, or in the sandbox
+    /// that its process lives in.
     fn has_delivery(&self) -> bool {
         let is_of_run =
             |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"));
-        !self.secrets().iter().all(is_of_run)
+        !self.processes().is_empty() || !self.secrets().iter().all(is_of_run)
     }
 
     /// The processes of steps: what works in a run directory.

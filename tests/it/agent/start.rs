@@ -92,7 +92,7 @@ fn a_cli_configuration_that_breaks_later_is_found_before_a_credential_is_release
 
 #[test]
 fn an_agent_says_at_its_start_what_lies_open_to_runs() {
-    let Some(mut scene) = Scene::with(&[], &["--concurrency", "2"]) else { return };
+    let Some(mut scene) = Scene::with(&[], &["--concurrency", "2", "--sandbox", "process"]) else { return };
     let agent = scene.stack.agent().unwrap();
     agent.wait_for_line("session opened", super::SOON).unwrap();
     let log = agent.log();
@@ -100,6 +100,17 @@ fn an_agent_says_at_its_start_what_lies_open_to_runs() {
     // The stack's server lies beside its agent, under the same user.
     assert!(log.contains("root key"), "{log}");
     assert_eq!(log.contains("the agent is root"), rustix::process::geteuid().is_root(), "{log}");
+    // In the better sandbox there is nothing of it to say, and what there is instead is said.
+    scene.stack.agent().unwrap().stop().unwrap();
+    scene.stack.start_agent(&["--concurrency", "2"]).unwrap();
+    let agent = scene.stack.agent().unwrap();
+    agent.wait_for_line("steps run in the sandbox `", super::SOON).unwrap();
+    let log = agent.log();
+    // The first agent's lines are in it too.
+    let log = log.rsplit("stopping when").next().unwrap();
+    let is_better = log.contains("steps run in the sandbox `namespace`");
+    assert_ne!(is_better, log.contains("because `namespace` cannot be had"), "{log}");
+    assert!(!is_better || !log.contains("root key"), "{log}");
 }
 
 #[test]

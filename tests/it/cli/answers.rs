@@ -89,3 +89,53 @@ fn doctor_does_not_take_another_program_for_tofu() {
     let line = said.out.lines().find(|line| line.contains("tofu  ")).unwrap_or_default();
     assert!(line.starts_with("fail") && said.out.contains("is it really OpenTofu?"), "{}", said.out);
 }
+
+#[test]
+fn doctor_tells_which_sandbox_there_is_and_why_not_the_other() {
+    let Some(tofu) = require::tofu() else { return };
+    let tofu = tofu.display().to_string();
+    let home = tempfile::tempdir().unwrap();
+    let words = |more: &[&str]| -> Vec<String> {
+        [&["doctor", "--json", "--tofu", &tofu][..], more].concat().into_iter().map(str::to_owned).collect()
+    };
+    let of = |said: &support::child::Finished, subject: &str| {
+        let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}", said.all()));
+        let finding = findings.iter().find(|finding| finding["subject"] == subject).cloned();
+        finding.unwrap_or_else(|| panic!("no {subject}: {}", said.out))
+    };
+    let here = |more: &[&str]| {
+        let words = words(more);
+        typed(home.path(), &words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let said = here(&["--sandbox", "process"]);
+    assert_eq!(of(&said, "sandbox")["verdict"], "warn");
+    assert!(of(&said, "sandbox")["message"].as_str().unwrap().contains("as the settings say"), "{}", said.out);
+    assert!(of(&said, "landlock")["message"].is_string());
+    let said = here(&["--sandbox", "everything"]);
+    assert!(said.code == Some(2) && said.all().contains("`auto`, `namespace` or `process`"), "{}", said.all());
+
+    // Where the kernel refuses namespaces: a user namespace in which nobody may make another one, and no capability.
+    let refused = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \
+                   --ambient-caps=-all -- \"$@\"";
+    let without = |more: &[&str]| {
+        let words = words(more);
+        let nigari = nigari(home.path(), &words.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut command = support::child::command("unshare");
+        command.args(["--user", "--map-root-user", "--", "/bin/sh", "-c", refused, "sh"]).arg(nigari.get_program());
+        command.args(nigari.get_args());
+        command.envs(nigari.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", "/usr/bin:/bin");
+        run(command).unwrap()
+    };
+    if of(&here(&[]), "sandbox")["verdict"] != "ok" {
+        return require::missing("namespaces");
+    }
+    let sandbox = of(&without(&[]), "sandbox");
+    assert_eq!(sandbox["verdict"], "warn", "{sandbox}");
+    let message = sandbox["message"].as_str().unwrap();
+    assert!(message.starts_with("`process`, because `namespace` cannot be had") && message.contains("for this user"));
+    assert!(sandbox["hint"].as_str().unwrap().contains("max_user_namespaces"), "{sandbox}");
+    assert_eq!(of(&without(&["--sandbox", "namespace"]), "sandbox")["verdict"], "fail");
+    let said = here(&["--read-paths", "relative"]);
+    assert!(of(&said, "settings")["message"].as_str().unwrap().contains("is relative"), "{}", said.out);
+}

@@ -67,6 +67,16 @@ fn the_integration_that_would_serve_is_named_with_what_it_lacks() {
     assert!(near["warnings"].to_string().contains("another port"), "{near}");
     add(&stack, "loop", "https://localhost:5000", &["--export"]);
     assert_eq!(explain(&stack, "oci://localhost:5000/a?tag=1", 0)["delivery"], "helper");
+    for (wish, source, delivery) in
+        [("helper", "oci://r.example:5000/a?tag=1", "helper"), ("file", "oci://r.example:5000/a?tag=1", "")]
+    {
+        stack.run(&["workspace", "create", wish, "--delivery", wish]).unwrap().succeeded().unwrap();
+        let said = text(&stack, &[source, "-w", wish]);
+        assert_eq!(said.code, Some(i32::from(delivery.is_empty())), "{}", said.all());
+        let word = if delivery.is_empty() { "registry update wide --permit-file" } else { "delivery     helper" };
+        assert!(said.out.contains(word), "{}", said.out);
+    }
+    assert_eq!(text(&stack, &["oci://r.example:5000/a?tag=1", "-w", "nothing"]).code, Some(1));
     let said = text(&stack, &["oci://r.example:5000/team/net?tag=1"]);
     assert!(said.out.contains("served       yes") && said.out.contains("team (r.example:5000/team)"), "{}", said.out);
 }

@@ -99,7 +99,7 @@ const KNOWN: &[&str] = &[
     "version --json",
     "doctor",
     "explain oci://h/r?tag=1",
-    "explain d --root . --json",
+    "explain d --root . -w w --json",
     "explain oci://h/r --test",
 ];
 

@@ -126,6 +126,30 @@ fn a_loopback_registry_takes_a_file_unless_the_broker_is_demanded() {
 }
 
 #[test]
+fn a_tofu_that_gives_credentials_away_is_served_by_the_broker_and_given_no_file() {
+    let leaky = "if [ $1 = version ]; then\n  echo '{\"terraform_version\": \"1.10.10\"}'\n  exit 0\nfi";
+    let Some(recorder) = Recorder::with(leaky) else { return };
+    let tofu = recorder.program();
+    let Some(world) = World::with(Setup { tofu: Some(&tofu), ..Setup::default() }) else { return };
+    let Some(far) = Shelf::start_far(&world.canaries[0].password) else { return };
+    far.store(&world);
+    world.apply(&world.configuration(&far.main()), 0);
+    let Some(near) = Shelf::start(&world.canaries[1].password) else { return };
+    near.add(&world, "near", &["--export"]).succeeded().unwrap();
+    let said = world.apply(&world.configuration(&near.main()), 1);
+    assert!(said.contains("1.10.10 can hand a registry credential") && said.contains("hint: install"), "{said}");
+}
+
+#[test]
+fn odd_passwords_go_through_the_broker_as_they_are() {
+    let hard = Canary::hard(USER);
+    let Some(world) = World::with(Setup { canaries: vec![hard.clone()], ..Setup::default() }) else { return };
+    let Some(shelf) = Shelf::start_far(&hard.password) else { return };
+    shelf.store(&world);
+    world.apply(&world.configuration(&shelf.main()), 0);
+}
+
+#[test]
 fn static_evaluation_steals_a_file_and_finds_nothing_with_the_broker() {
     let thief = Thief::start().unwrap();
     // The control: with a file, three lines of configuration are enough.

@@ -11,6 +11,7 @@ use super::write;
 use crate::registry::stage::{Act, Authority, Stage, answer};
 
 const TOKEN: &str = "canary-operators-token-3f90d1";
+const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
 const BASE: &str = "/registry/modules/v1/";
 
 /// A module as a `.tar.gz`.
@@ -28,14 +29,14 @@ async fn registry(authority: &Authority, archive: Vec<u8>) -> Stage {
     Stage::start(authority, move |heard| {
         let path = heard.line.split(' ').nth(1).unwrap();
         if path == "/.well-known/terraform.json" {
-            return Act::Say(answer("200 OK", &[], &format!("{{\"modules.v1\":\"{BASE}\"}}")));
+            return Act::Say(answer("200 OK", &JSON, &format!("{{\"modules.v1\":\"{BASE}\"}}")));
         }
         if heard.authorization() != Some(&format!("Bearer {TOKEN}")) {
             return Act::Say(answer("401 Unauthorized", &[], ""));
         }
         Act::Say(match path.strip_prefix(BASE) {
             Some("acme/net/aws/versions") => {
-                answer("200 OK", &[], r#"{"modules":[{"versions":[{"version":"1.0.0"}]}]}"#)
+                answer("200 OK", &JSON, r#"{"modules":[{"versions":[{"version":"1.0.0"}]}]}"#)
             }
             Some("acme/net/aws/1.0.0/download") => {
                 answer("204 No Content", &[("X-Terraform-Get", "/archives/net?archive=tar.gz")], "")

@@ -92,7 +92,10 @@ fn when_init_begins_the_delivery_is_gone() {
     let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
     shelf.store(&world);
     world.apply(&world.configuration(&shelf.main()), 0);
-    assert!(recorder.only("get").memory.contains("config.json"), "the control: {}", recorder.only("get").memory);
+    // The control: it was there, and only who knew its path could find it.
+    let fetch = recorder.only("get");
+    assert!(fetch.docker_config.contains(&shelf.host()), "{}", fetch.docker_config);
+    assert!(!fetch.memory.contains("config.json"), "{}", fetch.memory);
     for command in ["init", "plan", "show", "apply"] {
         let found = recorder.only(command).memory;
         assert!(found.contains("tofu.tfrc") && !found.contains("config.json"), "{command}: {found}");

@@ -15,7 +15,7 @@ pub(super) struct Recorder {
 
 /// One start of it.
 pub(super) struct Start {
-    /// `NAME=value`, as the kernel gave it.
+    /// `NAME=value`, as the kernel gave it (in the fetch step, which has no `/proc`, as the shell has it).
     pub(super) environment: Vec<String>,
     /// The CLI configuration that was named.
     pub(super) cli_configuration: String,
@@ -35,7 +35,7 @@ impl Recorder {
         let records = directory.path().join("records");
         fs::create_dir(&records).unwrap();
         let text = format!(
-            "to=$(mktemp -d '{}/'$1.XXXXXX)\ncat /proc/$$/environ > $to/environ\necho $$ > $to/pid\ncp \"$TF_CLI_CONFIG_FILE\" \
+            "to=$(mktemp -d '{}/'$1.XXXXXX)\ncat /proc/$$/environ > $to/environ 2>&- || env -0 > $to/environ\necho $$ > $to/pid\ncp \"$TF_CLI_CONFIG_FILE\" \
              $to/tofu.tfrc 2>&-\ncp \"$DOCKER_CONFIG/config.json\" $to/ 2>&-\n{more}\nexec '{}' \"$@\"",
             records.display(),
             tofu.display()

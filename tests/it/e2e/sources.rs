@@ -53,6 +53,12 @@ fn one_configuration_fetches_from_an_oci_registry_over_ssh_and_from_a_module_reg
 }
 
 #[test]
+fn by_the_broker_it_does_so_without_the_operators_token_in_any_file() {
+    let Some(receipt) = fetch_all(Shelf::start_far, "registry.localhost", &["--delivery", "broker"]) else { return };
+    assert_eq!(receipt["delivery"], "broker", "{receipt}");
+}
+
+#[test]
 fn a_host_whose_key_is_not_known_or_another_is_refused_with_what_to_do() {
     let Some(sshd) = Sshd::start() else { return };
     let empty = tempfile::NamedTempFile::new().unwrap();

@@ -10,8 +10,12 @@ use super::{PLAIN, script};
 
 /// Starts an agent with this tofu, which must not start; gives what it said.
 fn refused(tofu: &str) -> Option<String> {
+    refused_with(tofu, &[])
+}
+
+fn refused_with(tofu: &str, more: &[&str]) -> Option<String> {
     let world = World::with(Setup { without_agent: true, ..Setup::default() })?;
-    let mut agent = world.another_agent("refused", &["--tofu", tofu]);
+    let mut agent = world.another_agent("refused", &[&["--tofu", tofu], more].concat());
     assert_eq!(agent.wait(Duration::from_mins(1)).unwrap().code(), Some(78), "{}", agent.log());
     // It never joined: the server knows no agent.
     assert!(world.audited("agent:join").is_empty());
@@ -39,7 +43,7 @@ fn an_agent_does_not_start_without_a_tofu() {
 fn an_agent_does_not_start_with_a_tofu_that_gives_credentials_away() {
     for version in ["1.12.5", "1.11.13", "1.10.10", "1.9.0"] {
         let (_directory, path) = program(&format!("echo '{{\"terraform_version\": \"{version}\"}}'"));
-        let Some(said) = refused(&path) else { return };
+        let Some(said) = refused_with(&path, &["--delivery", "file"]) else { return };
         assert!(said.contains(version) && said.contains("hint: install OpenTofu 1.12.6"), "{version}: {said}");
     }
 }

@@ -36,6 +36,16 @@ fn percent(password: &str, left: &str) -> String {
     password.bytes().map(letter).collect()
 }
 
+/// The digits behind each `%` in lower case.
+fn lower(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let mut out = parts.next().unwrap().to_owned();
+    for part in parts {
+        out.extend(["%", &part[..2].to_lowercase(), &part[2..]]);
+    }
+    out
+}
+
 fn each(password: &str, write: impl Fn(char) -> String) -> Vec<u8> {
     password.chars().map(write).collect::<String>().into()
 }
@@ -84,7 +94,7 @@ pub(super) const CARRIERS: &[Carrier] = &[
     whole("base64 in lines of 10, framed", |u, p| wrapped(&auth(u, p), 10, "\n\u{1b}[31m│\u{1b}[0m ")),
     whole("base64 in a URL", |_, p| percent(&STANDARD.encode(p), "-._~").into()),
     whole("percent", |_, p| percent(p, "-._~").into()),
-    whole("percent, lower case", |_, p| percent(p, "-._~").replace('%', "\0").to_lowercase().replace('\0', "%").into()),
+    whole("percent, lower case", |_, p| lower(&percent(p, "-._~")).into()),
     whole("percent of JavaScript", |_, p| percent(p, "-._~!'()*").into()),
     whole("percent of Python", |_, p| percent(p, "-._~/").into()),
     whole("percent, all", |_, p| percent(p, "").bytes().collect()),

@@ -107,7 +107,7 @@ fn each_line_of_a_secret_is_one_behind_other_peoples_words() {
 
 #[test]
 fn secrets_of_any_length_are_found_and_too_short_ones_are_let_through() {
-    for length in (1..200).chain([1000, 4096, 16 * 1024, 16 * 1024 + 1, 100_000]) {
+    for length in (1..70).chain([4096, 16 * 1024, 16 * 1024 + 1, 100_000]) {
         let secret: String =
             (0..length).map(|at| char::from(b'!' + u8::try_from(at % 997 * (at % 991) % 90).unwrap())).collect();
         let redactions = looking_for(USER, &secret);

@@ -1,14 +1,15 @@
 //! An agent that can be killed: this test program, started again.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nigari::process::{Child, CommandLine, capture, spawn};
-use nigari::sandbox::{Launch, adopt_orphans};
+use nigari::process::{Child, CommandLine, spawn};
+use nigari::sandbox::{Launch, Launcher, adopt_orphans};
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
-
-use super::launcher;
 
 /// Names the file with the [`Plan`].
 const PLAN: &str = "NIGARI_TEST_AGENT_PLAN";
@@ -17,6 +18,8 @@ const PLAN: &str = "NIGARI_TEST_AGENT_PLAN";
 #[derive(Serialize, Deserialize)]
 struct Plan {
     launch: Launch,
+    /// The program of the launcher.
+    nigari: PathBuf,
     /// Where it writes the process's number when the step runs.
     started: PathBuf,
     /// Where it writes how the step ended.
@@ -28,63 +31,118 @@ pub(super) const NOBODY: u32 = 65534;
 
 const SETPRIV: &str = "/usr/bin/setpriv";
 
+/// Makes a user namespace in which nobody may make another one, and gives up every capability.
+const WITHOUT_NAMESPACES: &str = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all \
+                                  --inh-caps=-all --ambient-caps=-all -- \"$@\"";
+
+/// As whom the agent is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum User {
+    /// Whoever runs the tests.
+    Ours,
+    /// [`NOBODY`].
+    Nobody,
+}
+
 /// Starts an agent process that runs `launch`. Files `started` and `ended` appear in `directory`.
 pub(super) fn start(launch: Launch, directory: &Path) -> Child {
-    let mut line = CommandLine::new(std::env::current_exe().unwrap());
-    line.arguments = TEST.map(Into::into).into();
-    spawn_planned(line, launch, directory)
+    let line = line(&[], &std::env::current_exe().unwrap());
+    spawn_planned(line, launch, directory, env!("CARGO_BIN_EXE_nigari").into())
 }
 
-/// The same under the user [`NOBODY`].
-pub(super) fn start_as_nobody(launch: Launch, directory: &Path) -> Child {
-    let mut line = as_nobody();
-    line.arguments.push(std::env::current_exe().unwrap().into());
-    line.arguments.extend(TEST.map(Into::into));
-    spawn_planned(line, launch, directory)
+/// The same under the user [`NOBODY`], with programs that this user can read.
+pub(super) fn start_as_nobody(launch: Launch, directory: &Path, programs: &Programs) -> Child {
+    spawn_planned(line(&AS_NOBODY, &programs.test), launch, directory, programs.nigari.clone())
 }
 
-/// Whether that is possible here.
-pub(super) fn can_start_as_nobody() -> bool {
-    let mut line = as_nobody();
-    line.arguments.extend(["/usr/bin/test".into(), "-x".into(), env!("CARGO_BIN_EXE_nigari").into()]);
-    rustix::process::geteuid().is_root()
-        && capture(&line, Duration::from_secs(20), 0).is_ok_and(|captured| captured.exit.is_success())
+/// The same where the kernel refuses namespaces.
+pub(super) fn start_without_namespaces(launch: Launch, directory: &Path) -> Child {
+    let words = ["/usr/bin/unshare", "--user", "--map-root-user", "--", "/bin/sh", "-c", WITHOUT_NAMESPACES, "sh"];
+    let line = line(&words, &std::env::current_exe().unwrap());
+    spawn_planned(line, launch, directory, env!("CARGO_BIN_EXE_nigari").into())
+}
+
+/// Which users a test can be here; says it when it is one only.
+pub(super) fn users() -> Vec<User> {
+    if rustix::process::geteuid().is_root() && Path::new(SETPRIV).exists() {
+        return vec![User::Ours, User::Nobody];
+    }
+    support::require::missing("root and setpriv, to be another user");
+    vec![User::Ours]
+}
+
+/// A command line as `user`.
+pub(super) fn line_as(user: User, program: &Path) -> CommandLine {
+    line(if user == User::Nobody { &AS_NOBODY } else { &[] }, program)
 }
 
 const TEST: [&str; 2] = ["sandbox::agent_process::an_agent_does_what_its_plan_says", "--exact"];
 
-fn as_nobody() -> CommandLine {
-    let mut line = CommandLine::new(SETPRIV);
-    line.arguments = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"].map(Into::into).into();
+const AS_NOBODY: [&str; 5] = [SETPRIV, "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+
+fn line(before: &[&str], program: &Path) -> CommandLine {
+    let (first, rest) = before.split_first().map_or((program, &[][..]), |(first, rest)| (Path::new(first), rest));
+    let mut line = CommandLine::new(first);
+    line.arguments = rest.iter().map(Into::into).collect();
+    if !before.is_empty() {
+        line.arguments.push(program.into());
+    }
     line
 }
 
-fn spawn_planned(mut line: CommandLine, launch: Launch, directory: &Path) -> Child {
-    let plan = Plan { launch, started: directory.join("started"), ended: directory.join("ended") };
+/// Copies of our programs that every user can execute, wherever the checkout is.
+pub(super) struct Programs {
+    test: PathBuf,
+    nigari: PathBuf,
+    _place: TempDir,
+}
+
+impl Programs {
+    pub(super) fn make() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let (test, nigari) = (place.path().join("test"), place.path().join("nigari"));
+        let originals = [std::env::current_exe().unwrap(), env!("CARGO_BIN_EXE_nigari").into()];
+        for (original, copy) in originals.iter().zip([&test, &nigari]) {
+            if fs::hard_link(original, copy).is_err() {
+                fs::copy(original, copy).unwrap();
+            }
+        }
+        Self { test, nigari, _place: place }
+    }
+}
+
+fn spawn_planned(mut line: CommandLine, launch: Launch, directory: &Path, nigari: PathBuf) -> Child {
+    line.arguments.extend(TEST.map(Into::into));
+    let plan = Plan { launch, nigari, started: directory.join("started"), ended: directory.join("ended") };
     let file = directory.join("plan.json");
-    std::fs::write(&file, serde_json::to_vec(&plan).unwrap()).unwrap();
-    line.environment = vec![(PLAN.into(), file.into())];
+    fs::write(&file, serde_json::to_vec(&plan).unwrap()).unwrap();
+    line.environment = vec![(PLAN.into(), file.into()), ("PATH".into(), "/usr/bin:/bin".into())];
     spawn(line.command().unwrap()).unwrap()
 }
 
 /// Writes under another name first, so that whoever sees the file sees all of it.
 fn publish(path: &Path, text: &str) {
     let unfinished = path.with_extension("unfinished");
-    std::fs::write(&unfinished, text).unwrap();
-    std::fs::rename(&unfinished, path).unwrap();
+    fs::write(&unfinished, text).unwrap();
+    fs::rename(&unfinished, path).unwrap();
 }
 
 #[tokio::test]
 async fn an_agent_does_what_its_plan_says() {
     // Without a plan this is an ordinary run of the tests, and there is no agent to be.
     let Some(file) = std::env::var_os(PLAN) else { return };
-    let plan: Plan = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let plan: Plan = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     adopt_orphans().unwrap();
     // A child that is none of the launcher's business: its status must stay its own.
     let mut other = CommandLine::new("/bin/sh");
     other.arguments = vec!["-c".into(), "sleep 0.1; exit 42".into()];
     let other = spawn(other.command().unwrap()).unwrap();
-    let mut step = launcher().start(plan.launch).await.unwrap();
+    let launcher = Launcher::with_program(&plan.nigari).unwrap();
+    let mut step = match launcher.start(plan.launch).await {
+        Ok(step) => step,
+        Err(error) => return publish(&plan.ended, &format!("no start: {error}")),
+    };
     publish(&plan.started, &step.process_id().to_string());
     for mut output in [step.stdout(), step.stderr()].into_iter().flatten() {
         tokio::spawn(async move {

@@ -1,13 +1,13 @@
 //! Somebody is killed: agent, launcher, or both in turn.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::time::{Duration, Instant};
 
 use nigari::process::tree;
-use nigari::sandbox::{Launch, WhenAgentDies};
+use nigari::sandbox::{Launch, Sandbox, WhenAgentDies};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::agent_process::{Programs, User};
 use super::{Place, SOON, agent_process, loops, wait_until};
 
 /// Starts things that do not want to die: in sessions of their own, double-forked, deaf to signals.
@@ -33,15 +33,24 @@ fn random_pause(most_ms: u64) {
 }
 
 fn launcher_of(place: &Place) -> Pid {
+    let parent = parent_of_step(place);
+    // There it is init.
+    if place.sandbox == Sandbox::Namespace { parent_of(parent) } else { parent }
+}
+
+fn parent_of_step(place: &Place) -> Pid {
     let pid: i32 = fs::read_to_string(place.path("started")).unwrap().parse().unwrap();
-    Pid::from_raw(tree::look_up(Pid::from_raw(pid).unwrap()).unwrap().parent).unwrap()
+    parent_of(Pid::from_raw(pid).unwrap())
+}
+
+fn parent_of(pid: Pid) -> Pid {
+    Pid::from_raw(tree::look_up(pid).unwrap().parent).unwrap()
 }
 
 #[test]
 fn nothing_survives_a_killed_agent() {
     let mut slowest = Duration::ZERO;
-    for _ in 0..loops(20) {
-        let place = Place::new();
+    for place in (0..loops(20)).flat_map(|_| Place::each()) {
         let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
         wait_until("the step is ready", || place.path("ready").exists());
         random_pause(20);
@@ -55,8 +64,7 @@ fn nothing_survives_a_killed_agent() {
 
 #[test]
 fn nothing_survives_an_agent_killed_at_any_moment_of_a_start() {
-    for _ in 0..loops(20) {
-        let place = Place::new();
+    for place in (0..loops(20)).flat_map(|_| Place::each()) {
         let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
         random_pause(60);
         agent.signal(Signal::KILL).unwrap();
@@ -75,10 +83,9 @@ fn interruptible(place: &Place, script: &str, wait: Duration) -> Launch {
 
 #[test]
 fn an_interruptible_step_writes_its_state_after_the_agent_was_killed() {
-    for _ in 0..loops(5) {
-        let place = Place::new();
+    for place in (0..loops(5)).flat_map(|_| Place::each()) {
         // More than a pipe holds, before and after: a broken or a full pipe would show.
-        let script = "stop() { sleep 0.2; test -e $SECRETS && touch secret-was-there; \
+        let script = "stop() { sleep 0.2; test -e $SECRETS/docker && touch secret-was-there; \
                         head -c 3000000 /dev/zero && head -c 3000000 /dev/zero >&2 && echo state > state; exit 0; }; \
                       trap stop INT; touch ready; while :; do echo line; sleep 0.02; done";
         let agent = agent_process::start(interruptible(&place, script, Duration::from_mins(10)), place.run.path());
@@ -95,22 +102,22 @@ fn an_interruptible_step_writes_its_state_after_the_agent_was_killed() {
 
 #[test]
 fn a_step_that_does_not_listen_is_interrupted_again_when_its_time_is_over() {
-    let place = Place::new();
-    let script = "n=0; trap 'n=$((n+1)); echo $n > interrupts; [ $n = 2 ] && exit 0' INT; touch ready; while :; do sleep 0.02; done";
-    let agent = agent_process::start(interruptible(&place, script, Duration::from_secs(1)), place.run.path());
-    wait_until("the step is ready", || place.path("ready").exists());
-    agent.signal(Signal::KILL).unwrap();
-    agent.wait().unwrap();
-    wait_until("the second interrupt came", || {
-        fs::read_to_string(place.path("interrupts")).is_ok_and(|interrupts| interrupts == "2\n")
-    });
-    nothing_is_left_soon(&place, Instant::now());
+    for place in Place::each() {
+        let script = "n=0; trap 'n=$((n+1)); echo $n > interrupts; [ $n = 2 ] && exit 0' INT; touch ready; while :; do sleep 0.02; done";
+        let agent = agent_process::start(interruptible(&place, script, Duration::from_secs(1)), place.run.path());
+        wait_until("the step is ready", || place.path("ready").exists());
+        agent.signal(Signal::KILL).unwrap();
+        agent.wait().unwrap();
+        wait_until("the second interrupt came", || {
+            fs::read_to_string(place.path("interrupts")).is_ok_and(|interrupts| interrupts == "2\n")
+        });
+        nothing_is_left_soon(&place, Instant::now());
+    }
 }
 
 #[test]
 fn the_agent_kills_and_wipes_when_its_launcher_was_killed() {
-    for _ in 0..loops(10) {
-        let place = Place::new();
+    for place in (0..loops(10)).flat_map(|_| Place::each()) {
         let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
         wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
         random_pause(20);
@@ -120,7 +127,8 @@ fn the_agent_kills_and_wipes_when_its_launcher_was_killed() {
         wait_until("the agent has an end", || place.path("ended").exists());
         let end = fs::read_to_string(place.path("ended")).unwrap();
         assert!(end.contains("exit: Signal(9)") && end.contains("launcher_lost: true"), "{end}");
-        assert!(end.contains("by: Agent") && end.contains("survivors: 0"), "{end}");
+        let by = if place.sandbox == Sandbox::Namespace { "by: Kernel" } else { "by: Agent" };
+        assert!(end.contains(by) && end.contains("survivors: 0"), "{end}");
         // The status of the agent's other child was not taken by the reaper.
         assert!(end.ends_with("other: exit code 42"), "{end}");
         assert!(agent.wait().unwrap().is_success());
@@ -129,23 +137,25 @@ fn the_agent_kills_and_wipes_when_its_launcher_was_killed() {
 
 #[test]
 fn a_launcher_that_is_asked_to_end_goes_on_until_its_step_has_ended() {
-    let place = Place::new();
-    let script = "trap 'echo 3 > interrupted; exit 3' INT; touch ready; while [ ! -e go ]; do sleep 0.02; done; exit 5";
-    let agent = agent_process::start(place.shell_with_secret(script), place.run.path());
-    wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
-    let launcher = launcher_of(&place);
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-        for _ in 0..3 {
-            kill_process(launcher, signal).unwrap();
-            std::thread::sleep(Duration::from_millis(20));
+    for place in Place::each() {
+        let script =
+            "trap 'echo 3 > interrupted; exit 3' INT; touch ready; while [ ! -e go ]; do sleep 0.02; done; exit 5";
+        let agent = agent_process::start(place.shell_with_secret(script), place.run.path());
+        wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+        let launcher = launcher_of(&place);
+        for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+            for _ in 0..3 {
+                kill_process(launcher, signal).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
+        assert!(!place.path("ended").exists() && !place.path("interrupted").exists());
+        fs::write(place.path("go"), "").unwrap();
+        wait_until("the agent has an end", || place.path("ended").exists());
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("exit: Code(5)") && end.contains("launcher_lost: false"), "{end}");
+        assert!(agent.wait().unwrap().is_success());
     }
-    assert!(!place.path("ended").exists() && !place.path("interrupted").exists());
-    fs::write(place.path("go"), "").unwrap();
-    wait_until("the agent has an end", || place.path("ended").exists());
-    let end = fs::read_to_string(place.path("ended")).unwrap();
-    assert!(end.contains("exit: Code(5)") && end.contains("launcher_lost: false"), "{end}");
-    assert!(agent.wait().unwrap().is_success());
 }
 
 #[test]
@@ -165,30 +175,63 @@ fn an_agent_that_finds_a_link_in_place_of_the_secrets_does_not_call_them_wiped()
 
 #[test]
 fn without_root_everything_works_and_nobody_of_the_same_user_can_look_into_the_launcher() {
-    let place = Place::new();
-    let script = "ls /proc/$$/fd > own || exit 1; ls /proc/$PPID/fd > descriptors; cat /proc/$PPID/maps > memory; \
-                  cat $SECRETS/docker/config.json > secret; setsid sleep 600 & sleep 0.2; exit 0";
-    let launch = place.shell_with_secret(script);
-    if !agent_process::can_start_as_nobody() {
-        return println!("skipped: needs root, setpriv, and a checkout that other users can read");
+    if !agent_process::users().contains(&User::Nobody) {
+        return;
     }
-    fs::set_permissions(place.memory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    for directory in [place.run.path(), place.memory.path()] {
-        chown(directory, Some(agent_process::NOBODY), Some(agent_process::NOBODY)).unwrap();
+    let programs = Programs::make();
+    for place in Place::each() {
+        let script = "ls /proc/$$/fd > own || exit 1; ls /proc/$PPID/fd > descriptors; cat /proc/$PPID/maps > memory; \
+                      cat /proc/$PPID/environ > environment; \
+                      cat $SECRETS/docker/config.json > secret; setsid sleep 600 & sleep 0.2; exit 0";
+        let launch = place.given_to_nobody(place.shell_with_secret(script));
+        let agent = agent_process::start_as_nobody(launch, place.run.path(), &programs);
+        wait_until("the agent has an end", || place.path("ended").exists());
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("exit: Code(0)") && end.contains("by: Launcher"), "{end}");
+        assert!(agent.wait().unwrap().is_success());
+        assert!(place.alive().is_empty());
+        let length = |name: &str| fs::read(place.path(name)).unwrap().len();
+        assert_eq!((length("secret"), length("descriptors")), (super::CANARY.len(), 0));
+        assert_eq!((length("memory"), length("environment")), (0, 0));
+        assert!(length("own") > 0);
     }
-    let mut launch = launch;
-    let secret = launch.secret_directory.as_mut().unwrap();
-    // The root was made for this test's user.
-    secret.root = place.memory.path().to_owned();
-    let directory = secret.path().display().to_string();
-    launch.environment.set("SECRETS", directory).unwrap();
-    let agent = agent_process::start_as_nobody(launch, place.run.path());
-    wait_until("the agent has an end", || place.path("ended").exists());
-    let end = fs::read_to_string(place.path("ended")).unwrap();
-    assert!(end.contains("exit: Code(0)") && end.contains("by: Launcher"), "{end}");
-    assert!(agent.wait().unwrap().is_success());
-    assert!(place.alive().is_empty());
-    let length = |name: &str| fs::read(place.path(name)).unwrap().len();
-    assert_eq!((length("secret"), length("descriptors"), length("memory")), (super::CANARY.len(), 0, 0));
-    assert!(length("own") > 0);
+}
+
+#[test]
+fn without_root_nothing_survives_a_killed_agent_or_init() {
+    if !agent_process::users().contains(&User::Nobody) {
+        return;
+    }
+    let programs = Programs::make();
+    for (round, place) in (0..loops(5)).flat_map(|round| Place::each().into_iter().map(move |place| (round, place))) {
+        let launch = place.given_to_nobody(place.shell_with_secret(STUBBORN));
+        let agent = agent_process::start_as_nobody(launch, place.run.path(), &programs);
+        wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+        // The agent, the launcher (or init, where there is one), the launcher.
+        let victim = match round % 3 {
+            0 => agent.pid(),
+            1 => parent_of_step(&place),
+            _ => launcher_of(&place),
+        };
+        kill_process(victim, Signal::KILL).unwrap();
+        let killed = Instant::now();
+        nothing_is_left_soon(&place, killed);
+        agent.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_killed_init_takes_everything_along_and_is_told() {
+    for place in (0..loops(5)).flat_map(|_| Place::each()).filter(|place| place.sandbox == Sandbox::Namespace) {
+        let agent = agent_process::start(place.shell_with_secret(STUBBORN), place.run.path());
+        wait_until("the step is ready", || place.path("ready").exists() && place.path("started").exists());
+        random_pause(20);
+        kill_process(parent_of_step(&place), Signal::KILL).unwrap();
+        nothing_is_left_soon(&place, Instant::now());
+        wait_until("the agent has an end", || place.path("ended").exists());
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("exit: Signal(9)") && end.contains("launcher_lost: false"), "{end}");
+        assert!(end.contains("by: Launcher") && end.contains("survivors: 0"), "{end}");
+        agent.wait().unwrap();
+    }
 }

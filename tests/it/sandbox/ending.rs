@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nigari::process::{ExitReason, Grace};
+use nigari::sandbox::Sandbox;
 use rustix::fs::{FlockOperation, flock};
 use tokio::io::AsyncReadExt as _;
 
@@ -21,109 +22,121 @@ const GRACE: Grace = Grace { first: Duration::from_millis(500), second: Duration
 
 #[tokio::test]
 async fn what_a_step_leaves_behind_is_dead_when_it_is_over() {
-    let place = Place::new();
-    // Once in its group, once in a session of its own, once double-forked; the last keep the pipe open as well.
-    let script = "sleep 600 & setsid sleep 600 & (setsid sh -c 'sleep 600 & sleep 600' &) ; \
+    for place in Place::each() {
+        // Once in its group, once in a session of its own, once double-forked; the last keep the pipe open as well.
+        let script = "sleep 600 & setsid sleep 600 & (setsid sh -c 'sleep 600 & sleep 600' &) ; \
                   sleep 0.3; exit 7";
-    let ran = run(place.shell_with_secret(script)).await.unwrap();
-    assert_eq!(ran.end.exit, ExitReason::Code(7));
-    assert!(ran.end.leftovers >= 4, "{:?}", ran.end);
-    assert_eq!((ran.end.survivors, place.alive()), (0, vec![]));
-    assert!(place.secrets_left().is_empty());
+        let ran = run(place.shell_with_secret(script)).await.unwrap();
+        assert_eq!(ran.end.exit, ExitReason::Code(7));
+        assert!(ran.end.leftovers >= 4, "{:?}", ran.end);
+        assert_eq!((ran.end.survivors, place.alive()), (0, vec![]));
+        assert!(place.secrets_left().is_empty());
+    }
 }
 
 #[tokio::test]
 async fn a_tree_that_keeps_forking_is_dead_when_the_step_is_over() {
-    let place = Place::new();
-    let script = "chain() { (sleep 0.01; chain) & }; chain; chain; sleep 0.2; exit 0";
-    let ran = run(place.shell(script)).await.unwrap();
-    assert_eq!((ran.end.exit, ran.end.survivors, place.alive()), (ExitReason::Code(0), 0, vec![]));
+    for place in Place::each() {
+        let script = "chain() { (sleep 0.01; chain) & }; chain; chain; sleep 0.2; exit 0";
+        let ran = run(place.shell(script)).await.unwrap();
+        assert_eq!((ran.end.exit, ran.end.survivors, place.alive()), (ExitReason::Code(0), 0, vec![]));
+    }
 }
 
 #[tokio::test]
 async fn interrupt_reaches_the_process_and_not_what_it_started() {
-    let place = Place::new();
-    // A shell starts what is in the background deaf to SIGINT; a provider's own handler would hear it.
-    let provider = "trap 'echo hit > provider-hit' INT TERM; touch provider; while :; do sleep 0.05; done";
-    let script = format!(
-        "env --default-signal=INT sh -c \"{provider}\" & trap 'echo stopping; sleep 0.3; exit 3' INT; \
+    for place in Place::each() {
+        // A shell starts what is in the background deaf to SIGINT; a provider's own handler would hear it.
+        let provider = "trap 'echo hit > provider-hit' INT TERM; touch provider; while :; do sleep 0.05; done";
+        let script = format!(
+            "env --default-signal=INT sh -c \"{provider}\" & trap 'echo stopping; sleep 0.3; exit 3' INT; \
          while [ ! -e provider ]; do sleep 0.01; done; echo ready; while :; do sleep 0.05; done"
-    );
-    let mut step = launcher().start(place.shell(&script)).await.unwrap();
-    let mut stdout = ready(&mut step).await;
-    step.interrupt();
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).await.unwrap();
-    assert_eq!((rest.as_str(), step.wait().await.unwrap().exit), ("stopping\n", ExitReason::Code(3)));
-    assert!(!place.path("provider-hit").exists());
-    assert!(place.alive().is_empty());
+        );
+        let mut step = launcher().start(place.shell(&script)).await.unwrap();
+        let mut stdout = ready(&mut step).await;
+        step.interrupt();
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).await.unwrap();
+        assert_eq!((rest.as_str(), step.wait().await.unwrap().exit), ("stopping\n", ExitReason::Code(3)));
+        assert!(!place.path("provider-hit").exists());
+        assert!(place.alive().is_empty());
+    }
 }
 
 #[tokio::test]
 async fn cancel_interrupts_twice_and_then_kills() {
-    let place = Place::new();
-    let obeys_the_second = "n=0; trap 'n=$((n+1)); [ $n = 2 ] && exit 9' INT; echo ready; while :; do sleep 0.02; done";
-    let obeys_none = "trap '' INT; echo ready; while :; do sleep 0.02; done";
-    for (script, exit) in [(obeys_the_second, ExitReason::Code(9)), (obeys_none, ExitReason::Signal(9))] {
-        let mut step = launcher().start(place.shell(script)).await.unwrap();
-        let _stdout = ready(&mut step).await;
-        let begun = Instant::now();
-        step.cancel(GRACE);
-        let end = step.wait().await.unwrap();
-        assert_eq!(end.exit, exit);
-        assert!(begun.elapsed() >= GRACE.first && !end.out_of_memory, "{end:?}");
+    for place in Place::each() {
+        let obeys_the_second =
+            "n=0; trap 'n=$((n+1)); [ $n = 2 ] && exit 9' INT; echo ready; while :; do sleep 0.02; done";
+        let obeys_none = "trap '' INT; echo ready; while :; do sleep 0.02; done";
+        for (script, exit) in [(obeys_the_second, ExitReason::Code(9)), (obeys_none, ExitReason::Signal(9))] {
+            let mut step = launcher().start(place.shell(script)).await.unwrap();
+            let _stdout = ready(&mut step).await;
+            let begun = Instant::now();
+            step.cancel(GRACE);
+            let end = step.wait().await.unwrap();
+            assert_eq!(end.exit, exit);
+            assert!(begun.elapsed() >= GRACE.first && !end.out_of_memory, "{end:?}");
+        }
+        assert!(place.alive().is_empty());
     }
-    assert!(place.alive().is_empty());
 }
 
 #[tokio::test]
 async fn kill_takes_the_whole_tree_at_once() {
-    let place = Place::new();
-    let script = "trap '' INT TERM; (setsid sleep 600 &); setsid sleep 600 & echo ready; sleep 600";
-    let mut step = launcher().start(place.shell_with_secret(script)).await.unwrap();
-    let _stdout = ready(&mut step).await;
-    step.kill();
-    assert_eq!(step.wait().await.unwrap().exit, ExitReason::Signal(9));
-    assert!(place.alive().is_empty() && place.secrets_left().is_empty());
+    for place in Place::each() {
+        let script = "trap '' INT TERM; (setsid sleep 600 &); setsid sleep 600 & echo ready; sleep 600";
+        let mut step = launcher().start(place.shell_with_secret(script)).await.unwrap();
+        let _stdout = ready(&mut step).await;
+        step.kill();
+        assert_eq!(step.wait().await.unwrap().exit, ExitReason::Signal(9));
+        assert!(place.alive().is_empty() && place.secrets_left().is_empty());
+    }
 }
 
 #[tokio::test]
 async fn dropping_a_step_kills_and_wipes() {
-    let place = Place::new();
-    let mut step = launcher().start(place.shell_with_secret("setsid sleep 600 & echo ready; sleep 600")).await.unwrap();
-    let stdout = ready(&mut step).await;
-    assert!(!place.alive().is_empty() && !place.secrets_left().is_empty());
-    drop((step, stdout));
-    let begun = Instant::now();
-    while !(place.alive().is_empty() && place.secrets_left().is_empty()) {
-        assert!(begun.elapsed() < SOON, "alive {:?}, secrets {:?}", place.alive(), place.secrets_left());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for place in Place::each() {
+        let mut step =
+            launcher().start(place.shell_with_secret("setsid sleep 600 & echo ready; sleep 600")).await.unwrap();
+        let stdout = ready(&mut step).await;
+        assert!(!place.alive().is_empty());
+        // In `namespace` the host has none at any time.
+        assert_eq!(place.secrets_left().is_empty(), place.sandbox == Sandbox::Namespace);
+        drop((step, stdout));
+        let begun = Instant::now();
+        while !(place.alive().is_empty() && place.secrets_left().is_empty()) {
+            assert!(begun.elapsed() < SOON, "alive {:?}, secrets {:?}", place.alive(), place.secrets_left());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn a_start_that_nobody_waits_for_is_killed() {
-    let place = Place::new();
-    let launcher = launcher();
-    let start = launcher.start(place.shell_with_secret("sleep 600"));
-    // Long enough for the launcher to be started, too short for it to answer, or not: either must leave nothing.
-    let _ = tokio::time::timeout(Duration::from_millis(2), start).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let begun = Instant::now();
-    while !(place.alive().is_empty() && place.secrets_left().is_empty()) {
-        assert!(begun.elapsed() < SOON, "alive {:?}, secrets {:?}", place.alive(), place.secrets_left());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for place in Place::each() {
+        let launcher = launcher();
+        let start = launcher.start(place.shell_with_secret("sleep 600"));
+        // Long enough for the launcher to be started, too short for it to answer, or not: either must leave nothing.
+        let _ = tokio::time::timeout(Duration::from_millis(2), start).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let begun = Instant::now();
+        while !(place.alive().is_empty() && place.secrets_left().is_empty()) {
+            assert!(begun.elapsed() < SOON, "alive {:?}, secrets {:?}", place.alive(), place.secrets_left());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn the_run_directory_is_locked_as_long_as_the_step_lives() {
-    let place = Place::new();
-    let mut step = launcher().start(place.shell("echo ready; sleep 600")).await.unwrap();
-    let _stdout = ready(&mut step).await;
-    let directory = std::fs::File::open(place.run.path()).unwrap();
-    assert!(flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err());
-    step.kill();
-    step.wait().await.unwrap();
-    wait_until("the lock is free", || flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok());
+    for place in Place::each() {
+        let mut step = launcher().start(place.shell("echo ready; sleep 600")).await.unwrap();
+        let _stdout = ready(&mut step).await;
+        let directory = std::fs::File::open(place.run.path()).unwrap();
+        assert!(flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err());
+        step.kill();
+        step.wait().await.unwrap();
+        wait_until("the lock is free", || flock(&directory, FlockOperation::NonBlockingLockExclusive).is_ok());
+    }
 }

@@ -5,15 +5,19 @@
 mod agent_process;
 mod death;
 mod ending;
+mod namespace;
+mod probes;
 mod secrets;
 mod steps;
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nigari::sandbox::{
-    Environment, Launch, Launcher, Limits, Sandbox, SecretFile, SecretRoot, Step, StepEnd, StepError, WhenAgentDies,
+    Environment, Launch, Launcher, Limits, Sandbox, SecretFile, SecretRoot, Step, StepEnd, StepError, View,
+    WhenAgentDies,
 };
 use nigari::secret::Secret;
 use tempfile::TempDir;
@@ -30,13 +34,28 @@ struct Place {
     run: TempDir,
     memory: TempDir,
     mark: String,
+    sandbox: Sandbox,
 }
 
 impl Place {
+    /// For tests of what only the sandbox `process` has, or of what the host has.
     fn new() -> Self {
+        Self::of(Sandbox::Process)
+    }
+
+    /// One in each sandbox that this host allows.
+    fn each() -> Vec<Self> {
+        let mut places = vec![Self::of(Sandbox::Process)];
+        if has_namespaces() {
+            places.push(Self::of(Sandbox::Namespace));
+        }
+        places
+    }
+
+    fn of(sandbox: Sandbox) -> Self {
         let run = tempfile::tempdir().unwrap();
         let memory = tempfile::Builder::new().prefix("nigari-test-").tempdir_in("/dev/shm").unwrap();
-        Self { run, memory, mark: format!("mark-{}", uuid::Uuid::new_v4().simple()) }
+        Self { run, memory, mark: format!("mark-{}", uuid::Uuid::new_v4().simple()), sandbox }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -53,7 +72,8 @@ impl Place {
         environment.set("PATH", "/usr/local/bin:/usr/bin:/bin").unwrap();
         environment.set("MARK", self.mark.as_str()).unwrap();
         Launch {
-            sandbox: Sandbox::Process,
+            sandbox: self.sandbox,
+            view: View { writable: vec![self.run.path().to_owned()], has_processes: true, ..View::default() },
             program: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
             environment,
@@ -72,6 +92,20 @@ impl Place {
         let directory = self.secret_root().directory(vec![file]);
         launch.environment.set("SECRETS", directory.path().display().to_string()).unwrap();
         launch.secret_directory = Some(directory);
+        launch
+    }
+
+    /// Makes the place another user's, who is to run `launch`.
+    fn given_to_nobody(&self, mut launch: Launch) -> Launch {
+        fs::set_permissions(self.memory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        for directory in [self.run.path(), self.memory.path()] {
+            chown(directory, Some(agent_process::NOBODY), Some(agent_process::NOBODY)).unwrap();
+        }
+        if let Some(secret) = &mut launch.secret_directory {
+            // The root was made for this test's user.
+            self.memory.path().clone_into(&mut secret.root);
+            launch.environment.set("SECRETS", secret.path().display().to_string()).unwrap();
+        }
         launch
     }
 
@@ -94,6 +128,22 @@ impl Place {
         }
         alive
     }
+}
+
+/// Whether this host lets us make namespaces; says it when not.
+fn has_namespaces() -> bool {
+    static HAS: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        let probe = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async { run(Place::of(Sandbox::Namespace).shell("exit 0")).await.map(|ran| ran.end.exit) })
+        });
+        let probed = probe.join().unwrap();
+        if let Err(error) = &probed {
+            support::require::missing(&format!("namespaces ({error})"));
+        }
+        probed.is_ok()
+    });
+    *HAS
 }
 
 fn launcher() -> Launcher {

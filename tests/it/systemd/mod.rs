@@ -15,7 +15,7 @@ use support::require;
 use crate::cli::program;
 
 /// Exposure × 10 that a unit may have (`systemd-analyze security`, systemd 252).
-const UNITS: [(&str, u32); 2] = [("nigari-server.service", 12), ("nigari-agent.service", 15)];
+const UNITS: [(&str, u32); 2] = [("nigari-server.service", 12), ("nigari-agent.service", 24)];
 
 fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)

@@ -4,6 +4,7 @@ mod faults;
 mod host;
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use rustix::fs::statfs;
 use support::canary::Canary;
@@ -114,33 +115,56 @@ fn a_private_module_and_a_provider_are_applied_and_all_is_kept_over_restarts() {
     search.verdict().unwrap();
 }
 
+/// `f_type` of ramfs (linux/magic.h).
+const RAMFS: u64 = 0x8584_58f6;
+
+/// The Docker file of the running fetch step: on the machine, or in the sandbox that alone has it.
+fn delivered(host: &Host, sandbox: &str) -> Option<std::path::PathBuf> {
+    let is_it = |path: &std::path::PathBuf| path.ends_with("docker/config.json");
+    if sandbox == "process" {
+        return host.of_runs().into_iter().find(is_it).map(|path| host.machine.path(path.to_str().unwrap()));
+    }
+    assert!(!host.of_runs().iter().any(is_it), "the machine has it too");
+    let of = |pid: u32| {
+        let environment = support::child::read_text(Path::new(&format!("/proc/{pid}/environ")));
+        let directory = environment.split('\0').find_map(|entry| entry.strip_prefix("DOCKER_CONFIG=/"))?.to_owned();
+        Some(Path::new(&format!("/proc/{pid}/root")).join(directory).join("config.json")).filter(|path| path.exists())
+    };
+    host.machine.processes().into_iter().find_map(of)
+}
+
 #[test]
 fn secrets_are_in_memory_alone_and_gone_with_an_agent_that_is_killed() {
     let Some(shelf) = Shelf::start() else { return };
-    let Some(host) = Host::start() else { return };
-    shelf.store(&host);
-    // It takes connections and never answers: the fetch waits there.
-    let silence = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = format!("http://{}/m.zip", silence.local_addr().unwrap());
-    let main = format!("{}module \"never\" {{\n  source = \"{silent}\"\n}}\n", shelf.module());
-    let id = host.begin(&main, "fetch");
-    let secret = || host.of_runs().into_iter().find(|path| path.ends_with("docker/config.json"));
-    host.wait("the delivery", || secret().is_some());
-    let path = secret().unwrap();
-    assert!(path.starts_with("/run/nigari-agent"), "{}", path.display());
-    let kind = statfs(host.machine.path(path.to_str().unwrap())).unwrap().f_type;
-    assert_eq!(u64::try_from(kind).unwrap(), TMPFS);
-    assert!(!host.search(std::slice::from_ref(&shelf.canary)).hits().is_empty(), "the search does not find it either");
+    for (sandbox, expected) in [("process", TMPFS), ("namespace", RAMFS)] {
+        let Some(host) = Host::install(&format!("sandbox = \"{sandbox}\"\n"), &[]) else { return };
+        host.starts(SERVER);
+        host.join();
+        shelf.store(&host);
+        // It takes connections and never answers: the fetch waits there.
+        let silence = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("http://{}/m.zip", silence.local_addr().unwrap());
+        let main = format!("{}module \"never\" {{\n  source = \"{silent}\"\n}}\n", shelf.module());
+        let id = host.begin(&main, "fetch");
+        let secret = || delivered(&host, sandbox);
+        host.wait("the delivery", || secret().is_some());
+        let path = secret().unwrap();
+        assert!(path.to_str().unwrap().contains("/run/nigari-agent/"), "{}", path.display());
+        assert_eq!(u64::try_from(statfs(&path).unwrap().f_type).unwrap() & 0xffff_ffff, expected);
+        let mut found = support::search::Search::new(std::slice::from_ref(&shelf.canary));
+        found.bytes("the delivery", &std::fs::read(&path).unwrap());
+        assert!(!found.hits().is_empty(), "the search does not find it either");
 
-    host.systemctl(&["kill", "--signal=KILL", "--kill-whom=main", AGENT]);
-    host.wait("the wipe by the launcher", || secret().is_none());
-    host.ends(&["run", "cancel", &id], 0);
-    host.wait("the restart", || host.property(AGENT, "NRestarts") == "1");
-    host.wait_for_wipe();
-    assert_eq!(host.systemctl(&["stop", AGENT]).code, Some(0));
-    assert_eq!((host.of_runs(), host.of_agent()), (vec![], vec![]));
-    assert!(!host.machine.path("/run/nigari-agent").exists());
-    host.search(&[shelf.canary]).verdict().unwrap();
+        host.systemctl(&["kill", "--signal=KILL", "--kill-whom=main", AGENT]);
+        host.wait("the wipe by the launcher", || secret().is_none());
+        host.ends(&["run", "cancel", &id], 0);
+        host.wait("the restart", || host.property(AGENT, "NRestarts") == "1");
+        host.wait_for_wipe();
+        assert_eq!(host.systemctl(&["stop", AGENT]).code, Some(0));
+        assert_eq!((host.of_runs(), host.of_agent()), (vec![], vec![]));
+        assert!(!host.machine.path("/run/nigari-agent").exists());
+        host.search(std::slice::from_ref(&shelf.canary)).verdict().unwrap();
+    }
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! What a step of a run sees of this host.
+//!
+//! Rule: a run sees its own directories, what the operator named (paths, HOME, mirrors, variables that name a file), and
+//! nothing that is the agent's: neither its identity, nor other runs, nor the secrets of any step but its own.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::Host;
+use super::directory::RunDirectory;
+use crate::protocol::run::Step;
+use crate::sandbox::{Sandbox, View};
+use crate::secret::Secret;
+
+/// Of the variables that an operator may pass, the one that names a directory for writing.
+const PLUGIN_CACHE: &str = "TF_PLUGIN_CACHE_DIR";
+
+/// The server's own name for its root key, beside the join token that its first start writes.
+pub(super) const ROOT_KEY: &str = "root.key";
+
+/// What `step` sees.
+pub(crate) fn of_step(host: &Host, directory: &RunDirectory, step: Step) -> View {
+    let is_fetch = step == Step::Fetch;
+    let mut view = of_host(host);
+    view.has_processes = !is_fetch;
+    view.writable.push(directory.path().to_owned());
+    if is_fetch {
+        passed(&mut view, &host.passed_for_fetch);
+    } else {
+        view.writable.push(directory.private().path().to_owned());
+        if host.sandbox == Sandbox::Process {
+            // Landlock cannot hide something in a directory and leave new files there to everybody.
+            view.hidden.retain(|path| !is_in_shared(path));
+        }
+    }
+    view
+}
+
+/// What every step sees, without what is its run's.
+pub(crate) fn of_host(host: &Host) -> View {
+    let settings = &host.settings;
+    let mut view = View { has_processes: true, ..View::default() };
+    view.readable.extend(settings.read_paths.iter().cloned());
+    view.readable.extend(settings.home.clone());
+    view.readable.extend(settings.system_roots.clone());
+    view.readable.push(host.tofu.clone());
+    // Where it leads, if it is a link; and this program, which is the credential helper too.
+    view.readable.extend(fs::canonicalize(&host.tofu));
+    view.readable.extend(host.launcher.program());
+    if let Ok((operator, _)) = host.operator.current(&host.secrets) {
+        let places = operator.places(settings.home.as_deref());
+        view.readable.extend(places.mirrors);
+        view.writable.extend(places.cache);
+    }
+    passed(&mut view, &host.passed);
+    view.hidden = hidden(host);
+    view
+}
+
+/// What a variable names that the operator passes on is meant to be used.
+fn passed(view: &mut View, variables: &[(String, Secret)]) {
+    for (name, value) in variables {
+        let path = Path::new(value.expose());
+        if !path.is_absolute() || path.parent().is_none() {
+            continue;
+        }
+        let Ok(metadata) = fs::metadata(path) else { continue };
+        let list = match name.as_str() {
+            _ if metadata.file_type().is_socket() => &mut view.sockets,
+            PLUGIN_CACHE => &mut view.writable,
+            _ => &mut view.readable,
+        };
+        list.push(path.to_owned());
+    }
+}
+
+/// The agent's own, and the server's if that is beside it.
+fn hidden(host: &Host) -> Vec<PathBuf> {
+    let settings = &host.settings;
+    let mut hidden = vec![settings.state_directory.clone(), settings.run_root.clone(), host.secrets.path().to_owned()];
+    if let Some(token) = &settings.join_token_file {
+        let server = token.parent().filter(|directory| directory.join(ROOT_KEY).exists());
+        hidden.push(server.unwrap_or(token).to_owned());
+    }
+    hidden
+}
+
+/// Whether it lies below a directory in which everybody may make files.
+pub(super) fn is_in_shared(path: &Path) -> bool {
+    const STICKY: u32 = 0o1000;
+    let is_shared =
+        |directory: &Path| fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & STICKY != 0);
+    path.ancestors().skip(1).any(is_shared)
+}

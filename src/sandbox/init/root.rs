@@ -1,0 +1,250 @@
+//! The root of the sandbox `namespace`: a small one in memory, with what the view names.
+//!
+//! Rule: what is not put in is not there: no sockets of the host, no state of the agent, no other run. The order is
+//! what makes it so: first what may be read, then the covers over what is hidden, then what belongs to the run.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount};
+use rustix::process::{chdir, pivot_root, umask};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+use super::bind::{self, Source, Use, failed};
+use super::secrets::{Placed, place};
+use crate::sandbox::protocol::{Launch, Refusal, View};
+
+/// Programs and libraries, and the names that every program needs: what every step reads.
+pub(super) const SYSTEM: [&str; 8] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc"];
+
+/// Places for anything, in memory, of this step alone.
+pub(super) const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
+
+/// What there is of `/etc`: names, certificates, the loader's cache, the clock. No keys, no passwords, no settings of
+/// services. Files of `ssl` and `pki` by name, because private keys lie beside them.
+const ETC: [&str; 28] = [
+    "alternatives",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hostname",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "pki/ca-trust",
+    "pki/tls/cert.pem",
+    "pki/tls/certs",
+    "protocols",
+    "resolv.conf",
+    "services",
+    "ssh/ssh_known_hosts",
+    "ssl/certs",
+    "ssl/cert.pem",
+    "ssl/openssl.cnf",
+];
+
+/// Devices that harm nobody.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Links that every program expects in `/dev`.
+const DEVICE_LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// A directory that every root has: the new one is mounted over it for a moment.
+const ANYWHERE: &str = "/usr";
+
+/// Where processes are seen.
+const PROCESSES: &str = "/proc";
+
+/// Where the host is while the root is being made.
+const HOST: &str = "/.host";
+
+/// What the sandbox has got.
+pub(super) struct Inside {
+    /// The secret directory, opened for changes.
+    pub(super) secrets: Option<OwnedFd>,
+    /// Where the step finds it.
+    pub(super) secret_path: Option<PathBuf>,
+    /// Whether there is a `/proc`.
+    pub(super) has_processes: bool,
+}
+
+/// Leaves the host for a new root. Takes the secret files out of the launch.
+pub(super) fn enter(launch: &mut Launch) -> Result<Inside, Refusal> {
+    let namespace = |detail: String| Refusal::Namespace { detail };
+    let before = umask(Mode::from_raw_mode(0o022));
+    leave_mounts().map_err(namespace)?;
+    let sources = Sources::open(&launch.view).map_err(namespace)?;
+    new_root().map_err(namespace)?;
+    sources.outer(&launch.view).map_err(namespace)?;
+    let placed = match launch.secret_directory.take() {
+        Some(wanted) => Some(place(&wanted)?),
+        None => None,
+    };
+    let (secrets, secret_path) = placed.map(|Placed { directory, path }| (directory, path)).unzip();
+    sources.own().and_then(|()| sources.seal(secret_path.as_deref())).map_err(namespace)?;
+    umask(before);
+    let has_processes = Path::new(PROCESSES).join("self").symlink_metadata().is_ok();
+    Ok(Inside { secrets, secret_path, has_processes })
+}
+
+fn leave_mounts() -> Result<(), String> {
+    #[expect(unsafe_code, reason = "the call is unsafe for shared descriptor tables, which this one leaves alone")]
+    // SAFETY: only the flag for mounts is given, so no descriptor changes its meaning for anybody.
+    let unshared = unsafe { unshare_unsafe(UnshareFlags::NEWNS) };
+    unshared.map_err(|errno| format!("no mount namespace: {}", std::io::Error::from(errno)))?;
+    let root = Path::new("/");
+    mount_change(root, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(|errno| failed("detach the mounts of", root, errno))
+}
+
+/// What was opened on the host, in the order in which it is put in.
+struct Sources {
+    links: Vec<(&'static str, PathBuf)>,
+    read: Vec<Source>,
+    devices: Vec<Source>,
+    covers: Vec<PathBuf>,
+    own: Vec<Source>,
+}
+
+impl Sources {
+    fn open(view: &View) -> Result<Self, String> {
+        let mut sources =
+            Self { links: Vec::new(), read: Vec::new(), devices: Vec::new(), covers: covers(view), own: Vec::new() };
+        for name in SYSTEM.into_iter().filter(|name| *name != "/etc") {
+            match fs::read_link(name) {
+                Ok(link) => sources.links.push((name, link)),
+                Err(_) => sources.read.extend(bind::open(Path::new(name), Use::Read)?),
+            }
+        }
+        for name in ETC {
+            sources.read.extend(bind::open(&Path::new("/etc").join(name), Use::Read)?);
+        }
+        let mut readable: Vec<&PathBuf> = view.readable.iter().filter(|path| !is_system(path)).collect();
+        readable.sort();
+        readable.dedup();
+        for path in readable {
+            sources.read.extend(bind::open(path, Use::Read)?);
+        }
+        for name in DEVICES {
+            sources.devices.extend(bind::open(&Path::new("/dev").join(name), Use::Device)?);
+        }
+        for path in &view.writable {
+            sources.own.extend(bind::open(path, Use::Change)?);
+        }
+        for path in &view.sockets {
+            sources.own.extend(bind::open(path, Use::Device)?);
+        }
+        Ok(sources)
+    }
+
+    /// Everything around the run.
+    fn outer(&self, view: &View) -> Result<(), String> {
+        for (name, link) in &self.links {
+            symlink(link, name).map_err(|error| failed("link", Path::new(name), error))?;
+        }
+        for directory in ["/dev", "/etc", "/proc", "/run", "/var/tmp"].iter().chain(&TEMPORARY) {
+            bind::make(Path::new(directory), true).map_err(|errno| failed("make", Path::new(directory), errno))?;
+        }
+        for directory in TEMPORARY {
+            bind::mount_memory(Path::new(directory), "tmpfs", "mode=1777")?;
+        }
+        for (name, link) in DEVICE_LINKS {
+            let path = Path::new("/dev").join(name);
+            symlink(link, &path).map_err(|error| failed("link", &path, error))?;
+        }
+        self.read.iter().chain(&self.devices).try_for_each(Source::attach)?;
+        for cover in &self.covers {
+            if cover.is_dir() {
+                bind::mount_memory(cover, "tmpfs", "mode=0755")?;
+            } else if cover.exists() {
+                mount_bind("/dev/null", cover).map_err(|errno| failed("cover", cover, errno))?;
+            }
+        }
+        if view.has_processes { mount_processes() } else { Ok(()) }
+    }
+
+    /// What belongs to the run.
+    fn own(&self) -> Result<(), String> {
+        self.own.iter().try_for_each(Source::attach)
+    }
+
+    /// Leaves nothing that could be changed but what is for that, and nothing of the host.
+    fn seal(&self, secrets: Option<&Path>) -> Result<(), String> {
+        let host = Path::new(HOST);
+        let mounts = host.join("proc/self/mountinfo");
+        let mounts = fs::read_to_string(&mounts).map_err(|error| failed("read", &mounts, error))?;
+        let own = self.own.iter().map(Source::target);
+        let read = self.read.iter().map(Source::target);
+        bind::restrict_below(&mounts, &read.collect::<Vec<_>>(), &own.chain(secrets).collect::<Vec<_>>())?;
+        // Where the secrets are is not to be found by listing.
+        if let Some(parent) = secrets.and_then(Path::parent) {
+            // Not ours to change in a directory that was bound; then it is no place of secrets either.
+            let _ = fs::set_permissions(parent, fs::Permissions::from_mode(0o111));
+        }
+        for cover in self.covers.iter().filter(|cover| cover.exists()) {
+            bind::restrict(cover, MountFlags::RDONLY)?;
+        }
+        unmount(host, UnmountFlags::DETACH).map_err(|errno| failed("leave", host, errno))?;
+        fs::remove_dir(host).map_err(|error| failed("remove", host, error))?;
+        bind::restrict(Path::new("/"), MountFlags::RDONLY)
+    }
+}
+
+/// Whether it is there anyway.
+fn is_system(path: &Path) -> bool {
+    SYSTEM.into_iter().any(|system| system != "/etc" && path.starts_with(system))
+}
+
+/// Where what is hidden would be seen within what may be read, whatever links lead there.
+fn covers(view: &View) -> Vec<PathBuf> {
+    let mut covers = Vec::new();
+    for hidden in view.hidden.iter().filter_map(|path| fs::canonicalize(path).ok()) {
+        for readable in &view.readable {
+            let Ok(real) = fs::canonicalize(readable) else { continue };
+            covers.extend(hidden.strip_prefix(&real).ok().map(|rest| readable.join(rest)));
+        }
+    }
+    covers
+}
+
+/// The root in memory becomes the root, and the host lies below it until the end.
+fn new_root() -> Result<(), String> {
+    let anywhere = Path::new(ANYWHERE);
+    bind::mount_memory(anywhere, "tmpfs", "mode=0755")?;
+    let moved = || {
+        chdir(anywhere)?;
+        rustix::fs::mkdirat(rustix::fs::CWD, HOST.trim_start_matches('/'), Mode::RWXU)?;
+        pivot_root(".", HOST.trim_start_matches('/'))?;
+        chdir("/")
+    };
+    moved().map_err(|errno| failed("change", Path::new("/"), errno))
+}
+
+/// The processes of this sandbox alone, for reading: root without capabilities would own the kernel's switches in it.
+/// Where the host hides parts of its own `/proc`, the kernel gives none, and the directory stays empty.
+fn mount_processes() -> Result<(), String> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    match mount("proc", PROCESSES, "proc", flags, None::<&std::ffi::CStr>) {
+        Ok(()) | Err(Errno::PERM | Errno::BUSY) => Ok(()),
+        Err(errno) => Err(failed("mount", Path::new(PROCESSES), errno)),
+    }
+}
