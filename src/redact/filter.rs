@@ -59,6 +59,12 @@ impl Filter {
         self.bits[place / 64] >> (place % 64) & 1 == 1
     }
 
+    /// Whether a form may begin with these bytes; also when there are too few of them to tell.
+    #[inline]
+    pub(super) fn may_begin(&self, bytes: &[u8]) -> bool {
+        bytes.get(..WINDOW).is_none_or(|window| self.has(window))
+    }
+
     /// The next place at or after `from` that must be looked at closer: no form begins before it. Also the place from
     /// which on the filter can be asked again, if nothing has begun there.
     #[inline]

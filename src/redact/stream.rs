@@ -40,6 +40,32 @@ pub struct Redactor {
     hidden: Hidden,
 }
 
+/// Passes what a form may be broken by, at a place where none is going on: nothing begins in it either, as the bytes
+/// are. Gives the place behind it, or nothing where a closer look is needed.
+#[inline]
+fn pass_break(automaton: &Automaton, bytes: &[u8], from: usize) -> Option<usize> {
+    if automaton.has_blanks() {
+        return None;
+    }
+    let (mut view, mut at) = (View::new(Reading::Joined), from);
+    loop {
+        let byte = *bytes.get(at)?;
+        if view.passes(byte) && at > from {
+            return Some(at);
+        }
+        if automaton.filter().may_begin(&bytes[at..]) {
+            return None;
+        }
+        let mut first = None;
+        view.read(byte, |_, before| first = first.or(Some(at - before)));
+        if let Some(first) = first {
+            // A line's first byte, which is no blank; of what was no frame, the first of its bytes.
+            return (first > from).then_some(first);
+        }
+        at += 1;
+    }
+}
+
 /// Where a reading of the stream is in the automaton.
 struct Reader {
     view: View,
@@ -141,6 +167,13 @@ impl Redactor {
                 (at, closely) = automaton.filter().skip(&kept, at);
             }
             let Some(byte) = kept.get(at) else { break };
+            if *byte < b' '
+                && self.is_idle()
+                && let Some(behind) = pass_break(&automaton, &kept, at)
+            {
+                (at, closely) = (behind, behind);
+                continue;
+            }
             self.step(&automaton, *byte, self.start + at);
             at += 1;
         }
