@@ -88,8 +88,6 @@ pub(super) mod tests {
             permit_file: false,
             permit_whole_run: false,
             disabled,
-            permit_file: false,
-            permit_whole_run: false,
             ca_pem: None,
             secret_version: 1,
             created_at: 0,
