@@ -17,7 +17,9 @@ const PIECE: usize = 16 * 1024;
 pub(crate) fn report() {
     let canaries: Vec<Canary> = (0..SECRETS).map(|_| Canary::new("reader")).collect();
     let (redactions, mut needles) = (Redactions::new(), Needles::new());
-    canaries.iter().for_each(|canary| needles.login(&canary.user, &Secret::from(canary.password.as_str())));
+    for canary in &canaries {
+        needles.login(&canary.user, &Secret::from(canary.password.as_str()));
+    }
     redactions.add(needles);
     let forms: Vec<Vec<u8>> = canaries.iter().flat_map(Canary::needles).map(|needle| needle.bytes).collect();
     let Ok(plain) = AhoCorasick::new(&forms) else { return };
