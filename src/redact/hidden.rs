@@ -74,7 +74,9 @@ mod tests {
     /// Gives ten bytes, cut at this offset, with these places known from the beginning.
     fn given(places: &[(usize, usize)], cut: usize) -> String {
         let mut hidden = Hidden::default();
-        places.iter().for_each(|(start, end)| hidden.add(*start..*end));
+        for (start, end) in places {
+            hidden.add(*start..*end);
+        }
         let mut out = Vec::new();
         hidden.give(&b"0123456789"[..cut], 0, &mut out);
         hidden.give(&b"0123456789"[cut..], cut, &mut out);

@@ -17,14 +17,16 @@ const PIECE: usize = 16 * 1024;
 pub(crate) fn report() {
     let canaries: Vec<Canary> = (0..SECRETS).map(|_| Canary::new("reader")).collect();
     let (redactions, mut needles) = (Redactions::new(), Needles::new());
-    canaries.iter().for_each(|canary| needles.login(&canary.user, &Secret::from(canary.password.as_str())));
+    for canary in &canaries {
+        needles.login(&canary.user, &Secret::from(canary.password.as_str()));
+    }
     redactions.add(needles);
     let forms: Vec<Vec<u8>> = canaries.iter().flat_map(Canary::needles).map(|needle| needle.bytes).collect();
     let Ok(plain) = AhoCorasick::new(&forms) else { return };
     let text = log();
     let begun = cpu_time();
     let mut stream = redactions.stream();
-    let made = cpu_time() - begun;
+    let made = cpu_time().saturating_sub(begun);
     let (mut ours, mut theirs, mut ratio) = (Series::default(), Series::default(), Series::default());
     for _ in 0..support::loops::times(10) {
         let mut out = Vec::with_capacity(2 * PIECE);
@@ -50,7 +52,7 @@ pub(crate) fn report() {
 fn rate(bytes: usize, work: impl FnOnce()) -> f64 {
     let begun = cpu_time();
     work();
-    bytes as f64 / 1e6 / (cpu_time() - begun).as_secs_f64()
+    bytes as f64 / 1e6 / cpu_time().saturating_sub(begun).as_secs_f64()
 }
 
 /// What this thread had of a core: others want theirs too.
@@ -67,9 +69,8 @@ fn log() -> Vec<u8> {
         let line = match number % 5 {
             0 => format!("\u{1b}[0m\u{1b}[1mmodule.net.aws_subnet.private[{number}]: Creating...\u{1b}[0m\u{1b}[0m\n"),
             1 => format!("      \u{1b}[32m+\u{1b}[0m\u{1b}[0m id                  = \"subnet-{id:016x}\"\n"),
-            2 => format!(
-                "      \u{1b}[32m+\u{1b}[0m\u{1b}[0m availability_zone   = \"eu-central-1b\" (known after apply)\n"
-            ),
+            2 => "      \u{1b}[32m+\u{1b}[0m\u{1b}[0m availability_zone   = \"eu-central-1b\" (known after apply)\n"
+                .to_owned(),
             3 => format!("terraform_data.a[{number}] (local-exec): c29tZSB0ZXh0IHRoYXQgaXMgbm8gc2VjcmV0{id:x}==\n"),
             _ => "module.net.aws_subnet.private: Still creating... [10s elapsed]\n".to_owned(),
         };

@@ -172,14 +172,16 @@ fn verdict(source: &OciSource, serving: Option<(&Serving<'_>, DeliveryChoice)>) 
 
 fn withheld(one: &RegistryIntegration) -> String {
     let name = &one.name;
-    let (why, flag) = if one.disabled {
-        ("is disabled", "--enable")
+    if one.disabled {
+        format!("`{name}` covers it but is disabled: `nigari registry update {name} --enable`")
     } else if one.export_credentials {
-        ("does not permit the delivery `file`, which the workspace wants", "--permit-file")
+        format!(
+            "`{name}` covers it but does not permit the delivery `file`, which the workspace wants: `nigari registry update \
+             {name} --permit-file`"
+        )
     } else {
-        ("is not exported to runs", "--export")
-    };
-    format!("`{name}` covers it but {why}: `nigari registry update {name} {flag}`")
+        format!("`{name}` covers it but is not exported to runs: `nigari registry update {name} --export`")
+    }
 }
 
 impl From<&OciFault> for Warning {

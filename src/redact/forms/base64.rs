@@ -50,9 +50,9 @@ fn at(shift: usize, engine: &impl base64::Engine, bytes: &[u8], end: &[u8], add:
     for last in [own, encoded.len() - padding, encoded.len()] {
         let Some(form) = encoded.get(first..last) else { continue };
         add(form);
-        for (characters, write) in escapes::OF_BASE64 {
-            if form.iter().any(|character| characters.contains(&char::from(*character))) {
-                add(write(form).as_bytes());
+        for replaced in escapes::OF_BASE64 {
+            if form.iter().any(|byte| replaced.iter().any(|(from, _)| *from == char::from(*byte))) {
+                add(escapes::of_base64(form, replaced).as_bytes());
             }
         }
     }

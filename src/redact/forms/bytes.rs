@@ -14,7 +14,7 @@ pub(super) fn of(text: &str, add: &mut impl FnMut(&[u8])) {
     let wide = utf16(text);
     add(&wide);
     let mut swapped = wide;
-    swapped.chunks_exact_mut(2).for_each(|unit| unit.reverse());
+    swapped.chunks_exact_mut(2).for_each(<[u8]>::reverse);
     add(&swapped);
     if !text.is_ascii() {
         // As Python shows bytes, and as a shell does where the locale has no such letter.

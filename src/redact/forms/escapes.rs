@@ -7,14 +7,15 @@ use zeroize::Zeroizing;
 use super::rewrite;
 
 /// Characters of base64 that something else escapes, and how.
-pub(super) const OF_BASE64: [(&[char], fn(&[u8]) -> Zeroizing<String>); 4] = [
-    (&['+', '/', '='], |form| base64(form, &[('+', "%2B"), ('/', "%2F"), ('=', "%3D")])),
-    (&['+', '/', '='], |form| base64(form, &[('+', "%2b"), ('/', "%2f"), ('=', "%3d")])),
-    (&['/'], |form| base64(form, &[('/', "\\/")])),
-    (&['+'], |form| base64(form, &[('+', "\\u002B")])),
+pub(super) const OF_BASE64: [&[(char, &str)]; 4] = [
+    &[('+', "%2B"), ('/', "%2F"), ('=', "%3D")],
+    &[('+', "%2b"), ('/', "%2f"), ('=', "%3d")],
+    &[('/', "\\/")],
+    &[('+', "\\u002B")],
 ];
 
-fn base64(form: &[u8], replaced: &[(char, &str)]) -> Zeroizing<String> {
+/// Base64 with these characters replaced.
+pub(super) fn of_base64(form: &[u8], replaced: &[(char, &str)]) -> Zeroizing<String> {
     let mut written = Zeroizing::new(String::with_capacity(form.len() * 6));
     for character in form.iter().map(|byte| char::from(*byte)) {
         match replaced.iter().find(|(from, _)| *from == character) {

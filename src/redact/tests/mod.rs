@@ -34,7 +34,9 @@ impl Dice {
 /// Needles that are looked for in these forms alone.
 fn needles(forms: &[Vec<u8>]) -> Needles {
     let mut needles = Needles::new();
-    forms.iter().for_each(|form| needles.0.add(form));
+    for form in forms {
+        needles.0.add(form);
+    }
     needles
 }
 
@@ -170,7 +172,9 @@ fn a_quiet_stream_gives_at_most_three_bytes_of_a_form() {
     let mut dice = Dice(11);
     for _ in 0..support::loops::times(10_000) {
         let mut forms = some_forms(&mut dice);
-        forms.iter_mut().for_each(|form| form.retain(u8::is_ascii_alphabetic));
+        for form in &mut forms {
+            form.retain(u8::is_ascii_alphabetic);
+        }
         forms.retain(|form| form.len() >= 6);
         if forms.is_empty() {
             continue;

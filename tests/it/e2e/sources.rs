@@ -38,7 +38,9 @@ fn fetch_all(shelf: fn(&str) -> Option<Shelf>, name: &str, more: &[&str]) -> Opt
     let (asked, with_token) = modules.asked("/v1/modules/");
     assert!(asked >= 2 && asked == with_token, "{asked} asked, {with_token} with the token");
     let (fetched, with_token) = modules.asked("/package.zip");
-    assert!(fetched >= 1 && with_token == 0, "{fetched} fetched, {with_token} with the token");
+    assert!(fetched >= 1, "nothing was fetched");
+    // tofu shows the token to the protocol alone; the broker to the download on the same host as well.
+    assert!(with_token == 0 || name == "registry.localhost", "{fetched} fetched, {with_token} with the token");
     let receipt = world.run(&world.newest())["receipts"][0].clone();
     for kind in ["oci oci://", "git git::ssh://", "registry "] {
         assert!(receipt["modules"].to_string().contains(kind), "{receipt}");
