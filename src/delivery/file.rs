@@ -3,7 +3,8 @@
 //! Rule: a workspace or an agent asked for it and every integration in it permits it. What it means is in every
 //! receipt: during the fetch step the author of the configuration could have read it (a module source may be an
 //! expression over `file(…)`), and so could whatever else the agent's user ran at that time; nobody afterwards. The
-//! directory's name is 128 bits that nobody can guess, but the step's own environment names it.
+//! directory's name is 128 bits that nobody can guess, and the fetch step has no `/proc` in which its own environment
+//! could be read, where the kernel lets us keep it away: it is safe only as long as that name stays unknown.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -68,7 +68,7 @@ impl Attacker {
         thread::spawn(move || {
             for mut victim in listener.incoming().flatten() {
                 victim.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-                let mut bytes = [0; 64 * 1024];
+                let mut bytes = vec![0; 64 * 1024];
                 let count = victim.read(&mut bytes).unwrap_or(0);
                 kept.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
                 let _ = victim.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
