@@ -153,11 +153,13 @@ mod tests {
         let ((mut out, out_end), (mut err, err_end)) = (tokio::io::duplex(64), tokio::io::duplex(64));
         let write = async {
             out.write_all(b"out: hunt").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
             err.write_all(b"err: hunt").await.unwrap();
             tokio::time::sleep(Duration::from_secs(1)).await;
             // Four bytes of it are there: that is no accident any more.
             assert_eq!(told(&kept), "out: err: ");
             out.write_all(b"er22\n").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
             err.write_all(b"ing all oh").await.unwrap();
             tokio::time::sleep(Duration::from_millis(190)).await;
             assert_eq!(told(&kept), "out: err: (redacted)\nhunting all oh");

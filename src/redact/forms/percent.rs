@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 use super::rewrite;
 
 /// What is left besides letters and digits, and by whom.
-const LEFT: [&str; 9] = [
+const LEFT: [&str; 10] = [
+    "",
     // RFC 3986, Go's `QueryEscape`, `curl --data-urlencode`.
     "-._~",
     // JavaScript's `encodeURIComponent` and `encodeURI`.

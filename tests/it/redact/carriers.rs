@@ -20,7 +20,7 @@ const fn around(name: &'static str, make: fn(&str, &str) -> Vec<u8>, ends: usize
 }
 
 fn hexadecimal(password: &str) -> String {
-    password.bytes().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(password)
 }
 
 fn wrapped(text: &str, width: usize, end: &str) -> Vec<u8> {

@@ -92,9 +92,9 @@ fn what_stands_around_a_secret_stays() {
 fn each_line_of_a_secret_is_one_behind_other_peoples_words() {
     let secret = "first line of it\nsecond \"line\" of it\nab";
     let redactions = looking_for(USER, secret);
-    let printed: String = secret.lines().map(|line| format!("terraform_data.a (local-exec): {line}\n")).collect();
     let words = "terraform_data.a (local-exec): ";
-    assert_eq!(redactions.text(&printed), format!("{words}(redacted)\n{words}(redacted)\n{words}ab\n"));
+    let printed: Vec<String> = secret.lines().map(|line| [words, line, "\n"].concat()).collect();
+    assert_eq!(redactions.text(&printed.concat()), format!("{words}(redacted)\n{words}(redacted)\n{words}ab\n"));
     let long = "0123456789".repeat(20);
     let encoded = (CARRIERS[1].make)(USER, &long);
     let redactions = looking_for(USER, &long);
