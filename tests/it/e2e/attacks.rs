@@ -58,7 +58,7 @@ impl Attacker {
 
     fn says(&self) -> Vec<u8> {
         let begun = std::time::Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
+        while begun.elapsed() < Duration::from_mins(1) {
             let taken = self.taken.lock().unwrap().clone();
             if String::from_utf8_lossy(&taken).contains("=== end") {
                 return taken;

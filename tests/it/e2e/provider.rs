@@ -60,14 +60,14 @@ impl Hostile {
     }
 
     /// A module from the registry, and the provider's resource that walks these places.
-    fn main(&self, shelf: &Shelf, places: &[&Path]) -> String {
+    fn main(&self, registry: &Shelf, places: &[&Path]) -> String {
         let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
         format!(
             "terraform {{\n  required_providers {{\n    hostile = {{\n      source  = \"nigari/hostile\"\n      version = \
              \"{}\"\n    }}\n  }}\n}}\n{}resource \"hostile_look\" \"it\" {{\n  report = \"http://127.0.0.1:{}/\"\n  places = \
              \"{}\"\n}}\n",
             self.version,
-            shelf.main(),
+            registry.main(),
             self.port,
             places.join(":")
         )
