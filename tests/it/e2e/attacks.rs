@@ -10,15 +10,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use support::canary::Canary;
-use support::child::{Finished, command, run};
-use support::require;
 use support::search::Search;
 
 use super::shelf::Shelf;
-use super::world::{USER, World};
+use super::world::World;
 use super::write;
 
 /// Takes whatever is sent to it.
@@ -75,19 +71,6 @@ fn found(canary: &Canary, bytes: &[u8]) -> usize {
     search.hits().len()
 }
 
-/// tofu alone, with a login in a file that its CLI configuration names.
-fn tofu_alone(shelf: &Shelf, place: &Path, directory: &Path, step: &str) -> Finished {
-    let auth = STANDARD.encode(format!("{USER}:{}", shelf.password));
-    let login = place.join("login.json");
-    write(&login, &format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{auth}\"}}}}}}", shelf.host()));
-    let block = format!("oci_default_credentials {{\n  docker_style_config_files = [\"{}\"]\n}}\n", login.display());
-    write(&place.join("tofu.tfrc"), &block);
-    let mut tofu = command(require::tofu().unwrap());
-    tofu.args([step, "-no-color"]).current_dir(directory).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", place);
-    tofu.env("TF_CLI_CONFIG_FILE", place.join("tofu.tfrc")).env("SSL_CERT_FILE", shelf.registry.ca_file());
-    run(tofu).unwrap()
-}
-
 /// Shows both sides of an attack whose program runs in `init`.
 fn both_sides(files: impl Fn() -> Vec<(&'static str, String)>) {
     let Some(world) = World::start() else { return };
@@ -103,7 +86,7 @@ fn both_sides(files: impl Fn() -> Vec<(&'static str, String)>) {
     let alone = tempfile::tempdir().unwrap();
     let (control, directory) = (Attacker::start(), alone.path().join("configuration"));
     fill(&control, &directory);
-    let said = tofu_alone(&shelf, alone.path(), &directory, "init");
+    let said = shelf.tofu_alone(alone.path(), &directory, "init");
     assert_eq!(said.code, Some(1), "{}", said.all());
     assert_ne!(found(&world.canaries[0], &control.says()), 0, "the control found nothing: {}", said.all());
 

@@ -8,8 +8,8 @@ use support::thief::Thief;
 
 use super::recorder::Recorder;
 use super::shelf::{REPOSITORY, Shelf};
-use super::with_modules;
 use super::world::{Setup, USER, World};
+use super::{with_modules, write};
 
 #[test]
 fn a_private_module_comes_without_tofu_ever_having_the_password() {
@@ -130,7 +130,9 @@ fn a_tofu_that_gives_credentials_away_is_served_by_the_broker_and_given_no_file(
     let leaky = "if [ $1 = version ]; then\n  echo '{\"terraform_version\": \"1.10.10\"}'\n  exit 0\nfi";
     let Some(recorder) = Recorder::with(leaky) else { return };
     let tofu = recorder.program();
-    let Some(world) = World::with(Setup { tofu: Some(&tofu), ..Setup::default() }) else { return };
+    // The tofu behind it is no program of the host's that the sandbox `namespace` would show.
+    let setup = Setup { tofu: Some(&tofu), agent: &["--sandbox", "process"], ..Setup::default() };
+    let Some(world) = World::with(setup) else { return };
     let Some(far) = Shelf::start_far(&world.canaries[0].password) else { return };
     far.store(&world);
     world.apply(&world.configuration(&far.main()), 0);
@@ -149,23 +151,35 @@ fn odd_passwords_go_through_the_broker_as_they_are() {
     world.apply(&world.configuration(&shelf.main()), 0);
 }
 
+/// A tofu that tells the configuration what the step's environment would: no step of a fetch can read that.
+const TELLS: &str = "if [ $1 = get ]; then printf 'locals {\\n  environ = \"TF_CLI_CONFIG_FILE=%s\"\\n}\\n' \
+                     \"$TF_CLI_CONFIG_FILE\" > told.tf; fi";
+
 #[test]
 fn static_evaluation_steals_a_file_and_finds_nothing_with_the_broker() {
+    let Some(recorder) = Recorder::with(TELLS) else { return };
     let thief = Thief::start().unwrap();
-    // The control: with a file, three lines of configuration are enough.
-    let Some(world) = World::with(Setup { agent: &["--delivery", "file"], ..Setup::default() }) else { return };
-    let Some(mut shelf) = Shelf::start_far(&world.canaries[0].password) else { return };
-    shelf.store(&world);
-    world.apply(&world.configuration(&thief.configuration()), 1);
+    let tofu = recorder.program();
+    let Some(world) = World::with(Setup { tofu: Some(&tofu), agent: &["--delivery", "broker"], ..Setup::default() })
+    else {
+        return;
+    };
+    let Some(shelf) = Shelf::start_far(&world.canaries[0].password) else { return };
+    // The control: with tofu alone, three lines of configuration are enough.
+    let alone = tempfile::tempdir().unwrap();
+    let directory = alone.path().join("configuration");
+    write(&directory.join("main.tf"), &thief.configuration());
+    let said = shelf.tofu_alone(alone.path(), &directory, "get");
     let loot = thief.loot();
-    assert!(loot.iter().any(|text| text.contains(&world.canaries[0].password)), "the attack does not work: {loot:?}");
-    drop(world);
+    assert!(
+        loot.iter().any(|text| text.contains(&shelf.password)),
+        "the attack does not work: {loot:?} {}",
+        said.all()
+    );
 
-    let Some(world) = World::with(Setup { agent: &["--delivery", "broker"], ..Setup::default() }) else { return };
-    shelf.password.clone_from(&world.canaries[0].password);
-    shelf.registry.set_password(USER, &shelf.password).unwrap();
     shelf.store(&world);
-    world.apply(&world.configuration(&thief.configuration()), 1);
+    let told = thief.configuration().replace("file(\"/proc/self/environ\")", "local.environ");
+    world.apply(&world.configuration(&told), 1);
     let loot = thief.loot();
     assert!(loot.iter().any(|text| text.contains(r#"{"auths":{}}"#)), "the attack did not come so far: {loot:?}");
     assert!(loot.iter().all(|text| !text.contains(&shelf.password)), "{loot:?}");

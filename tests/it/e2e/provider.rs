@@ -133,6 +133,11 @@ fn a_hostile_provider_finds_no_credential_while_tofu_plans_and_applies() {
     let decoy = Canary::new(USER);
     write(&directory.join("decoy.txt"), &decoy.password);
     world.apply(&directory, 0);
+    let token = |path: PathBuf| Canary::of(fs::read_to_string(path).unwrap().trim());
+    let identity = token(world.stack.directory().join("agent/identity"));
+    let admin = token(world.stack.token_file());
+    // As root, and in the sandbox `process`, what lies on the host's disk can be read; see docs/THREAT_MODEL.md.
+    let is_apart = world.run(&world.newest())["receipts"][0]["sandbox"] == "namespace";
     let mut moments = Vec::new();
     for report in hostile.reports() {
         let text = String::from_utf8_lossy(&fs::read(&report).unwrap()).into_owned();
@@ -142,6 +147,11 @@ fn a_hostile_provider_finds_no_credential_while_tofu_plans_and_applies() {
         assert!(text.contains("own environment TF_") && text.contains("read /proc/"), "nothing was looked at");
         assert_ne!(hits(&decoy, &report), 0, "the look is blind at {moment}");
         assert_eq!(hits(&world.canaries[0], &report), 0, "the credential was in reach at {moment}");
+        if is_apart {
+            assert_eq!(hits(&identity, &report), 0, "the agent's identity was in reach at {moment}");
+            assert_eq!(hits(&admin, &report), 0, "the administrator's token was in reach at {moment}");
+            assert!(!text.contains("connected to socket /"), "a socket of the host was in reach at {moment}");
+        }
         moments.push(moment);
     }
     // tofu plans once more before it applies.

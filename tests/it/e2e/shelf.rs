@@ -1,16 +1,18 @@
 //! A registry with modules, and how a person stores its integration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use support::canary::Canary;
-use support::child::Finished;
+use support::child::{Finished, command, run};
 use support::module::Package;
 use support::registry::Registry;
 use support::require;
 use tempfile::TempDir;
 
-use super::with_modules;
 use super::world::{USER, World};
+use super::{with_modules, write};
 
 /// What every registry has in it.
 pub(super) const REPOSITORY: &str = "team/greeting";
@@ -35,16 +37,15 @@ impl Shelf {
     /// With bearer tokens from a signer.
     pub(super) fn start_with_tokens(password: &str) -> Option<Self> {
         let (program, signer) = (require::registry()?, require::token_signer()?);
-        let start = |directory: &std::path::Path| {
-            Registry::start_with_tokens([&program, &signer], directory, USER, password).unwrap()
-        };
+        let start =
+            |directory: &Path| Registry::start_with_tokens([&program, &signer], directory, USER, password).unwrap();
         Some(Self::fill(password, start))
     }
 
     /// The same two, under a name that OpenTofu reaches by the broker.
     pub(super) fn start_far(password: &str) -> Option<Self> {
         let program = require::registry()?;
-        let start = |directory: &std::path::Path| Registry::start(&program, directory, USER, password).unwrap();
+        let start = |directory: &Path| Registry::start(&program, directory, USER, password).unwrap();
         Some(Self::fill(password, |directory| start(directory).called(FAR)))
     }
 
@@ -52,13 +53,12 @@ impl Shelf {
     pub(super) fn start_far_with_tokens(password: &str) -> Option<Self> {
         let (program, signer) = (require::registry()?, require::token_signer()?);
         let programs = [program.as_path(), signer.as_path()];
-        let start = |directory: &std::path::Path| {
-            Registry::start_with_tokens_at(FAR, programs, directory, [USER, password]).unwrap()
-        };
+        let start =
+            |directory: &Path| Registry::start_with_tokens_at(FAR, programs, directory, [USER, password]).unwrap();
         Some(Self::fill(password, start))
     }
 
-    fn fill(password: &str, start: impl FnOnce(&std::path::Path) -> Registry) -> Self {
+    fn fill(password: &str, start: impl FnOnce(&Path) -> Registry) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let registry = start(directory.path());
         registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
@@ -122,6 +122,24 @@ impl Shelf {
         users.sort();
         users.dedup();
         users
+    }
+
+    /// tofu alone, with a login in a file that its CLI configuration names.
+    pub(super) fn tofu_alone(&self, place: &Path, directory: &Path, step: &str) -> Finished {
+        let auth = STANDARD.encode(format!("{USER}:{}", self.password));
+        let login = place.join("login.json");
+        write(&login, &format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{auth}\"}}}}}}", self.host()));
+        let block =
+            format!("oci_default_credentials {{\n  docker_style_config_files = [\"{}\"]\n}}\n", login.display());
+        write(&place.join("tofu.tfrc"), &block);
+        let mut tofu = command(require::tofu().unwrap());
+        tofu.args([step, "-no-color"])
+            .current_dir(directory)
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", place);
+        tofu.env("TF_CLI_CONFIG_FILE", place.join("tofu.tfrc")).env("SSL_CERT_FILE", self.registry.ca_file());
+        run(tofu).unwrap()
     }
 
     /// Stores the integration `demo`, exported.
