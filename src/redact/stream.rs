@@ -260,12 +260,12 @@ impl Reader {
             is_read = true;
             *state = automaton.next(*state, byte);
             places.push_back(at.place - before);
-            let depth = automaton.depth(*state);
-            places.drain(..places.len() - depth);
             let ended = automaton.ended(*state);
-            if let Some(first) = places.get(depth - ended).filter(|_| ended > 0) {
-                hidden.add(*first..at.place + 1 - before);
+            if ended > 0 {
+                // Invariant: there is a place for each byte of the state before, and for this one.
+                hidden.add(places[places.len() - ended]..at.place + 1 - before);
             }
+            places.drain(..places.len() - automaton.depth(*state));
         });
         if is_read {
             self.gap = 0;

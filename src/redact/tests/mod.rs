@@ -226,6 +226,7 @@ fn what_begins_no_form_leaves_at_once() {
         ("\n", "all is well, hello ", 6),
         ("d it\n", "all is well, hello hunte\nd it\n", 0),
         ("hunter22", "all is well, hello hunte\nd it\n(redacted)", 0),
+        ("\n", "all is well, hello hunte\nd it\n(redacted)\n", 0),
     ] {
         stream.write(piece.as_bytes(), &mut out);
         assert_eq!((String::from_utf8_lossy(&out).as_ref(), stream.held()), (told, held), "{piece:?}");
