@@ -156,11 +156,20 @@ impl Stage<'_> {
         let said = self.nigari(&["apply", "attack", "-w", "attack", "--create", "--auto-approve"], None)?;
         self.refuse(said.code != Some(1), &format!("exit code {:?} instead of 1", said.code))?;
         let loot = thief.loot();
-        self.show.say(&format!("  what the thief received: {}", loot.join(", ").trim()));
+        self.show.say(&format!(
+            "  what the thief received: {}",
+            if loot.is_empty() { "nothing".to_owned() } else { loot.join(", ") }
+        ));
         let is_there = |text: &str| loot.iter().any(|found| found.contains(text));
         self.refuse(is_there(&self.canaries[0].password), "the password was stolen")?;
-        self.refuse(!is_there("{\"auths\":{}}"), "the attack did not come to the file where a password would be")?;
-        self.show.checked("the file is there, and empty: the broker has the password, and tofu never does");
+        let came_to_the_file = is_there("{\"auths\":{}}");
+        let was_stopped = loot.is_empty() && said.all().contains("/proc/self/environ");
+        self.refuse(!came_to_the_file && !was_stopped, "the attack failed for another reason than its defence")?;
+        self.show.checked(if was_stopped {
+            "the step sees no /proc, which leads there, and there is nothing: the broker has the password, tofu never does"
+        } else {
+            "the file is there, and empty: the broker has the password, and tofu never does"
+        });
         Ok(())
     }
 
