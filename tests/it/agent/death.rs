@@ -69,7 +69,7 @@ fn an_agent_that_is_killed_in_the_apply_rescues_its_state_at_the_next_start() {
 fn a_sweep_leaves_alone_what_an_orphaned_apply_still_has_in_memory() {
     let Some(mut scene) = Scene::start() else { return };
     let main =
-        "resource \"terraform_data\" \"slow\" {\n  provisioner \"local-exec\" {\n    command = \"sleep 2\"\n  }\n}\n";
+        "resource \"terraform_data\" \"slow\" {\n  provisioner \"local-exec\" {\n    command = \"sleep 8\"\n  }\n}\n";
     let run = scene.begin(&scene.configuration(main), &["--auto-approve"]);
     scene.wait_for_step(&run, "apply");
     wait_until("the process", || !scene.processes().is_empty());
