@@ -1,8 +1,9 @@
 //! The operator's own token for a private registry of modules (`credentials "host"` of tofu's CLI configuration).
 //!
-//! Rule: the token goes to the host that its block names, and there only where tofu itself would have taken it: to the
+//! Rule: the token goes to the host that its block names, and there only where the registry itself leads: to the
 //! discovery document, to the services that this document places on the same host, and to the downloads on the same
-//! host that these services name. So nobody reads the rest of that host with it by way of a module source.
+//! host that these services name (tofu itself would ask for those without it). So nobody reads the rest of that host with
+//! it by way of a module source.
 
 use std::sync::{Mutex, PoisonError};
 
