@@ -65,7 +65,7 @@ pub fn tofu_holds(credentials: &[RegistryCredential], wish: DeliveryChoice) -> b
     }
 }
 
-/// The way that the credential of one registry host takes with this wish, as [`choose`] has it for all of a run's;
+/// The way that the credential of one registry host takes with this wish, as `choose` has it for all of a run's;
 /// `None` where what is wished for cannot serve it.
 pub fn of_host(registry_host: &str, wish: DeliveryChoice) -> Option<DeliveryChoice> {
     match (wish, is_loopback_host(registry_host)) {
