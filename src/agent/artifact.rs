@@ -4,9 +4,8 @@
 //! of the configuration has a digest of its own in the claim. Packed and unpacked in memory, because a plan file
 //! holds sensitive values in clear. Providers are not in it: `init` installs what the lock file pins.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use tar::{Archive, Builder, EntryType};
 
 use super::directory::RunDirectory;
 use super::failure::Stop;
+use super::private::create_anew;
 use super::steps::{Fetched, Run, ask};
 use crate::protocol::limits::CONFIGURATION_UNPACKED_BYTES;
 
@@ -48,7 +48,7 @@ pub(crate) async fn fetch(run: &Run<'_>) -> Result<PathBuf, Stop> {
     let patience = run.host.settings.patience.request;
     let download = ask(run.lease, patience, || async {
         let download = run.lease.server.artifact().await?;
-        match create(&path) {
+        match create_anew(&path) {
             Ok(file) => download.write_to(&mut tokio::fs::File::from_std(file), &path).await.map(Ok),
             Err(error) => Ok(Err(error)),
         }
@@ -92,7 +92,7 @@ impl io::Write for Summing {
 }
 
 fn pack(directory: &RunDirectory, target: &Path) -> io::Result<String> {
-    let summing = Summing { file: create(target)?, sum: Context::new(&SHA256) };
+    let summing = Summing { file: create_anew(target)?, sum: Context::new(&SHA256) };
     let mut builder = Builder::new(GzEncoder::new(summing, Compression::fast()));
     builder.follow_symlinks(false);
     builder.append_path_with_name(directory.plan_file(), PLAN)?;
@@ -123,13 +123,13 @@ fn unpack(artifact: &Path, directory: &RunDirectory) -> io::Result<()> {
         let refused = || io::Error::new(io::ErrorKind::InvalidData, format!("`{}` has no place in it", name.display()));
         match name.to_str() {
             Some(PLAN) if entry.header().entry_type().is_file() => {
-                io::copy(&mut entry, &mut create(&directory.plan_file())?)?;
+                io::copy(&mut entry, &mut create_anew(&directory.plan_file())?)?;
             }
             Some(LOCK) if entry.header().entry_type().is_file() => {
                 let lock = directory.working_directory().join(LOCK_FILE);
                 // The uploaded one, which the plan's own `init` may have added to.
                 remove_file(&lock)?;
-                io::copy(&mut entry, &mut create(&lock)?)?;
+                io::copy(&mut entry, &mut create_anew(&lock)?)?;
             }
             _ if name.starts_with(MODULES) && is_allowed(entry.header().entry_type()) => {
                 let link = entry.link_name()?.map(std::borrow::Cow::into_owned);
@@ -160,10 +160,6 @@ fn stays_inside(name: &Path, link: &Path) -> bool {
         }
     }
     true
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {

@@ -54,10 +54,7 @@ impl PrivateDirectory {
 
     /// Writes a file of ours, 0600, over one of that name.
     pub(crate) fn write(&self, name: &Path, content: &[u8]) -> io::Result<()> {
-        let path = self.path.join(name);
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(content)
+        create_anew(&self.path.join(name))?.write_all(content)
     }
 
     /// Writes a secret file, 0600.
@@ -79,6 +76,16 @@ impl Drop for PrivateDirectory {
     }
 }
 
+/// A new file of ours, 0600, in place of whatever has that name. A step may have put a link or a pipe there, and what is
+/// written through a link is written outside of its sandbox.
+pub(crate) fn create_anew(path: &Path) -> io::Result<File> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
 /// Whether the path still names what was opened.
 pub(crate) fn is_still(opened: &File, path: &Path) -> bool {
     match (opened.metadata(), std::fs::symlink_metadata(path)) {
@@ -91,8 +98,23 @@ pub(crate) fn is_still(opened: &File, path: &Path) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::PrivateDirectory;
+    use super::{PrivateDirectory, create_anew};
     use crate::sandbox::{SecretRoot, sweep};
+
+    #[test]
+    fn nothing_is_written_through_a_link_that_a_step_has_made() {
+        let place = tempfile::tempdir().unwrap();
+        let (target, link) = (place.path().join("target"), place.path().join("link"));
+        std::fs::write(&target, "kept").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        std::io::Write::write_all(&mut create_anew(&link).unwrap(), b"new").unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"kept");
+        assert_eq!(std::fs::read(&link).unwrap(), b"new");
+        let dangling = place.path().join("dangling");
+        std::os::unix::fs::symlink(place.path().join("elsewhere"), &dangling).unwrap();
+        create_anew(&dangling).unwrap();
+        assert!(!place.path().join("elsewhere").exists());
+    }
 
     #[test]
     fn a_sweep_leaves_it_alone_and_a_drop_removes_it() {

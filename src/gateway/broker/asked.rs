@@ -40,7 +40,7 @@ impl Asked {
         else {
             return Self::Elsewhere;
         };
-        if reference.is_empty() || !is_repository(repository) {
+        if !is_plain(reference) || !is_repository(repository) {
             return Self::Elsewhere;
         }
         let repository = repository.to_owned();
@@ -69,6 +69,12 @@ impl Asked {
             Self::Base | Self::Elsewhere => None,
         }
     }
+}
+
+/// A tag, a digest or `list`: nothing that somebody on the way could read as another path (`..%2f`, `..;`).
+fn is_plain(reference: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b':');
+    !reference.is_empty() && !reference.starts_with('.') && reference.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -107,6 +113,10 @@ mod tests {
             "/v2x/",
             "//v2/a/tags/list",
             "/v2/_catalog",
+            "/v2/team/x/blobs/..%2f..%2f..%2fother%2fblobs%2fsha256:00",
+            "/v2/team/x/blobs/..;",
+            "/v2/team/x/manifests/..%5c..",
+            "/v2/team/x/manifests/..",
             "/v2/a",
             "/v2/manifests/x",
             "/v2//manifests/x",

@@ -46,6 +46,9 @@ impl ModuleRegistry {
 
     /// The token, for a path to which tofu itself would take it.
     pub(super) fn token_for(&self, path: &str) -> Option<Authorization> {
+        if is_ambiguous(path) {
+            return None;
+        }
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         paths.iter().any(|known| is_within(path, known)).then(|| self.token.clone())
     }
@@ -104,15 +107,25 @@ impl ModuleRegistry {
         if let Some(archive) = archive {
             download.set_path(&archive);
         }
-        self.add(&download, true);
+        // A download is one file: a directory would be everything below it.
+        self.add(&download, !download.path().ends_with('/'));
     }
 
     fn add(&self, url: &Url, is_sound: bool) {
         let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_sound && check_origin(url, &self.host) && paths.len() < MOST {
+        let is_new = !paths.iter().any(|known| known == url.path());
+        if is_sound && is_new && check_origin(url, &self.host) && paths.len() < MOST {
             paths.push(url.path().to_owned());
         }
     }
+}
+
+/// Whether somebody on the way could read it as another path: what is encoded or cut off there decides no border here.
+fn is_ambiguous(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    path.contains([';', '\\'])
+        || path.contains("//")
+        || ["%2f", "%5c", "%2e", "%25", "%3b"].iter().any(|code| lower.contains(code))
 }
 
 /// Below a directory, or the very path.
@@ -142,6 +155,25 @@ mod tests {
         for path in ["/", "/api/v4/user", "/api/v4/packages/terraform/modules/v1", "/.well-known/terraform.json/x"] {
             assert!(!goes(path), "{path}");
         }
+        for trick in
+            ["..;/..;/user", "..%2f..%2Fuser", "..%5cuser", "%2e%2e/user", "a//user", "..%252fuser", "..\\user"]
+        {
+            assert!(!goes(&format!("/api/v4/packages/terraform/modules/v1/{trick}")), "{trick}");
+        }
+    }
+
+    #[test]
+    fn a_download_is_one_file_and_never_a_directory() {
+        let registry = registry();
+        let module = "https://gitlab.example/m/a/b/c/1.0.0/download".parse().unwrap();
+        for value in
+            ["https://gitlab.example/?archive=zip", "https://gitlab.example//sub?archive=zip", "/api/?archive=zip"]
+        {
+            registry.add_download(&module, &HeaderValue::from_static(value));
+        }
+        assert!(registry.token_for("/api/v4/user").is_none() && registry.token_for("/").is_none());
+        registry.add_download(&module, &HeaderValue::from_static("/archives/x.zip//sub"));
+        assert!(registry.token_for("/archives/x.zip").is_some());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use url::Url;
+use url::{Origin, Url};
 
 use crate::protocol::agent::RegistryCredential;
 use crate::registry::authorization::Authorization;
@@ -18,7 +18,7 @@ pub(super) struct Held {
     pub(super) path: Option<String>,
     /// User and secret.
     pub(super) basic: Authorization,
-    realm: Mutex<Option<Url>>,
+    realm: Mutex<Option<Origin>>,
 }
 
 impl Held {
@@ -44,9 +44,10 @@ impl Held {
         self.path.as_deref().map_or(0, |path| path.split('/').count())
     }
 
-    /// Whether this may be the token service: the first one is, and then only it.
+    /// Whether this may be the token service: the first one is, and then only it. Its path may differ, because some
+    /// registries have one for each repository (Artifactory).
     pub(super) fn pin(&self, realm: &Url) -> bool {
         let mut pinned = self.realm.lock().unwrap_or_else(PoisonError::into_inner);
-        pinned.get_or_insert_with(|| realm.clone()) == realm
+        *pinned.get_or_insert_with(|| realm.origin()) == realm.origin()
     }
 }

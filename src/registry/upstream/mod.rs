@@ -153,6 +153,9 @@ pub struct Outward<'a> {
     pub patience: Patience,
 }
 
+/// Tokens that are kept of one host at a time.
+const MOST_TOKENS: usize = 256;
+
 /// A registry host with the credentials that are for it.
 #[derive(Debug)]
 pub struct Upstream {
@@ -309,6 +312,10 @@ impl Upstream {
         match answer.map_err(|source| UpstreamError::TokenService { host: host(), source })? {
             TokenAnswer::Token(token) => {
                 let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+                // The child chooses the names: what it asks for must not make us grow.
+                if tokens.len() >= MOST_TOKENS {
+                    tokens.clear();
+                }
                 tokens.insert(key(place, chosen), token.clone());
                 Ok(token)
             }

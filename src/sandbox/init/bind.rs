@@ -54,7 +54,8 @@ impl Source {
         match self.usage {
             Use::Read => restrict(target, MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV),
             Use::Change => restrict(target, MountFlags::NOSUID | MountFlags::NODEV),
-            Use::Device => Ok(()),
+            // Neither keeps a device from being written to, but its owner from changing who may.
+            Use::Device => restrict(target, MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NOEXEC),
         }
     }
 

@@ -67,7 +67,8 @@ impl OperatorConfiguration {
         Merge { keep_credentials: false, docker_config: Some(absolute(docker_config)?) }.text(&self.files)
     }
 
-    /// Host and URL of each service that a `host` block places by hand, so that tofu does not look for it.
+    /// Host and URL of each service for modules and providers that a `host` block places by hand, so that tofu does not
+    /// look for it.
     pub fn services(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for file in &self.files {
@@ -75,6 +76,7 @@ impl OperatorConfiguration {
                 let Some(host) = block.keys.get(1).and_then(|host| normal_host(host)) else { continue };
                 let services = block.value.items().into_iter().filter(|item| item.name() == "services");
                 let urls = services.flat_map(|services| services.value.items());
+                let urls = urls.filter(|service| matches!(service.name().as_str(), "modules.v1" | "providers.v1"));
                 let urls = urls.filter_map(|service| file.text_of(&service.value));
                 found.extend(urls.map(|url| (host.clone(), url.to_string())));
             }
