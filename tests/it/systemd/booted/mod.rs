@@ -52,7 +52,7 @@ impl Shelf {
         host.write("/etc/nigari/registry.pem", &std::fs::read_to_string(self.registry.ca_file()).unwrap());
         let url = format!("https://{}", self.registry.host());
         let words = ["registry", "add", "demo", "--export", "--url", &url, "--username", USER, "--secret-stdin"];
-        let authority = ["--registry-ca-file", "/etc/nigari/registry.pem"];
+        let authority = ["--registry-ca-file", "/etc/nigari/registry.pem", "--permit-file"];
         host.gives(&[&words[..], &authority].concat(), &self.canary.password);
     }
 
@@ -137,7 +137,7 @@ fn delivered(host: &Host, sandbox: &str) -> Option<std::path::PathBuf> {
 fn secrets_are_in_memory_alone_and_gone_with_an_agent_that_is_killed() {
     let Some(shelf) = Shelf::start() else { return };
     for (sandbox, expected) in [("process", TMPFS), ("namespace", RAMFS)] {
-        let Some(host) = Host::install(&format!("sandbox = \"{sandbox}\"\n"), &[]) else { return };
+        let Some(host) = Host::install(&format!("sandbox = \"{sandbox}\"\ndelivery = \"file\"\n"), &[]) else { return };
         host.starts(SERVER);
         host.join();
         shelf.store(&host);
