@@ -7,8 +7,8 @@
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-use super::view::{self, ROOT_KEY};
-use crate::sandbox::{Sandbox, landlock_version};
+use super::view::ROOT_KEY;
+use crate::sandbox::{Sandbox, landlock_version, left_open};
 use crate::settings::agent::{AgentSettings, DeliveryChoice};
 
 /// Sockets behind which somebody does what he is asked: container engines, the service manager, the buses. Connecting is
@@ -36,7 +36,7 @@ const POWERFUL_OF_USER: [&str; 5] =
 pub(crate) fn warn(settings: &AgentSettings, sandbox: Sandbox) {
     let host = Surroundings {
         is_root: rustix::process::geteuid().is_root(),
-        has_landlock: landlock_version() > 0,
+        landlock: landlock_version(),
         sandbox,
         sockets: reachable_sockets(),
     };
@@ -67,7 +67,8 @@ fn reachable(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
 /// What of the host matters here.
 struct Surroundings {
     is_root: bool,
-    has_landlock: bool,
+    /// See [`landlock_version`].
+    landlock: u32,
     sandbox: Sandbox,
     sockets: Vec<PathBuf>,
 }
@@ -78,8 +79,6 @@ fn found(settings: &AgentSettings, host: &Surroundings) -> Vec<(String, &'static
     let beside = |path: &Path| path.with_file_name(ROOT_KEY);
     let has_server =
         settings.join_token_file.as_deref().map(beside).is_some_and(|key| std::fs::File::open(key).is_ok());
-    // Landlock cannot hide what lies in a directory where everybody may make files.
-    let is_hidden = host.has_landlock && !settings.join_token_file.as_deref().is_some_and(view::is_in_shared);
     let names: Vec<String> = host.sockets.iter().map(|path| path.display().to_string()).collect();
     [
         (
@@ -97,7 +96,7 @@ fn found(settings: &AgentSettings, host: &Surroundings) -> Vec<(String, &'static
             "set `concurrency` to 1, or let only people write configurations who may know all of these credentials",
         ),
         (
-            is_open && has_server && !is_hidden,
+            is_open && has_server && host.landlock == 0,
             "the server's files lie beside this agent and its user can read them, so every configuration can too: root \
              key, admin token, database"
                 .to_owned(),
@@ -116,6 +115,7 @@ fn found(settings: &AgentSettings, host: &Surroundings) -> Vec<(String, &'static
     ]
     .into_iter()
     .filter_map(|(is_so, what, hint)| is_so.then_some((what, hint)))
+    .chain(left_open(host.landlock).map(|what| (what.to_owned(), "`nigari doctor` says what this kernel has")))
     .collect()
 }
 
@@ -138,11 +138,13 @@ mod tests {
     fn the_usual_agent_has_nothing_to_tell_and_each_exposure_is_told() {
         let server = tempfile::tempdir().unwrap();
         let token = Some(server.path().join("join.token"));
-        let host = |is_root, sandbox| Surroundings { is_root, has_landlock: false, sandbox, sockets: vec![] };
+        let host = |is_root, sandbox| Surroundings { is_root, landlock: 6, sandbox, sockets: vec![] };
         assert_eq!(found(&settings(None, token.clone()), &host(false, Sandbox::Process)), []);
         assert!(found(&settings(None, None), &host(true, Sandbox::Process))[0].0.contains("the agent is root"));
         std::fs::write(server.path().join("root.key"), "x").unwrap();
-        let told = found(&settings(Some(2), token.clone()), &host(false, Sandbox::Process));
+        let without_landlock = Surroundings { landlock: 0, ..host(false, Sandbox::Process) };
+        let told = found(&settings(Some(2), token.clone()), &without_landlock);
+        assert!(told[2].0.contains("abstract Unix sockets"), "{told:?}");
         assert!(told[0].0.contains("at the same time") && told[1].0.contains("root key"), "{told:?}");
         let sockets = vec![PathBuf::from("/run/docker.sock")];
         let told = found(&settings(None, None), &Surroundings { sockets, ..host(false, Sandbox::Process) });

@@ -14,6 +14,7 @@ use super::failure::failure;
 use super::private::is_still;
 use super::session::Session;
 use super::{AgentError, Host, mark, remove, rescue};
+use crate::delivery::helper::remove_copy;
 use crate::protocol::agent::{FailureClass, Finish, KeptState, Outcome};
 use crate::protocol::id::{RequestId, RunId};
 use crate::protocol::run::Step;
@@ -63,7 +64,7 @@ async fn clear(host: &Host, session: &Session, run: RunId, path: &Path) {
     if let Some(epoch) = mark::read(path) {
         report_apply(host, session, run, epoch, path).await;
     }
-    let removed = rescue::keep_aside(host, path).and_then(|_| remove::tree(path));
+    let removed = rescue::keep_aside(host, path).and_then(|_| remove::tree(path)).and_then(|()| remove_copy(path));
     tell_of_kept(host, session, run).await;
     match removed {
         Ok(()) => tracing::warn!(%run, "the directory of a run of an earlier agent was removed"),

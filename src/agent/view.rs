@@ -4,13 +4,13 @@
 //! nothing that is the agent's: neither its identity, nor other runs, nor the secrets of any step but its own.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::directory::RunDirectory;
 use crate::protocol::run::Step;
-use crate::sandbox::{Sandbox, View};
+use crate::sandbox::View;
 use crate::secret::Secret;
 
 /// Of the variables that an operator may pass, the one that names a directory for writing.
@@ -29,10 +29,6 @@ pub(crate) fn of_step(host: &Host, directory: &RunDirectory, step: Step) -> View
         passed(&mut view, &host.passed_for_fetch);
     } else {
         view.writable.push(directory.private().path().to_owned());
-        if host.sandbox == Sandbox::Process {
-            // Landlock cannot hide something in a directory and leave new files there to everybody.
-            view.hidden.retain(|path| !is_in_shared(path));
-        }
     }
     view
 }
@@ -75,21 +71,15 @@ fn passed(view: &mut View, variables: &[(String, Secret)]) {
     }
 }
 
-/// The agent's own, and the server's if that is beside it.
+/// The agent's own, and the server's if that is beside it. Also the files that only the agent reads: what a step is to
+/// have of them it gets as files of its own.
 fn hidden(host: &Host) -> Vec<PathBuf> {
     let settings = &host.settings;
     let mut hidden = vec![settings.state_directory.clone(), settings.run_root.clone(), host.secrets.path().to_owned()];
+    hidden.extend(settings.ssh.key.iter().chain(&settings.cli_configuration).cloned());
     if let Some(token) = &settings.join_token_file {
         let server = token.parent().filter(|directory| directory.join(ROOT_KEY).exists());
         hidden.push(server.unwrap_or(token).to_owned());
     }
     hidden
-}
-
-/// Whether it lies below a directory in which everybody may make files.
-pub(super) fn is_in_shared(path: &Path) -> bool {
-    const STICKY: u32 = 0o1000;
-    let is_shared =
-        |directory: &Path| fs::metadata(directory).is_ok_and(|metadata| metadata.permissions().mode() & STICKY != 0);
-    path.ancestors().skip(1).any(is_shared)
 }

@@ -21,7 +21,7 @@ use crate::delivery::meanings;
 use crate::process::{CommandLine, capture};
 use crate::protocol::Timestamp;
 use crate::protocol::delivery::DeliveryChoice;
-use crate::sandbox::{Launcher, Sandbox, SecretRoot, landlock_version};
+use crate::sandbox::{Launcher, Sandbox, SecretRoot, landlock_version, left_open};
 use crate::settings::AgentSettings;
 use crate::settings::agent::SandboxChoice;
 use crate::settings::agent_layer::AgentLayer;
@@ -174,8 +174,8 @@ async fn sandbox(settings: &AgentSettings, tofu: &Path) -> (Sandbox, Finding) {
         }
         Ok(false) => {
             let message = format!("`namespace`, {}", sandbox_choice::NO_PROCESSES);
-            let hint = "providers that look at /proc will miss it; in a systemd unit, leave out ProtectKernelTunables=, \
-                        ProtectKernelLogs= and ProtectHostname=";
+            let hint = "providers that look at /proc will miss it; in a systemd unit, ProtectKernelTunables=, \
+                        ProtectKernelLogs= and ProtectHostname= do this without the BindReadOnlyPaths= of ours";
             (Sandbox::Namespace, Finding::bad(Verdict::Warn, subject, &message, Some(hint.to_owned())))
         }
         Err(reason) => {
@@ -189,21 +189,23 @@ async fn sandbox(settings: &AgentSettings, tofu: &Path) -> (Sandbox, Finding) {
     }
 }
 
-/// The version of Landlock from which on neither signals nor abstract sockets leave a step (Linux 6.12).
-const LANDLOCK_WITH_SCOPES: u32 = 6;
-
 fn landlock() -> Finding {
-    match landlock_version() {
-        0 => {
-            let message = "this kernel has none: in the sandbox `process` steps can read the agent's own files";
-            let hint = "Linux 5.13 or newer, with `landlock` among the kernel's `lsm=`";
-            Finding::bad(Verdict::Warn, "landlock", message, Some(hint.to_owned()))
+    let version = landlock_version();
+    let files = match version {
+        0 => "this kernel has none: in the sandbox `process` steps can read the agent's own files".to_owned(),
+        _ => format!("version {version}: files are kept apart"),
+    };
+    match (version, left_open(version)) {
+        (0, open) => {
+            let message = [Some(files.as_str()), open].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            let hint = "Linux 6.12 or newer (5.13 for files alone), with `landlock` among the kernel's `lsm=`";
+            Finding::bad(Verdict::Warn, "landlock", &message, Some(hint.to_owned()))
         }
-        version if version < LANDLOCK_WITH_SCOPES => {
-            let message = format!("version {version}: files are kept apart; signals and abstract Unix sockets are not");
+        (_, Some(open)) => {
+            let message = format!("{files}, signals are not; {open}");
             Finding::bad(Verdict::Warn, "landlock", &message, Some("Linux 6.12 or newer".to_owned()))
         }
-        version => Finding::ok("landlock", format!("version {version}: files, signals, abstract Unix sockets")),
+        (_, None) => Finding::ok("landlock", format!("version {version}: files, signals, abstract Unix sockets")),
     }
 }
 

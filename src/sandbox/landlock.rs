@@ -71,10 +71,10 @@ impl Fence {
             fence.allow(&path, if is_kernel && is_root { read() } else { AccessFs::from_all(FILES) })?;
         }
         for path in &view.readable {
-            fence.allow(path, read())?;
+            fence.allow_but(path, &hidden, read())?;
         }
         for path in &view.writable {
-            fence.allow(path, AccessFs::from_all(FILES))?;
+            fence.allow_but(path, &hidden, AccessFs::from_all(FILES))?;
         }
         secrets.map_or(Ok(()), |path| fence.allow(path, AccessFs::ReadFile.into()))?;
         Ok(fence)
@@ -85,6 +85,18 @@ impl Fence {
         let ruleset = if has_files { ruleset.handle_access(AccessFs::from_all(FILES)).map_err(told)? } else { ruleset };
         let ruleset = ruleset.scope(Scope::from_all(SCOPES)).map_err(told)?;
         Ok(Self(ruleset.create().map_err(told)?))
+    }
+
+    /// A path with everything below it, less what is hidden there.
+    fn allow_but(&mut self, path: &Path, hidden: &[PathBuf], access: BitFlags<AccessFs>) -> Result<(), String> {
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if hidden.contains(&real) {
+            return Ok(());
+        }
+        if hidden.iter().any(|one| one.starts_with(&real)) {
+            return all_but(&real, hidden).iter().try_for_each(|path| self.allow(path, access));
+        }
+        self.allow(path, access)
     }
 
     /// What is not there needs no rule.
@@ -113,6 +125,15 @@ pub fn landlock_version() -> u32 {
         scoped.and_then(Ruleset::create).is_ok()
     };
     VERSIONS.into_iter().find(|(abi, _)| has(*abi)).map_or(0, |(_, number)| number)
+}
+
+/// What a kernel with this version leaves open in either sandbox, as a sentence for people: scopes came with version 6
+/// (Linux 6.12), and no namespace but that of the network, which a step needs, keeps abstract Unix sockets apart.
+pub fn left_open(version: u32) -> Option<&'static str> {
+    (version < 6).then_some(
+        "steps could connect to the host's abstract Unix sockets, because this kernel cannot keep them apart; Linux 6.12 \
+         or newer with Landlock can",
+    )
 }
 
 fn read() -> BitFlags<AccessFs> {
@@ -145,7 +166,7 @@ fn all_but(directory: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
 mod tests {
     use std::fs;
 
-    use super::{all_but, landlock_version};
+    use super::{all_but, landlock_version, left_open};
 
     #[test]
     fn everything_but_the_hidden_is_named_and_no_link_leads_there() {
@@ -166,5 +187,11 @@ mod tests {
     #[test]
     fn the_version_is_one_that_there_is() {
         assert!(landlock_version() <= 6);
+    }
+
+    #[test]
+    fn a_kernel_without_scopes_leaves_abstract_sockets_open() {
+        let open: Vec<u32> = (0..8).filter(|version| left_open(*version).is_some()).collect();
+        assert_eq!(open, [0, 1, 2, 3, 4, 5]);
     }
 }

@@ -21,7 +21,7 @@ mod sweep;
 mod wipe;
 
 pub use environment::{Base, Environment, EnvironmentError, Sources};
-pub use landlock::landlock_version;
+pub use landlock::{landlock_version, left_open};
 pub use orphans::{OrphansError, adopt_orphans};
 pub use probe::{Probed, probe};
 pub use protocol::{Launch, Limits, Refusal, Sandbox, SecretDirectory, SecretFile, View, WhenAgentDies};

@@ -9,7 +9,7 @@ use crate::agent::orders::Order;
 use crate::delivery::{Beside, Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
-use crate::sandbox::{Sandbox, StepEnd, Wiper};
+use crate::sandbox::{Sandbox, StepEnd, Wiper, landlock_version, left_open};
 use crate::tofu::cli_configuration::problems::{Problems, find};
 use crate::tofu::{arguments, hint, modules};
 
@@ -114,7 +114,8 @@ fn judge(
     Ok(Fetched { _private: () })
 }
 
-fn close(run: &Run<'_>, receipt: Pending, witnessed: Witnessed, ended: &Ended) -> Receipt {
+fn close(run: &Run<'_>, receipt: Pending, mut witnessed: Witnessed, ended: &Ended) -> Receipt {
+    witnessed.notes.extend(left_open(landlock_version()).map(str::to_owned));
     let end = match ended.order {
         Order::Kill => ReceiptEnd::Killed,
         Order::Cancel | Order::Stop | Order::LeaseLost => ReceiptEnd::Canceled,

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use exchange::SOCKET_VARIABLE;
+pub use own_program::remove_copy;
 
 use self::answers::Answers;
 use self::own_program::OwnProgram;
@@ -102,13 +103,14 @@ impl Desk {
     /// Adds the program and its socket to what the step gets, and whoever answers there to what works beside it.
     pub(super) fn add(self, delivered: &mut Delivered) -> Result<(), DeliveryError> {
         let Self { answers, program, directory, search_path } = self;
-        let socket = Socket::open(&directory, answers, program.file()).map_err(DeliveryError::Socket)?;
-        symlink(program.path(), directory.join(PROGRAM)).map_err(DeliveryError::Program)?;
+        let file = program.path().to_owned();
+        let socket = Socket::open(&directory, answers, program).map_err(DeliveryError::Socket)?;
+        symlink(&file, directory.join(PROGRAM)).map_err(DeliveryError::Program)?;
         let path = format!("{}:{search_path}", directory.display());
         delivered.variables.push(("PATH".into(), Secret::new(path)));
         let at = directory.join(exchange::SOCKET).display().to_string();
         delivered.variables.push((SOCKET_VARIABLE.into(), Secret::new(at)));
-        delivered.readable.extend([directory.clone(), program.path().to_owned()]);
+        delivered.readable.extend([directory.clone(), file]);
         delivered.sockets.push(directory.join(exchange::SOCKET));
         delivered.beside.push(Box::new(socket));
         Ok(())

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use super::answers::Answers;
 use super::asker::{Process, Stranger, check};
 use super::exchange::{GET, LONGEST_QUESTION, SOCKET, failed};
-use super::own_program::FileId;
+use super::own_program::{FileId, OwnProgram};
 use crate::delivery::{Beside, Witnessed};
 
 /// How long one asker may take.
@@ -39,6 +39,8 @@ pub(super) struct Socket {
     /// The step's process, once it runs.
     tofu: watch::Sender<Option<Arc<Process>>>,
     task: JoinHandle<()>,
+    /// Held until the step is over.
+    _program: OwnProgram,
 }
 
 /// What all askers come to.
@@ -51,13 +53,13 @@ struct Shared {
 
 impl Socket {
     /// Makes the directory, which must be new, and listens in it. Needs a runtime.
-    pub(super) fn open(directory: &Path, answers: Answers, program: FileId) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, answers: Answers, program: OwnProgram) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).create(directory)?;
-        let shared = Shared { program, answers: Mutex::new(Some(answers)), refused: Mutex::default() };
+        let shared = Shared { program: program.file(), answers: Mutex::new(Some(answers)), refused: Mutex::default() };
         let (shared, (tofu, known)) = (Arc::new(shared), watch::channel(None));
         let listening = bind(directory).inspect_err(|_| drop(fs::remove_dir_all(directory)))?;
         let task = tokio::spawn(serve(listening, Arc::clone(&shared), known));
-        Ok(Self { directory: directory.to_owned(), shared, tofu, task })
+        Ok(Self { directory: directory.to_owned(), shared, tofu, task, _program: program })
     }
 }
 
@@ -139,13 +141,13 @@ async fn serve(listener: UnixListener, shared: Arc<Shared>, tofu: Known) {
 }
 
 async fn serve_one(mut asker: UnixStream, shared: &Shared, mut tofu: Known) -> io::Result<()> {
-    let pid = asker.peer_cred()?.pid().unwrap_or_default();
+    let process = Process::of_peer(&asker, asker.peer_cred()?.pid().unwrap_or_default());
     let question = question(&mut asker).await?;
     let known = tofu.wait_for(Option::is_some).await.ok().and_then(|tofu| tofu.clone());
     let Some(tofu) = known else { return Ok(()) };
     // Looked at after the question, so that it is the asker's process that waits for the answer.
-    let answer = match (check(pid, &tofu, shared.program), question.as_deref().and_then(|line| line.strip_prefix(GET)))
-    {
+    let checked = process.as_ref().ok_or(Stranger::Gone).and_then(|asker| check(asker, &tofu, shared.program));
+    let answer = match (checked, question.as_deref().and_then(|line| line.strip_prefix(GET))) {
         (Err(stranger), _) => {
             shared.refuse(stranger);
             failed("nigari answers its own credential helper alone, started by the tofu of this run's fetch step")

@@ -1,7 +1,8 @@
 //! The root of the sandbox `namespace`: a small one in memory, with what the view names.
 //!
 //! Rule: what is not put in is not there: no sockets of the host, no state of the agent, no other run. The order is
-//! what makes it so: first what may be read, then the covers over what is hidden, then what belongs to the run.
+//! what makes it so: first what may be read, with covers over what is hidden in it, then what may be changed, from the
+//! top downwards and covered in the same way, so that what belongs to the run comes last.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -94,13 +95,13 @@ pub(super) fn enter(launch: &mut Launch) -> Result<Inside, Refusal> {
     leave_mounts().map_err(namespace)?;
     let sources = Sources::open(&launch.view).map_err(namespace)?;
     new_root().map_err(namespace)?;
-    sources.outer(&launch.view).map_err(namespace)?;
+    sources.outer(&launch.view).and_then(|()| sources.own()).map_err(namespace)?;
     let placed = match launch.secret_directory.take() {
         Some(wanted) => Some(place(&wanted)?),
         None => None,
     };
     let (secrets, secret_path) = placed.map(|Placed { directory, path }| (directory, path)).unzip();
-    sources.own().and_then(|()| sources.seal(secret_path.as_deref())).map_err(namespace)?;
+    sources.seal(secret_path.as_deref()).map_err(namespace)?;
     umask(before);
     let has_processes = Path::new(PROCESSES).join("self").symlink_metadata().is_ok();
     Ok(Inside { secrets, secret_path, has_processes })
@@ -122,36 +123,39 @@ struct Sources {
     read: Vec<Source>,
     devices: Vec<Source>,
     covers: Vec<PathBuf>,
-    own: Vec<Source>,
+    /// Parents before what is below them, each with what covers it.
+    own: Vec<(Source, Vec<PathBuf>)>,
 }
 
 impl Sources {
     fn open(view: &View) -> Result<Self, String> {
         let mut sources =
-            Self { links: Vec::new(), read: Vec::new(), devices: Vec::new(), covers: covers(view), own: Vec::new() };
+            Self { links: Vec::new(), read: Vec::new(), devices: Vec::new(), covers: Vec::new(), own: Vec::new() };
+        let hidden: Vec<PathBuf> = view.hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        let mut system: Vec<PathBuf> = ETC.into_iter().map(|name| Path::new("/etc").join(name)).collect();
         for name in SYSTEM.into_iter().filter(|name| *name != "/etc") {
             match fs::read_link(name) {
                 Ok(link) => sources.links.push((name, link)),
-                Err(_) => sources.read.extend(bind::open(Path::new(name), Use::Read)?),
+                Err(_) => system.push(name.into()),
             }
         }
-        for name in ETC {
-            sources.read.extend(bind::open(&Path::new("/etc").join(name), Use::Read)?);
-        }
-        let mut readable: Vec<&PathBuf> = view.readable.iter().filter(|path| !is_system(path)).collect();
+        let mut readable: Vec<PathBuf> = view.readable.iter().filter(|path| !is_system(path)).cloned().collect();
         readable.sort();
         readable.dedup();
-        for path in readable {
-            sources.read.extend(bind::open(path, Use::Read)?);
+        for path in system.into_iter().chain(readable) {
+            sources.covers.extend(covers_of(&hidden, &path));
+            sources.read.extend(bind::open(&path, Use::Read)?);
         }
         for name in DEVICES {
             sources.devices.extend(bind::open(&Path::new("/dev").join(name), Use::Device)?);
         }
-        for path in &view.writable {
-            sources.own.extend(bind::open(path, Use::Change)?);
-        }
-        for path in &view.sockets {
-            sources.own.extend(bind::open(path, Use::Device)?);
+        let writable = view.writable.iter().map(|path| (path, Use::Change));
+        let mut own: Vec<(&PathBuf, Use)> =
+            writable.chain(view.sockets.iter().map(|path| (path, Use::Device))).collect();
+        own.sort_by_key(|(path, _)| *path);
+        for (path, usage) in own {
+            let covers = covers_of(&hidden, path);
+            sources.own.extend(bind::open(path, usage)?.map(|source| (source, covers)));
         }
         Ok(sources)
     }
@@ -172,19 +176,16 @@ impl Sources {
             symlink(link, &path).map_err(|error| failed("link", &path, error))?;
         }
         self.read.iter().chain(&self.devices).try_for_each(Source::attach)?;
-        for cover in &self.covers {
-            if cover.is_dir() {
-                bind::mount_memory(cover, "tmpfs", "mode=0755")?;
-            } else if cover.exists() {
-                mount_bind("/dev/null", cover).map_err(|errno| failed("cover", cover, errno))?;
-            }
-        }
+        self.covers.iter().try_for_each(|path| cover(path))?;
         if view.has_processes { mount_processes() } else { Ok(()) }
     }
 
-    /// What belongs to the run.
+    /// What may be changed.
     fn own(&self) -> Result<(), String> {
-        self.own.iter().try_for_each(Source::attach)
+        self.own.iter().try_for_each(|(source, covers)| {
+            source.attach()?;
+            covers.iter().try_for_each(|path| cover(path))
+        })
     }
 
     /// Leaves nothing that could be changed but what is for that, and nothing of the host.
@@ -192,7 +193,7 @@ impl Sources {
         let host = Path::new(HOST);
         let mounts = host.join("proc/self/mountinfo");
         let mounts = fs::read_to_string(&mounts).map_err(|error| failed("read", &mounts, error))?;
-        let own = self.own.iter().map(Source::target);
+        let own = self.own.iter().map(|(source, _)| source.target());
         let read = self.read.iter().map(Source::target);
         bind::restrict_below(&mounts, &read.collect::<Vec<_>>(), &own.chain(secrets).collect::<Vec<_>>())?;
         // Where the secrets are is not to be found by listing.
@@ -200,7 +201,8 @@ impl Sources {
             // Not ours to change in a directory that was bound; then it is no place of secrets either.
             let _ = fs::set_permissions(parent, fs::Permissions::from_mode(0o111));
         }
-        for cover in self.covers.iter().filter(|cover| cover.exists()) {
+        let covers = self.covers.iter().chain(self.own.iter().flat_map(|(_, covers)| covers));
+        for cover in covers.filter(|cover| cover.exists()) {
             bind::restrict(cover, MountFlags::RDONLY)?;
         }
         unmount(host, UnmountFlags::DETACH).map_err(|errno| failed("leave", host, errno))?;
@@ -214,16 +216,23 @@ fn is_system(path: &Path) -> bool {
     SYSTEM.into_iter().any(|system| system != "/etc" && path.starts_with(system))
 }
 
-/// Where what is hidden would be seen within what may be read, whatever links lead there.
-fn covers(view: &View) -> Vec<PathBuf> {
-    let mut covers = Vec::new();
-    for hidden in view.hidden.iter().filter_map(|path| fs::canonicalize(path).ok()) {
-        for readable in &view.readable {
-            let Ok(real) = fs::canonicalize(readable) else { continue };
-            covers.extend(hidden.strip_prefix(&real).ok().map(|rest| readable.join(rest)));
-        }
+/// Where what is hidden (real paths) would be seen within `path`, whatever links lead there.
+fn covers_of(hidden: &[PathBuf], path: &Path) -> Vec<PathBuf> {
+    let Ok(real) = fs::canonicalize(path) else { return Vec::new() };
+    let below = hidden.iter().filter_map(|hidden| hidden.strip_prefix(&real).ok());
+    // Joined to nothing, a file's name would end like a directory's.
+    below.map(|rest| if rest.as_os_str().is_empty() { path.to_owned() } else { path.join(rest) }).collect()
+}
+
+/// Lays something empty over a path, if it is there.
+fn cover(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        bind::mount_memory(path, "tmpfs", "mode=0755")
+    } else if path.exists() {
+        mount_bind("/dev/null", path).map_err(|errno| failed("cover", path, errno))
+    } else {
+        Ok(())
     }
-    covers
 }
 
 /// The root in memory becomes the root, and the host lies below it until the end.

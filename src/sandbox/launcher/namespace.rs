@@ -33,6 +33,7 @@ pub(super) fn enter() -> Result<bool, String> {
     // SAFETY: no flag for descriptors is given, and this process has one thread.
     let unshared = unsafe { unshare_unsafe(flags) };
     unshared.map_err(|errno| format!("no namespaces for this user: {}", io::Error::from(errno)))?;
+    leave_shared_memory();
     if is_privileged {
         return Ok(false);
     }
@@ -44,6 +45,14 @@ pub(super) fn enter() -> Result<bool, String> {
     map("setgroups", "deny")?;
     map("gid_map", &format!("{group} {group} 1", group = group.as_raw()))?;
     Ok(true)
+}
+
+/// Shared memory, semaphores and message queues (System V and POSIX) of its own for the step. A host that refuses this
+/// alone, by a filter of system calls or a limit, is no host without namespaces: then they are those of the agent.
+fn leave_shared_memory() {
+    #[expect(unsafe_code, reason = "the call is unsafe for shared descriptor tables, which this one leaves alone")]
+    // SAFETY: no flag for descriptors is given, and this process has one thread.
+    let _ = unsafe { unshare_unsafe(UnshareFlags::NEWIPC) };
 }
 
 /// A step's process and the init that it lives under.

@@ -76,3 +76,51 @@ fn steps_see_what_the_operator_names_and_not_what_is_the_agents() {
     let made = ["cache/made", "read/made", "home/made"].map(|name| scene.place.path().join(name).exists());
     assert_eq!(made, [true, false, false], "{said}");
 }
+
+/// Writes a file of the agent's user alone.
+fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn later_steps_read_neither_the_operators_key_and_settings_nor_what_another_run_has_in_memory() {
+    if nigari::sandbox::landlock_version() == 0 {
+        return support::require::missing("Landlock");
+    }
+    for sandbox in ["process", "auto"] {
+        let Some(mut scene) = Scene::with(&[], &["--delivery", "broker"]) else { return };
+        let at = |name: &str| scene.place.path().join(name);
+        let [key, settings, open] = ["key", "cli.tfrc", "open"].map(at);
+        write_private(&key, "LEAKED-the-key\n");
+        write_private(&settings, "credentials \"modules.example.com\" {\n  token = \"LEAKED-the-token\"\n}\n");
+        fs::write(&open, "can-be-read\n").unwrap();
+        scene.stack.agent().unwrap().stop().unwrap();
+        let [key_file, cli] = [&key, &settings].map(|path| path.display().to_string());
+        let flags = ["--ssh-key-file", &key_file, "--cli-config", &cli, "--sandbox", sandbox];
+        scene.stack.start_agent(&flags).unwrap();
+        let agent = scene.stack.agent().unwrap();
+        agent.wait_for_line("session opened", super::SOON).unwrap();
+        let is_namespace = agent.log().contains("steps run in the sandbox `namespace`");
+        // What another run of the same agent would have there.
+        let uid = rustix::process::geteuid().as_raw();
+        let memory = scene.stack.secret_root().unwrap().join(format!("nigari-{uid}"));
+        let other = memory.join("run-of-another");
+        fs::create_dir(&other).unwrap();
+        write_private(&other.join("plan"), "LEAKED-the-plan\n");
+        let files = [&key, &settings, &other.join("plan"), &open].map(|path| path.display().to_string());
+        let command = format!(
+            "cat {} 2>/dev/null; ls {} | grep -q of-anoth[e]r && echo LEA''KED; exit 0",
+            files.join(" "),
+            memory.display()
+        );
+        let main = format!(
+            "resource \"terraform_data\" \"a\" {{\n  provisioner \"local-exec\" {{\n    command = \"{command}\"\n  }}\n}}\n"
+        );
+        let said = scene.apply(&scene.configuration(&main)).succeeded().unwrap().all();
+        assert!(!said.contains("LEAKED"), "{sandbox}: {said}");
+        assert_eq!(said.contains("can-be-read"), !is_namespace, "the control, {sandbox}: {said}");
+        fs::remove_dir_all(&other).unwrap();
+    }
+}

@@ -62,6 +62,26 @@ pub(super) fn start_without_namespaces(launch: Launch, directory: &Path) -> Chil
     spawn_planned(line, launch, directory, env!("CARGO_BIN_EXE_nigari").into())
 }
 
+/// A root whose only `/proc` is partly masked, as systemd's `ProtectKernelTunables=` and `ProtectKernelLogs=` do it.
+const MASKED: &str = "set -e; PATH=/usr/sbin:/usr/bin:/sbin:/bin; new=$1; shift; mkdir -p $new; mount --make-rprivate /; mount --rbind / $new; \
+                      umount -R $new/proc; mount -t proc -o nosuid,nodev,noexec proc $new/proc; \
+                      mount --bind $new/proc/sys $new/proc/sys; mount -o remount,bind,ro $new/proc/sys; \
+                      mount --bind /dev/null $new/proc/kmsg; $WHOLE mkdir $new$new/old; cd $new; pivot_root . .$new/old; \
+                      umount -l $new/old; cd /; exec \"$@\"";
+
+/// As our unit does it: a whole one besides, where only root gets.
+const WHOLE: &str = "mkdir -m 0700 $new$new/closed; mkdir $new$new/closed/proc; mount -t proc -o \
+                     ro,nosuid,nodev,noexec proc $new$new/closed/proc; ";
+
+/// As [`start_as_nobody`], on a host that masks parts of `/proc`, with a whole one besides or not.
+pub(super) fn start_masked(launch: Launch, directory: &Path, programs: &Programs, has_whole: bool) -> Child {
+    let script = MASKED.replace("$WHOLE ", if has_whole { WHOLE } else { "" });
+    let root = directory.join("root").display().to_string();
+    let words = ["/usr/bin/unshare", "--mount", "--", "/bin/sh", "-c", &script, "sh", &root];
+    let line = line(&[&words[..], &AS_NOBODY].concat(), &programs.test);
+    spawn_planned(line, launch, directory, programs.nigari.clone())
+}
+
 /// Which users a test can be here; says it when it is one only.
 pub(super) fn users() -> Vec<User> {
     if rustix::process::geteuid().is_root() && Path::new(SETPRIV).exists() {

@@ -108,6 +108,45 @@ async fn what_the_operator_names_can_be_read_and_what_is_hidden_in_it_cannot() {
 }
 
 #[tokio::test]
+async fn what_is_hidden_in_what_may_be_changed_or_is_the_systems_cannot_be_seen() {
+    for place in Place::each() {
+        if place.sandbox == Sandbox::Process && nigari::sandbox::landlock_version() == 0 {
+            support::require::missing("Landlock");
+            continue;
+        }
+        // As a plugin cache above the agent's own directories, with the run's directory in what is hidden.
+        let above = tempfile::tempdir().unwrap();
+        let at = |name: &str| above.path().join(name);
+        for directory in ["hidden/run", "open"] {
+            fs::create_dir_all(at(directory)).unwrap();
+        }
+        for file in ["hidden/other", "hidden-file", "named-file", "open/file", "hidden/run/file"] {
+            fs::write(at(file), "seen ").unwrap();
+        }
+        let system = Path::new("/usr/share").join(format!("nigari-test-{}", uuid::Uuid::new_v4().simple()));
+        let is_written = fs::write(&system, "seen ").is_ok();
+        let script = format!(
+            "cd {}; cat open/file hidden/run/file; cat hidden/other hidden-file named-file {system}; echo x > open/new; \
+             echo x > hidden/run/new; echo x >> hidden-file; rm -f named-file; echo x > hidden/new; exit 0",
+            above.path().display(),
+            system = system.display()
+        );
+        let mut launch = place.shell(&script);
+        // The run's own first: the order is not the caller's business.
+        launch.view.writable.extend([at("hidden/run"), above.path().to_owned()]);
+        launch.view.readable.push(at("named-file"));
+        launch.view.hidden.extend([at("hidden"), at("hidden-file"), at("named-file"), system.clone()]);
+        let ran = run(launch).await;
+        let _ = fs::remove_file(&system);
+        assert_eq!(ran.unwrap().text(), "seen seen ", "{:?}, {is_written}", place.sandbox);
+        assert!(at("open/new").exists() && at("hidden/run/new").exists(), "{:?}", place.sandbox);
+        assert!(!at("hidden/new").exists(), "{:?}", place.sandbox);
+        assert_eq!(fs::read_to_string(at("hidden-file")).unwrap(), "seen ", "{:?}", place.sandbox);
+        assert_eq!(fs::read_to_string(at("named-file")).unwrap(), "seen ", "{:?}", place.sandbox);
+    }
+}
+
+#[tokio::test]
 async fn what_is_mounted_below_a_readable_directory_is_read_only_too() {
     let Some(place) = place() else { return };
     let read = tempfile::tempdir().unwrap();
@@ -207,6 +246,28 @@ async fn an_abstract_socket_of_the_host_is_out_of_reach() {
 }
 
 #[tokio::test]
+async fn shared_memory_of_the_host_is_another_steps() {
+    if support::require::program("perl").is_none() {
+        return;
+    }
+    let Some(place) = place() else { return };
+    // A key of its own: shared memory that a process of the host has made, for everybody.
+    let key = 0x4e00_0000 | (u32::from_le_bytes(*uuid::Uuid::new_v4().as_bytes().first_chunk().unwrap()) & 0x00ff_ffff);
+    let make = format!("my $id = shmget({key}, 64, 0666 | 01000); defined($id) or die; print $id");
+    let look = format!("print defined(shmget({key}, 64, 0)) ? 'found' : 'nothing'");
+    let on_host = |script: &str| {
+        let mut perl = support::child::command("perl");
+        perl.args(["-e", script]);
+        support::child::run(perl).unwrap().succeeded().unwrap().out
+    };
+    let id = on_host(&make);
+    assert_eq!(on_host(&look), "found", "the control");
+    let text = run(place.shell(&format!("perl -e \"{look}\""))).await.map(|ran| ran.text());
+    on_host(&format!("shmctl({id}, 0, 0)"));
+    assert_eq!(text.unwrap(), "nothing");
+}
+
+#[tokio::test]
 async fn names_of_secrets_that_lead_elsewhere_are_refused() {
     let Some(place) = place() else { return };
     for name in ["", ".", "..", "../x", "a/b", "/tmp/x"] {
@@ -262,4 +323,23 @@ fn a_host_without_namespaces_is_told_with_its_reason() {
     let end = fs::read_to_string(place.path("ended")).unwrap();
     assert!(end.contains("cannot make the sandbox `namespace`: no namespaces for this user"), "{end}");
     assert!(end.contains("hint: `nigari doctor`"), "{end}");
+}
+
+#[test]
+fn a_host_that_masks_parts_of_proc_gives_one_where_a_whole_one_is_besides_and_none_otherwise() {
+    if place().is_none() || !agent_process::users().contains(&User::Nobody) {
+        return;
+    }
+    let programs = Programs::make();
+    for has_whole in [true, false] {
+        let Some(place) = place() else { return };
+        let script = "test -e /proc/self/status && echo seen > found; echo x > /proc/sys/kernel/hostname; exit 0";
+        let launch = place.given_to_nobody(place.shell(script));
+        let agent = agent_process::start_masked(launch, place.run.path(), &programs, has_whole);
+        wait_until("the agent has an end", || place.path("ended").exists());
+        agent.wait().unwrap();
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("Code(0)"), "{end}");
+        assert_eq!(place.path("found").exists(), has_whole, "{end}");
+    }
 }

@@ -15,7 +15,7 @@ use support::require;
 use crate::cli::program;
 
 /// Exposure × 10 that a unit may have (`systemd-analyze security`, systemd 252).
-const UNITS: [(&str, u32); 2] = [("nigari-server.service", 12), ("nigari-agent.service", 24)];
+const UNITS: [(&str, u32); 2] = [("nigari-server.service", 12), ("nigari-agent.service", 19)];
 
 fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd").join(name)
@@ -59,6 +59,15 @@ fn the_units_are_exposed_no_more_than_they_must_be() {
         let missing: String = said.out.lines().filter(|line| !line.contains('✓')).collect::<Vec<_>>().join("\n");
         assert_eq!(said.code, Some(0), "{name}\n{missing}\n{}", said.err);
     }
+}
+
+#[test]
+fn the_whole_proc_that_a_sandbox_needs_lies_where_root_alone_gets() {
+    let text = text("nigari-agent.service");
+    let bound = values(&text, "BindReadOnlyPaths");
+    let place = bound[0].strip_prefix("-/proc:").unwrap().strip_suffix("/whole:norbind").unwrap();
+    let directories = self::text("nigari.tmpfiles.conf");
+    assert!(directories.lines().any(|line| line == format!("d {place} 0700 root root -")), "{place}\n{directories}");
 }
 
 #[test]
