@@ -54,6 +54,10 @@ pub mod tls;
 // Shutdown in two stages, systemd notification.
 pub mod lifecycle;
 
+// What fuzzers feed.
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+
 // Log output.
 pub mod logging;
 

@@ -8,6 +8,9 @@ mod archive_error;
 mod check;
 mod entry_path;
 mod extension;
+// Fed by fuzzers.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod pack;
 mod pack_error;
 mod selection;

@@ -7,8 +7,13 @@
 mod automaton;
 mod filter;
 mod forms;
+// Fed by fuzzers.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hidden;
 mod live;
+#[cfg(any(test, fuzzing))]
+mod oracle;
 mod stream;
 mod view;
 

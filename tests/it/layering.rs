@@ -73,6 +73,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("exec", HOST),
     ("shim", HOST),
     ("sidecar", HOST),
+    ("fuzzing", &["redact", "tofu", "configuration", "gateway"]),
     ("server::policy", &["protocol"]),
     ("server::queue", &["protocol"]),
     ("server::store", &["protocol", "server::queue", "server::policy"]),

@@ -30,7 +30,7 @@ use crate::registry::Unresolved;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 /// Bytes of a request's head.
-const HEAD_BYTES: usize = 16 * 1024;
+pub(super) const HEAD_BYTES: usize = 16 * 1024;
 
 /// What every connection needs.
 pub(super) struct Door {
@@ -78,16 +78,9 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>) {
 
 impl Door {
     async fn knock(&self, mut request: Request<Incoming>, next: &Mutex<Option<Next>>) -> Response<Body> {
-        if !self.nonce.is_in(request.headers().get(header::PROXY_AUTHORIZATION)) {
-            return stranger();
-        }
-        if request.method() != Method::CONNECT {
-            let why = "only `https` goes through the broker of a run; hint: use an address that begins with `https://`";
-            return refuse(StatusCode::FORBIDDEN, "DENIED", why);
-        }
-        let target = request.uri().authority().and_then(|authority| Target::of_connect(authority.as_str()));
-        let Some(target) = target else {
-            return refuse(StatusCode::BAD_REQUEST, "UNSUPPORTED", "CONNECT needs `host:port`");
+        let target = match wanted(&self.nonce, &request) {
+            Ok(target) => target,
+            Err(refused) => return *refused,
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let key = target.registry_host();
@@ -117,6 +110,19 @@ impl Door {
         };
         refuse(status, "UNAVAILABLE", &text)
     }
+}
+
+/// Whom a client wants to be connected with, if it may.
+pub(super) fn wanted<B>(nonce: &Nonce, request: &Request<B>) -> Result<Target, Box<Response<Body>>> {
+    if !nonce.is_in(request.headers().get(header::PROXY_AUTHORIZATION)) {
+        return Err(Box::new(stranger()));
+    }
+    if request.method() != Method::CONNECT {
+        let why = "only `https` goes through the broker of a run; hint: use an address that begins with `https://`";
+        return Err(Box::new(refuse(StatusCode::FORBIDDEN, "DENIED", why)));
+    }
+    let target = request.uri().authority().and_then(|authority| Target::of_connect(authority.as_str()));
+    target.ok_or_else(|| Box::new(refuse(StatusCode::BAD_REQUEST, "UNSUPPORTED", "CONNECT needs `host:port`")))
 }
 
 fn stranger() -> Response<Body> {

@@ -10,6 +10,9 @@ mod authority;
 mod body;
 mod door;
 mod ended;
+// Fed by fuzzers.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod module_registry;
 mod record;

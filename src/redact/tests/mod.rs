@@ -5,10 +5,8 @@
 
 use std::ops::Range;
 
-use super::{Needles, PLACEHOLDER, Redactions, Redactor};
+use super::{Needles, PLACEHOLDER, Redactions, Redactor, oracle};
 use crate::secret::Secret;
-
-mod oracle;
 
 /// Random numbers that a failure can be repeated with.
 struct Dice(u64);

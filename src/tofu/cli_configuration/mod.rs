@@ -5,6 +5,9 @@
 //! credential of ours is ever written into either text.
 
 mod error;
+// Fed by fuzzers.
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod item;
 mod json;
 mod lexer;

@@ -14,6 +14,7 @@ mod files;
 mod hints;
 mod hosts;
 mod integrations;
+mod matrix;
 mod meddler;
 mod module_registry;
 mod operator;

@@ -168,6 +168,36 @@ fn secrets_are_in_memory_alone_and_gone_with_an_agent_that_is_killed() {
 }
 
 #[test]
+fn where_landlock_cannot_be_had_receipts_say_what_is_open() {
+    let Some(host) = Host::install("", &[]) else { return };
+    // As on a kernel without it; what a filter of system calls answers is the same.
+    host.write(
+        "/etc/systemd/system/nigari-agent.service.d/landlock.conf",
+        "[Service]\nSystemCallFilter=~landlock_create_ruleset\n",
+    );
+    host.machine.shell("systemctl daemon-reload").unwrap();
+    host.starts(SERVER);
+    host.join();
+    host.apply("output \"x\" {\n  value = 1\n}\n", 0);
+    let runs: serde_json::Value = serde_json::from_str(&host.ends(&["run", "list", "--json"], 0)).unwrap();
+    let id = runs[0]["id"].as_str().unwrap();
+    let receipt = &host.run(id)["receipts"][0];
+    assert_eq!(receipt["sandbox"], "namespace", "{receipt:#}");
+    assert!(receipt["notes"].to_string().contains("abstract Unix sockets"), "{receipt:#}");
+    assert!(host.ends(&["run", "show", id], 0).contains("abstract Unix sockets"));
+    let journal = host.machine.journal(Some(AGENT)).unwrap();
+    assert!(journal.contains("abstract Unix sockets"), "{journal}");
+    // The control: with it, there is nothing to tell.
+    host.machine.shell("rm -r /etc/systemd/system/nigari-agent.service.d && systemctl daemon-reload").unwrap();
+    assert_eq!(host.systemctl(&["restart", AGENT]).code, Some(0));
+    host.apply("output \"x\" {\n  value = 2\n}\n", 0);
+    let runs: serde_json::Value = serde_json::from_str(&host.ends(&["run", "list", "--json"], 0)).unwrap();
+    let receipt = host.run(runs[0]["id"].as_str().unwrap())["receipts"][0].clone();
+    let is_whole = nigari::sandbox::left_open(nigari::sandbox::landlock_version()).is_none();
+    assert_eq!(!receipt["notes"].to_string().contains("abstract Unix sockets"), is_whole, "{receipt:#}");
+}
+
+#[test]
 fn an_apply_outlives_an_agent_that_is_killed_and_the_next_one_rescues_its_state() {
     let Some(host) = Host::start() else { return };
     let id = host.begin(&slow(3), "apply");

@@ -12,7 +12,7 @@ const GAP: usize = 128;
 type Read = Vec<(u8, usize)>;
 
 /// The text without the forms.
-pub(super) fn redacted(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
+pub(in crate::redact) fn redacted(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
     for place in places(forms, text) {
         out.extend_from_slice(&text[at..place.start]);
@@ -24,7 +24,7 @@ pub(super) fn redacted(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
 }
 
 /// Where forms stand: those that overlap are one.
-pub(super) fn places(forms: &[Vec<u8>], text: &[u8]) -> Vec<Range<usize>> {
+pub(in crate::redact) fn places(forms: &[Vec<u8>], text: &[u8]) -> Vec<Range<usize>> {
     let plain: Read = text.iter().copied().zip(0..).collect();
     let mut found = Vec::new();
     for read in [plain, joined(text), spaced(text)] {

@@ -1,0 +1,70 @@
+//! The redactor, fed with anything: forms, a text, and where it is cut.
+//!
+//! Rule: it does what the oracle does, at any cut; with a real secret nothing of that is left in plain.
+
+use super::{Needles, Redactions, oracle};
+use crate::secret::Secret;
+
+/// More would only be slow: the oracle looks at every place for every form.
+const MOST: usize = 400;
+
+/// First byte: a real secret (odd) or forms as they are; then forms, each with its length before it, up to three; then the
+/// text. Cuts come from the bytes themselves.
+pub(crate) fn redactor(data: &[u8]) {
+    let Some((kind, mut rest)) = data.split_first() else { return };
+    let mut forms = Vec::new();
+    for _ in 0..=(kind >> 1) % 3 {
+        let Some((length, behind)) = rest.split_first() else { return };
+        let Some((form, behind)) = behind.split_at_checked(usize::from(*length % 48)) else { return };
+        forms.push(form.to_vec());
+        rest = behind;
+    }
+    let text = rest.get(..MOST).unwrap_or(rest);
+    if kind % 2 == 1 { real(&forms, text) } else { bare(forms, text) }
+}
+
+/// Forms alone, compared with the oracle.
+fn bare(mut forms: Vec<Vec<u8>>, text: &[u8]) {
+    let mut needles = Needles::new();
+    forms.iter().for_each(|form| needles.0.add(form));
+    // What is too short is not looked for.
+    forms = needles.0.all().iter().map(|form| form.to_vec()).collect();
+    let redactions = Redactions::new();
+    redactions.add(needles);
+    let expected = oracle::redacted(&forms, text);
+    for step in [1, 7, text.len().max(1)] {
+        assert!(pieces(&redactions, text, step) == expected, "not what the oracle says, in pieces of {step}");
+    }
+}
+
+/// A secret in all of its forms.
+fn real(secrets: &[Vec<u8>], text: &[u8]) {
+    let redactions = Redactions::new();
+    let secrets: Vec<String> = secrets.iter().map(|secret| String::from_utf8_lossy(secret).trim().to_owned()).collect();
+    let mut needles = Needles::new();
+    secrets.iter().for_each(|secret| needles.login("user", &Secret::from(secret.as_str())));
+    redactions.add(needles);
+    let whole = pieces(&redactions, text, text.len().max(1));
+    for step in [1, 13] {
+        assert!(pieces(&redactions, text, step) == whole, "another result in pieces of {step}");
+    }
+    // The mark that stands in for a secret may be a secret itself.
+    let is_left = |secret: &&String| {
+        let bytes = secret.as_bytes();
+        bytes.len() >= 6 && !super::PLACEHOLDER.contains(secret.as_str()) && whole.windows(bytes.len()).any(|at| at == bytes)
+    };
+    // What is left out between two pieces can make one of them.
+    let is_whole = !whole.windows(super::PLACEHOLDER.len()).any(|at| at == super::PLACEHOLDER.as_bytes());
+    assert!(!(is_whole && secrets.iter().any(|secret| is_left(&secret))), "a secret is left");
+}
+
+fn pieces(redactions: &Redactions, text: &[u8], step: usize) -> Vec<u8> {
+    let (mut stream, mut out) = (redactions.stream(), Vec::new());
+    for piece in text.chunks(step) {
+        stream.write(piece, &mut out);
+        assert!(stream.held() <= text.len(), "more is held than was written");
+    }
+    stream.finish(&mut out);
+    assert!(stream.held() == 0, "something is held at the end");
+    out
+}
