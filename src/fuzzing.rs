@@ -92,22 +92,22 @@ mod tests {
 
     #[test]
     fn the_redactor_holds_what_it_must_whatever_comes() {
-        feed("redactor", 4000);
+        feed("redactor", 1500);
     }
 
     #[test]
     fn the_scanner_holds_what_it_must_whatever_comes() {
-        feed("cli_configuration", 20_000);
+        feed("cli_configuration", 4000);
     }
 
     #[test]
     fn the_archive_check_holds_what_it_must_whatever_comes() {
-        feed("archive", 3000);
+        feed("archive", 1000);
     }
 
     #[test]
     fn the_proxys_reader_holds_what_it_must_whatever_comes() {
-        feed("proxy_request", 6000);
+        feed("proxy_request", 1500);
     }
 
     #[test]

@@ -51,7 +51,9 @@ fn real(secrets: &[Vec<u8>], text: &[u8]) {
     // The mark that stands in for a secret may be a secret itself.
     let is_left = |secret: &&String| {
         let bytes = secret.as_bytes();
-        bytes.len() >= 6 && !super::PLACEHOLDER.contains(secret.as_str()) && whole.windows(bytes.len()).any(|at| at == bytes)
+        bytes.len() >= 6
+            && !super::PLACEHOLDER.contains(secret.as_str())
+            && whole.windows(bytes.len()).any(|at| at == bytes)
     };
     // What is left out between two pieces can make one of them.
     let is_whole = !whole.windows(super::PLACEHOLDER.len()).any(|at| at == super::PLACEHOLDER.as_bytes());

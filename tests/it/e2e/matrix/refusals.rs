@@ -1,6 +1,7 @@
 //! Attacks that end a run, or that are refused before one begins: A2, A3, A5, A6, A13, A14, A15.
 //!
-//! Rule: refused means that nigari says so; that tofu stumbles by chance is no defence.
+//! Rule: refused means that nigari says so; that tofu stumbles by chance is no defence. What is wiped with its run has
+//! nothing.
 
 use std::fs;
 
@@ -24,20 +25,23 @@ const TELLS: &str = "printf 'locals {\\n  told = \"%s\"\\n}\\n' \"$TF_CLI_CONFIG
 
 pub(super) fn run(stage: &Stage, delivery: Delivery, module: &str, observed: &mut Observed) {
     let tells = || ("fetch.sh", TELLS.to_owned());
-    let backend = "terraform {\n  backend \"local\" {\n    path = \"state-${strrev(try(file(local.told), \"\"))}\"\n  }\n}\n";
+    let backend =
+        "terraform {\n  backend \"local\" {\n    path = \"state-${strrev(try(file(local.told), \"\"))}\"\n  }\n}\n";
     let files = [tells(), ("main.tf", format!("{module}{backend}"))];
     observed.add("A2", delivery, refused(stage, delivery, &files, &["local", "hint: "]));
 
     let link = "module \"theft\" {\n  source = dirname(local.told)\n}\n";
     let files = [tells(), ("main.tf", format!("{module}{link}"))];
-    let said = stage.apply(&stage.configuration(&files), delivery.name()).all();
-    assert!(said.contains("outside of the configuration"), "{said}");
-    observed.add("A3", delivery, Outcome::Refused);
+    let said = stage.apply(&stage.configuration(&files), delivery.name());
+    // tofu makes a link, and finds a directory that cannot be listed.
+    assert!(said.code == Some(1) && said.all().contains("Unreadable module directory"), "{}", said.all());
+    stage.wait_for_wipe();
+    observed.add("A3", delivery, Outcome::Nothing);
 
     observed.add("A5", delivery, credential_process(stage, delivery, module));
 
     let mark = stage.world.path("git-ran");
-    let config = format!("[core]\n\tbare = true\n\tsshCommand = touch {}\n", mark.display());
+    let config = format!("[core]\n\tbare = true\n\tsshCommand = sh -c 'touch {}'\n", mark.display());
     let git = "module \"g\" {\n  source = \"git::ssh://git@127.0.0.1:1/x.git\"\n}\n".to_owned();
     let bare = [("HEAD", "ref: refs/heads/main\n".to_owned()), ("config", config), ("objects/x", String::new())];
     let files = [&bare[..], &[("refs/x", String::new()), ("main.tf", git)]].concat();

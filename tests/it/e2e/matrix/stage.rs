@@ -126,7 +126,9 @@ impl Stage {
         }
         let real = self.path("bin/real-tofu").display().to_string();
         // In the fetch step it does first what the configuration says: what a program could do that tofu starts there.
-        script(&self.path("bin/tofu"), &format!("if [ \"$1\" = get ] && [ -f fetch.sh ]; then . ./fetch.sh; fi\nexec '{real}' \"$@\""));
+        // What stood in the configuration for that step alone is gone after it, or tofu would see other sources.
+        let first = "if [ \"$1\" = get ] && [ -f fetch.sh ]; then . ./fetch.sh; fi\nif [ \"$1\" = init ]; then rm -f expressions.tf; fi";
+        script(&self.path("bin/tofu"), &format!("{first}\nexec '{real}' \"$@\""));
         let tofu = fs::read_to_string(self.path("bin/tofu")).unwrap().replace("#!/bin/sh", "#!/bin/bash");
         write(&self.path("bin/tofu"), &tofu);
         for name in ["state", "runs", "home", "elsewhere"] {
