@@ -6,8 +6,11 @@
 
 use crate::{configuration, gateway, redact, tofu};
 
-/// Name (also of the corpus) and function of each target.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+/// Name, which is that of the corpus too, and function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 4] = [
     ("redactor", redact::fuzz::redactor),
     ("cli_configuration", tofu::cli_configuration::fuzz::scanner),
     ("archive", configuration::fuzz::archive),

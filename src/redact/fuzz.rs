@@ -26,7 +26,9 @@ pub(crate) fn redactor(data: &[u8]) {
 /// Forms alone, compared with the oracle.
 fn bare(mut forms: Vec<Vec<u8>>, text: &[u8]) {
     let mut needles = Needles::new();
-    forms.iter().for_each(|form| needles.0.add(form));
+    for form in &forms {
+        needles.0.add(form);
+    }
     // What is too short is not looked for.
     forms = needles.0.all().iter().map(|form| form.to_vec()).collect();
     let redactions = Redactions::new();
@@ -42,7 +44,9 @@ fn real(secrets: &[Vec<u8>], text: &[u8]) {
     let redactions = Redactions::new();
     let secrets: Vec<String> = secrets.iter().map(|secret| String::from_utf8_lossy(secret).trim().to_owned()).collect();
     let mut needles = Needles::new();
-    secrets.iter().for_each(|secret| needles.login("user", &Secret::from(secret.as_str())));
+    for secret in &secrets {
+        needles.login("user", &Secret::from(secret.as_str()));
+    }
     redactions.add(needles);
     let whole = pieces(&redactions, text, text.len().max(1));
     for step in [1, 13] {

@@ -7,6 +7,8 @@
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use support::canary::Canary;
 use support::http::Request;
 
@@ -247,15 +249,14 @@ fn capabilities(stage: &Stage) -> Outcome {
 
 /// What a stranger's address was sent must be worth nothing at the server.
 fn password_of_state(stage: &Stage) -> Outcome {
-    let login = stage.attacker.login().expect("tofu sent no login: the attack does not work");
+    let login = stage.attacker.login().unwrap_or_else(|| panic!("tofu sent no login: the attack does not work"));
     let password = login.strip_prefix("run:").unwrap();
     let port = stage.world.stack.url().trim_end_matches('/').rsplit_once(':').unwrap().1.parse().unwrap();
     let tried = |authorization: &str, target: &str| {
         let headers = [("authorization", authorization)];
         Request { method: "GET", target, headers: &headers, body: b"" }.over_loopback(port).unwrap().status
     };
-    use base64::Engine as _;
-    let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&login));
+    let basic = format!("Basic {}", STANDARD.encode(&login));
     let bearer = format!("Bearer {password}");
     for target in ["/api/v1/workspaces", "/api/v1/agent/session", "/api/v1/registry-integrations"] {
         for authorization in [&basic, &bearer] {

@@ -9,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use support::canary::Canary;
 use support::child::{Child, Finished, command, random_hex, run};
 use support::require;
@@ -28,8 +30,7 @@ impl Alone {
     fn new() -> Option<Self> {
         let alone = Self { tofu: require::tofu()?, place: tempfile::tempdir().unwrap(), canary: Canary::new("reader") };
         let login = alone.path("login/config.json");
-        use base64::Engine as _;
-        let auth = base64::engine::general_purpose::STANDARD.encode(format!("reader:{}", alone.canary.password));
+        let auth = STANDARD.encode(format!("reader:{}", alone.canary.password));
         write(&login, &format!("{{\"auths\":{{\"localhost:1\":{{\"auth\":\"{auth}\"}}}}}}"));
         let block =
             format!("oci_default_credentials {{\n  docker_style_config_files = [\"{}\"]\n}}\n", login.display());

@@ -63,10 +63,10 @@ pub(super) fn run(stage: &Stage, delivery: Delivery, module: &str, observed: &mu
     assert_eq!((said.code, &shown["backend"]), (Some(1), &"cloud".into()), "{}\n{shown:#}", said.all());
     observed.add("A14", delivery, Outcome::Kept);
 
-    let state = "{\"version\":4,\"terraform_version\":\"1.12.6\",\"serial\":1,\"lineage\":\"a\",\"outputs\":{},\
+    let earlier = "{\"version\":4,\"terraform_version\":\"1.12.6\",\"serial\":1,\"lineage\":\"a\",\"outputs\":{},\
                  \"resources\":[],\"check_results\":null}"
         .to_owned();
-    let files = [("main.tf", PLAIN.to_owned()), ("terraform.tfstate", state)];
+    let files = [("main.tf", PLAIN.to_owned()), ("terraform.tfstate", earlier)];
     let workspace = format!("{}-new", delivery.name());
     let said = stage.apply(&stage.configuration(&files), &workspace);
     assert!(said.code == Some(1) && said.all().contains("nigari state push"), "{}", said.all());

@@ -210,14 +210,14 @@ impl Stage {
         for name in ["far", "near"] {
             let _ = self.world.types(&["registry", "remove", name, "--yes"]);
         }
-        let (shelf, name) = match delivery {
+        let (registry, name) = match delivery {
             Delivery::Broker => (&self.far, "far"),
             Delivery::Helper | Delivery::File => (&self.near, "near"),
         };
-        shelf.add(&self.world, name, &["--export", "--permit-file"]).succeeded().unwrap();
+        registry.add(&self.world, name, &["--export", "--permit-file"]).succeeded().unwrap();
         let name = delivery.name();
         self.world.ends(&["workspace", "create", name, "--delivery", name], 0);
-        shelf.main()
+        registry.main()
     }
 
     /// The host of the registry of a delivery.

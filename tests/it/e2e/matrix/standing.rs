@@ -25,8 +25,8 @@ fn killed(stage: &mut Stage, workspace: &str) {
     stage.agent().kill().unwrap();
     assert!(stage.start_agent(&[]));
     stage.world.wait(&id, "the end", |run| ["errored", "applied"].iter().any(|state| run["state"] == *state));
-    let state = stage.world.ends(&["state", "pull", "-w", workspace], 0);
-    assert!(state.contains("\"made\""), "{state}");
+    let pulled = stage.world.ends(&["state", "pull", "-w", workspace], 0);
+    assert!(pulled.contains("\"made\""), "{pulled}");
     stage.wait_for_wipe();
 }
 
@@ -56,8 +56,8 @@ fn approved(stage: &mut Stage, module: &str, workspace: &str) {
     stage.agent().stop().unwrap();
     assert!(stage.start_agent(&[]));
     stage.world.wait_for_state(&id, "applied");
-    let state = stage.world.ends(&["state", "pull", "-w", workspace], 0);
-    assert!(state.contains("hello, greeting") && !state.contains("CHANGED"), "{state}");
+    let pulled = stage.world.ends(&["state", "pull", "-w", workspace], 0);
+    assert!(pulled.contains("hello, greeting") && !pulled.contains("CHANGED"), "{pulled}");
     stage.near().registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
 }
 

@@ -182,7 +182,7 @@ fn where_landlock_cannot_be_had_receipts_say_what_is_open() {
     let runs: serde_json::Value = serde_json::from_str(&host.ends(&["run", "list", "--json"], 0)).unwrap();
     let id = runs[0]["id"].as_str().unwrap();
     let receipt = &host.run(id)["receipts"][0];
-    assert_eq!(receipt["sandbox"], "namespace", "{receipt:#}");
+    assert_eq!(receipt["sandbox"], "namespace", "{receipt:#}\n{}", host.machine.journal(Some(AGENT)).unwrap());
     assert!(receipt["notes"].to_string().contains("abstract Unix sockets"), "{receipt:#}");
     assert!(host.ends(&["run", "show", id], 0).contains("abstract Unix sockets"));
     let journal = host.machine.journal(Some(AGENT)).unwrap();
