@@ -95,22 +95,22 @@ mod tests {
 
     #[test]
     fn the_redactor_holds_what_it_must_whatever_comes() {
-        feed("redactor", 1500);
+        feed("redactor", 500);
     }
 
     #[test]
     fn the_scanner_holds_what_it_must_whatever_comes() {
-        feed("cli_configuration", 4000);
+        feed("cli_configuration", 10_000);
     }
 
     #[test]
     fn the_archive_check_holds_what_it_must_whatever_comes() {
-        feed("archive", 1000);
+        feed("archive", 2000);
     }
 
     #[test]
     fn the_proxys_reader_holds_what_it_must_whatever_comes() {
-        feed("proxy_request", 1500);
+        feed("proxy_request", 3000);
     }
 
     #[test]
