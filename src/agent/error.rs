@@ -42,6 +42,9 @@ pub enum AgentError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Exit 78: two agents with one identity end each other's sessions.
+    #[error("another agent runs with the state directory {}; hint: give each agent its own (`state_directory`)", .0.display())]
+    NotAlone(PathBuf),
     /// Exit 78: tofu's arguments must be text.
     #[error("the path {} is not UTF-8; hint: choose another run_root", .0.display())]
     NotUtf8(PathBuf),
@@ -94,6 +97,7 @@ impl AgentError {
             Self::SecretsRemain(_) | Self::Sweep(_) => AgentExit::SecretsRemain,
             Self::Refused(_) | Self::Superseded | Self::NoIdentity(_) => AgentExit::Refused,
             Self::Directory { .. }
+            | Self::NotAlone(_)
             | Self::NotUtf8(_)
             | Self::Server(_)
             | Self::SecretRoot(_)

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::AgentError;
+use super::alone::{self, Alone};
 use super::failure::Stop;
 use super::operator::Operator;
 use crate::clock::Clock;
@@ -39,6 +40,7 @@ pub(crate) struct Host {
     pub(crate) redactions: Redactions,
     /// What steps run in; [`super::sandbox_choice`] says.
     pub(crate) sandbox: Sandbox,
+    _alone: Alone,
 }
 
 impl Host {
@@ -47,6 +49,7 @@ impl Host {
         for (path, what) in [(&settings.state_directory, "state_directory"), (&settings.run_root, "run_root")] {
             make_private(path).map_err(|source| AgentError::Directory { what, path: path.clone(), source })?;
         }
+        let alone = alone::lock(&settings.state_directory)?;
         if settings.run_root.to_str().is_none() {
             return Err(AgentError::NotUtf8(settings.run_root));
         }
@@ -75,6 +78,7 @@ impl Host {
             passed_for_fetch,
             redactions: Redactions::new(),
             sandbox: Sandbox::Process,
+            _alone: alone,
         })
     }
 }

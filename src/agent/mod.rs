@@ -3,6 +3,7 @@
 //!
 //! Rule: a failed run never ends the agent; a wipe that could not be verified always does.
 
+mod alone;
 mod artifact;
 mod claim;
 mod credentials;
@@ -73,6 +74,7 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
     };
     let Some((session, lifetime)) = opened else { return Ok(()) };
     lifecycle::ready("waiting for runs");
+    host.launcher.stand_by(host.sandbox);
     let sweeping = tokio::spawn(sweep::directories(Arc::clone(&host), session.clone()));
     let mut sweeping = std::pin::pin!(failure_of(sweeping).fuse());
     let running = Running::default();
@@ -93,6 +95,7 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
         () = watch::follow(&agent.session, &agent.running, &agent.stop) => Ok(()),
         error = &mut sweeping => Err(error),
     };
+    agent.host.launcher.stand_down().await;
     ended.and(drained)
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Arguments {
     /// Directory on tmpfs or ramfs for secrets
     #[arg(long, env = "NIGARI_SECRET_ROOT", value_name = "DIR")]
     secret_root: Option<PathBuf>,
-    /// Runs at the same time [default: 1, because runs beside each other can read each other's registry credentials
-    /// during a fetch step]
+    /// Runs at the same time [default: 1, because in the sandbox `process` programs of runs beside each other can look
+    /// into each other]
     #[arg(long, env = "NIGARI_CONCURRENCY", value_name = "N")]
     concurrency: Option<u32>,
 }

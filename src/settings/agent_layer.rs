@@ -43,8 +43,8 @@ layer! {
         /// The agent's name, for people [default: the host's name]
         #[arg(long, env = "NIGARI_AGENT_NAME")]
         name: String,
-        /// Runs at the same time [default: 1, because runs beside each other can read each other's registry credentials
-        /// during a fetch step]
+        /// Runs at the same time [default: 1, because in the sandbox `process` programs of runs beside each other can look
+        /// into each other]
         #[arg(long, env = "NIGARI_CONCURRENCY", value_name = "N")]
         concurrency: u32,
         /// Directory with the agent's identity [default: `$STATE_DIRECTORY`, or

@@ -72,6 +72,11 @@ impl Context {
                 format!("`nigari login --server {server}`, or `--token-file FILE`"),
             )
         })?;
+        if server.scheme() == "http" && flags.ca_file.is_some() {
+            let hint = "leave it out; the private CA of a *registry* is `--registry-ca-file FILE`";
+            let message = format!("is for the certificate of the server, but {server} has none");
+            return Err(SettingsProblem::new("ca_file", message, hint).into());
+        }
         Ok(Self { server, token_file, ca_file: flags.ca_file.clone().or(stored_ca) })
     }
 

@@ -33,6 +33,8 @@ fn main() -> Outcome<()> {
         return Ok(());
     }
     let mut world = World::start(&nigari, &tofu, &registry, directory.path())?;
+    // A process that has just begun is not yet what it will be.
+    std::thread::sleep(std::time::Duration::from_secs(3));
     let (agent, server) = world.memory()?;
     title("memory, fresh (resident / anonymous, KiB)");
     print("agent", format_args!("{agent}"));

@@ -108,7 +108,7 @@ impl World {
             "registry-integrations",
             &json!({
                 "name": "figures", "url": url, "username": "robot", "secret": "a-password-for-figures",
-                "export_credentials": true, "ca_pem": ca,
+                "export_credentials": true, "permit_file": true, "ca_pem": ca,
             }),
         )?;
         self.post("workspaces", &json!({"name": "figures"}))?;
@@ -139,9 +139,7 @@ impl World {
         let (Some(get), Some(init)) = (starts.next(), starts.next()) else {
             return Err(Failure::new("the wrapper wrote nothing"));
         };
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds")]
-        let ms = |from: u64, to: u64| to.saturating_sub(from) as f64 / 1000.0;
-        Ok(Measured { dispatch: ms(wall, get), fetch: ms(get, init), whole })
+        Ok(Measured { dispatch: milliseconds(wall, get), fetch: milliseconds(get, init), whole })
     }
 
     fn wait_for_end(&self, run: &str) -> Outcome<String> {
@@ -245,7 +243,14 @@ fn memory(pid: Option<u32>) -> Outcome<Memory> {
     Ok(Memory { resident: field("VmRSS:")?, anonymous: field("RssAnon:")? })
 }
 
+/// Between two times of [`micros`].
+#[expect(clippy::cast_precision_loss, reason = "milliseconds")]
+pub(crate) fn milliseconds(from: u64, to: u64) -> f64 {
+    to.saturating_sub(from) as f64 / 1000.0
+}
+
+/// Microseconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "compared with the wrapper's clock, which is the wall's")]
-fn micros() -> u64 {
+pub(crate) fn micros() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(0))
 }

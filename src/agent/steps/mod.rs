@@ -165,6 +165,8 @@ impl Run<'_> {
         let patience = self.host.settings.patience;
         let ((), (), (end, order)) =
             tokio::join!(stdout, stderr, supervise::until_end(&mut process, orders, step, patience));
+        // Everything of the step is dead: the next one's launcher may begin while the server is told of this one.
+        self.host.launcher.stand_by(self.host.sandbox);
         let end = end.map_err(|error| Stop::from(error).during(step))?;
         let (tail, stderr_head) = kept.into_texts();
         Ok(Ended { end, order, tail, stderr_head })

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, open};
 
 use self::connection::Connection;
+use self::namespace::Entered;
 use self::running::Running;
 use self::secret_directory::{MadeDirectory, Secrets};
 use super::landlock::Fence;
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
     let Ok((mut connection, pipes)) = Connection::open() else {
         return ExitCode::FAILURE;
     };
+    let entered = entered.and_then(|entered| entered.map(namespace::begin_init).transpose());
     match (connection.first(), entered) {
         (_, Err(detail)) => connection.say(&ToAgent::Refused(Refusal::Namespace { detail })),
         (Ok(ToLauncher::Launch(launch)), Ok(entered)) => run(&mut connection, *launch, pipes, entered),
@@ -62,8 +64,8 @@ struct Pipes {
     stderr_read: OwnedFd,
 }
 
-/// `has_users` says whether this process is in a user namespace of its own, if it is in namespaces at all.
-fn run(connection: &mut Connection, launch: Launch, pipes: Pipes, has_users: Option<bool>) {
+/// In the namespaces of `entered`, if there are any.
+fn run(connection: &mut Connection, launch: Launch, pipes: Pipes, entered: Option<Entered>) {
     // Held until this function returns, which is the launcher's end.
     let locked: Result<Vec<OwnedFd>, Refusal> = launch.lock_directories.iter().map(|path| lock(path)).collect();
     let _locks = match locked {
@@ -73,8 +75,8 @@ fn run(connection: &mut Connection, launch: Launch, pipes: Pipes, has_users: Opt
     let reads = [pipes.stdout_read, pipes.stderr_read];
     let outputs = Outputs { stdout: pipes.stdout_write, stderr: pipes.stderr_write };
     let (limits, when_agent_dies) = (launch.limits, launch.when_agent_dies);
-    let begun = match has_users {
-        Some(has_users) => confined(launch, outputs, has_users),
+    let begun = match entered {
+        Some(entered) => confined(launch, outputs, entered),
         None => on_host(launch, outputs),
     };
     let Begun { running, mut secrets, has_processes } = match begun {
@@ -121,8 +123,8 @@ fn on_host(mut launch: Launch, outputs: Outputs) -> Result<Begun, NotBegun> {
     }
 }
 
-fn confined(launch: Launch, outputs: Outputs, has_users: bool) -> Result<Begun, NotBegun> {
-    let begun = namespace::start(launch, &outputs, has_users);
+fn confined(launch: Launch, outputs: Outputs, entered: Entered) -> Result<Begun, NotBegun> {
+    let begun = namespace::start(launch, &outputs, entered);
     // Held by nobody but the step now, so that the agent sees the end of its output.
     drop(outputs);
     let (confined, secrets) = begun.map_err(|refusal| (refusal, None))?;

@@ -65,15 +65,28 @@ pub(super) struct Confined {
     pub(super) has_processes: bool,
 }
 
-/// Starts init, which starts the step's process; gives its secret directory as well.
+/// Namespaces with an init in them that waits for a launch.
+pub(super) struct Entered {
+    has_users: bool,
+    init: Child,
+    socket: UnixStream,
+}
+
+/// Starts init in what [`enter`] has made: before there is a launch, because that takes a while.
+pub(super) fn begin_init(has_users: bool) -> Result<Entered, String> {
+    let (init, socket) = spawn_init()?;
+    Ok(Entered { has_users, init, socket })
+}
+
+/// Lets init start the step's process; gives its secret directory as well.
 pub(super) fn start(
     mut launch: Launch,
     outputs: &Outputs,
-    has_users: bool,
+    entered: Entered,
 ) -> Result<(Confined, Option<OwnedFd>), Refusal> {
+    let Entered { has_users, init, mut socket } = entered;
     // Elsewhere the kernel would count all of this user's processes.
     launch.limits.processes = launch.limits.processes.filter(|_| has_users);
-    let (init, mut socket) = spawn_init()?;
     let begun = begin(&launch, outputs, &mut socket);
     if has_users {
         // Nothing is left to be made.
@@ -94,19 +107,18 @@ pub(super) fn start(
 
 type Begun = (OwnedFd, Pid, Option<OwnedFd>, bool);
 
-fn spawn_init() -> Result<(Child, UnixStream), Refusal> {
-    let refused = |detail: String| Refusal::Namespace { detail };
-    let (socket, theirs) = UnixStream::pair().map_err(|error| refused(error.to_string()))?;
+fn spawn_init() -> Result<(Child, UnixStream), String> {
+    let (socket, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
     let mut line = CommandLine::new("/proc/self/exe");
     line.arguments.push(INIT_WORD.into());
-    let mut command = line.command().map_err(|error| refused(error.to_string()))?;
+    let mut command = line.command().map_err(|error| error.to_string())?;
     command.arg0("nigari").stdin(Stdio::from(OwnedFd::from(theirs)));
     #[expect(unsafe_code, reason = "init needs the capabilities over its exec, the launcher must not keep them so")]
     // SAFETY: the closure runs between fork and exec, and makes system calls through rustix alone.
     unsafe {
         command.pre_exec(capabilities::keep_for_init);
     }
-    let init = spawn(command).map_err(|error| refused(error.to_string()))?;
+    let init = spawn(command).map_err(|error| error.to_string())?;
     Ok((init, socket))
 }
 

@@ -121,8 +121,8 @@ struct RemoveQuery {
     force: bool,
 }
 
-/// Its identity and its session are worth nothing from now on. One that holds a run is removed only by force: its runs
-/// lapse with their leases.
+/// Its identity and its session are worth nothing from now on. One that a run depends on is removed only by force: what
+/// it holds lapses with its lease, and of what is lost nobody will tell.
 async fn remove(
     user: UserActor,
     State(state): State<ServerState>,
@@ -132,9 +132,10 @@ async fn remove(
     user.allow(Permission::AgentWrite)?;
     let mut transaction = state.store.begin_write().await?;
     let row = named(&mut transaction, &name).await?;
-    let with_runs = agents::running(&mut transaction).await?.iter().any(|(agent, _)| *agent == row.id);
+    let with_runs = agents::is_needed(&mut transaction, row.id).await?;
     if with_runs && !query.force {
-        let text = "the agent has a run; hint: drain it and wait, or remove it with `force`: its runs lapse then";
+        let text = "the agent has a run, or one of its runs is lost and it alone can tell of it; hint: drain it and wait, \
+                    resolve what is lost, or remove it with `force`: its runs lapse then";
         return Err(ApiError::new(Code::Conflict, text));
     }
     agents::delete(&mut transaction, row.id).await?;

@@ -36,6 +36,12 @@ struct Heading {
     lineage: String,
 }
 
+/// What a state knows.
+#[derive(Debug, Deserialize)]
+struct Named {
+    resources: Vec<serde::de::IgnoredAny>,
+}
+
 /// Who writes.
 #[derive(Debug)]
 pub(super) struct Author {
@@ -159,6 +165,15 @@ pub(super) async fn send_newest(
     let reader = BlobReader::open(server, permit, Owner::State(workspace), newest.blob).await?;
     let headers = [(CONTENT_TYPE.as_str(), "application/json".to_owned()), (DIGEST_HEADER, newest.version.digest)];
     Ok((headers, reader.into_body()).into_response())
+}
+
+/// Whether the newest version names no resource. One that cannot be understood may.
+pub(super) async fn is_empty(server: &ServerState, permit: &Permit, workspace: WorkspaceId) -> Result<bool, ApiError> {
+    let Some(newest) = state::newest(&mut *server.store.read().await?, workspace).await? else { return Ok(false) };
+    let reader = BlobReader::open(server, permit, Owner::State(workspace), newest.blob).await?;
+    let bytes = axum::body::to_bytes(reader.into_body(), STATE_BYTES).await;
+    let bytes = bytes.map_err(|_| ApiError::Fault("a state cannot be read"))?;
+    Ok(serde_json::from_slice::<Named>(&bytes).is_ok_and(|named| named.resources.is_empty()))
 }
 
 /// 423 for who writes.

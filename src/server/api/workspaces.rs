@@ -11,11 +11,12 @@ use super::problem::{ApiError, Code};
 use super::revision;
 use super::routes::{Audience, Routes};
 use super::state::ServerState;
+use super::state_version;
 use super::values::{check_description, check_workspace_name};
 use crate::protocol::api::{List, NewWorkspace, Workspace, WorkspaceChange};
 use crate::protocol::id::{PoolId, WorkspaceId};
 use crate::server::audit::{self, Particulars};
-use crate::server::policy::Permission;
+use crate::server::policy::{Permission, Protected};
 use crate::server::store::agents::{self, DEFAULT_POOL};
 use crate::server::store::workspaces::{self as store, WorkspaceRow};
 use crate::server::store::{AnyConnection, WriteTransaction};
@@ -156,7 +157,7 @@ async fn remove(
         let text = "somebody holds the lock of its state; hint: wait for them, or unlock it";
         return Err(ApiError::new(Code::Conflict, text));
     }
-    if row.state_serial.is_some() && !removal.force {
+    if row.state_serial.is_some() && !removal.force && !has_empty_state(&state, &user, row.id).await? {
         let text = "it has a state, so its resources probably exist; hint: `nigari destroy` first, or `--force` (`force=true` \
                     in the API) to forget them";
         return Err(ApiError::new(Code::Conflict, text));
@@ -166,6 +167,14 @@ async fn remove(
     audit::record(&mut transaction, state.clock.now(), &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether the newest state names no resource, as after a destroy. For who may not read states, none is known to.
+async fn has_empty_state(state: &ServerState, user: &UserActor, workspace: WorkspaceId) -> Result<bool, ApiError> {
+    match user.role.open(Protected::State) {
+        Ok(permit) => state_version::is_empty(state, &permit, workspace).await,
+        Err(_) => Ok(false),
+    }
 }
 
 async fn pool_named(transaction: &mut WriteTransaction, name: &str) -> Result<PoolId, ApiError> {

@@ -2,14 +2,11 @@
 //! alone.
 
 use super::{Direction, Permit, Protected};
-use crate::protocol::id::RunId;
 use crate::protocol::run::Step;
 
 /// What is known of an agent's claim to a run at the moment of a request, read in the transaction that answers it.
 #[derive(Debug, Clone, Copy)]
 pub struct AgentLease {
-    /// The run.
-    pub run: RunId,
     /// The epoch that the agent says.
     pub presented_epoch: i64,
     /// The run's epoch.
@@ -60,8 +57,15 @@ impl AgentLease {
         self.check()?;
         match protected {
             Protected::RegistrySecret if self.step != Some(Step::Fetch) => Err(ReleaseRefused::NotFetching),
-            Protected::Variable => Err(ReleaseRefused::NotForAgents),
-            _ => Ok(Permit::grant(protected, Direction::Open)),
+            Protected::RegistrySecret
+            | Protected::RunVariables
+            | Protected::Configuration
+            | Protected::Artifact
+            | Protected::State
+            | Protected::Approval
+            // Its data key, to write on.
+            | Protected::Log => Ok(Permit::grant(protected, Direction::Open)),
+            Protected::Variable | Protected::Report => Err(ReleaseRefused::NotForAgents),
         }
     }
 
@@ -75,7 +79,11 @@ impl AgentLease {
             // that comes too late is kept as evidence.
             Protected::State | Protected::Report => Ok(Permit::grant(protected, Direction::Seal)),
             Protected::Log | Protected::Artifact => self.check().map(|()| Permit::grant(protected, Direction::Seal)),
-            _ => Err(ReleaseRefused::NotForAgents),
+            Protected::RegistrySecret
+            | Protected::Variable
+            | Protected::RunVariables
+            | Protected::Configuration
+            | Protected::Approval => Err(ReleaseRefused::NotForAgents),
         }
     }
 }
@@ -83,12 +91,11 @@ impl AgentLease {
 #[cfg(test)]
 mod tests {
     use super::{AgentLease, ReleaseRefused};
-    use crate::protocol::id::RunId;
     use crate::protocol::run::Step;
     use crate::server::policy::{Direction, Protected};
 
     fn lease() -> AgentLease {
-        AgentLease { run: RunId::generate(), presented_epoch: 3, current_epoch: 3, live: true, step: Some(Step::Fetch) }
+        AgentLease { presented_epoch: 3, current_epoch: 3, live: true, step: Some(Step::Fetch) }
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //!             └─ lapse ─┘  ├─→ errored, canceled                lapse └──┘  └─→ lost → applied, errored, canceled
 //!                          └─→ applying (auto-apply, same epoch)
 //! ```
+//! Besides: what nobody has claimed can be canceled, what awaits approval discarded or canceled; a claim can be given back
+//! before its first step; an apply of the same claim that lapsed before it was reported is queued as a plan again; and a
+//! lost run is applying again when its own agent renews.
 
 mod lease;
 mod standing;

@@ -158,6 +158,19 @@ pub async fn running(connection: &mut AnyConnection) -> Result<Vec<(AgentId, Run
     rows.iter().map(|row| Ok((row.parsed("agent_id")?, row.parsed("id")?))).collect()
 }
 
+/// Whether a run depends on the agent: one that it has now, or that was lost and of which it alone can tell.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn is_needed(connection: &mut AnyConnection, id: AgentId) -> Result<bool, StoreError> {
+    sql("SELECT 1 AS one FROM runs WHERE state IN ('planning', 'applying', 'lost') AND agent_id = $1 LIMIT 1")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await
+        .during("read whether an agent has a run")
+        .map(|row| row.is_some())
+}
+
 /// Every pool, by name.
 ///
 /// # Errors

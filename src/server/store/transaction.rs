@@ -1,7 +1,7 @@
 //! Connections for reading, transactions for writing.
 //!
 //! Rule: whoever writes holds a [`WriteTransaction`], and there is one writer at a time on either database: SQLite by
-//! its single writing connection and `BEGIN IMMEDIATE`, PostgreSQL by an advisory lock taken with `BEGIN`. What a
+//! its single writing connection and `BEGIN IMMEDIATE`, PostgreSQL by an advisory lock taken after `BEGIN`. What a
 //! transaction has read is therefore still true when it writes, and one SQL text is right on both. Dropped without
 //! [`WriteTransaction::commit`] it leaves nothing behind.
 
@@ -99,12 +99,20 @@ impl Store {
     /// # Errors
     /// When its turn does not come in time or the database is away.
     pub async fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
-        // The number of the lock means nothing; it only has to be the same in every replica.
         let begin = match self.dialect {
             Dialect::Sqlite => "BEGIN IMMEDIATE",
-            Dialect::Postgres => "BEGIN; SELECT pg_advisory_xact_lock(7101001)",
+            // Said, because a database's default may be another: then what is read would be older than the turn.
+            Dialect::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
         };
-        let transaction = self.writers.begin_with(begin).await.during("begin a transaction")?;
+        let mut transaction = self.writers.begin_with(begin).await.during("begin a transaction")?;
+        if self.dialect == Dialect::Postgres {
+            // Not together with `BEGIN`: the driver rolls back only what it has counted as begun, and a wait that is given
+            // up would leave the lock to an idle connection. The number means nothing; every replica has the same.
+            sql("SELECT CAST(pg_advisory_xact_lock(7101001) AS TEXT) AS locked")
+                .execute(&mut *transaction)
+                .await
+                .during("wait for the turn to write")?;
+        }
         Ok(WriteTransaction { transaction, after_commit: Vec::new() })
     }
 }

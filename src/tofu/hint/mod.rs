@@ -142,7 +142,11 @@ fn registry_add(host: &str, more: &str) -> String {
 fn untrusted(host: &str, delivered: Option<&Delivered>) -> String {
     let what_to_do = match delivered {
         Some(delivered) => {
-            format!("`nigari registry update {} --registry-ca-file ca.pem`", word(&delivered.integration))
+            format!(
+                "`nigari registry update {} --registry-ca-file ca.pem --secret-file FILE` (the secret \
+                     is given again, because another authority could answer for the registry)",
+                word(&delivered.integration)
+            )
         }
         None => registry_add(host, " --registry-ca-file ca.pem"),
     };

@@ -114,6 +114,18 @@ fn an_agent_says_at_its_start_what_lies_open_to_runs() {
 }
 
 #[test]
+fn a_second_agent_with_the_same_state_directory_does_not_start_and_the_first_goes_on() {
+    let Some(mut scene) = Scene::start() else { return };
+    scene.stack.agent().unwrap().wait_for_line("session opened", super::SOON).unwrap();
+    let same = scene.stack.directory().join("agent");
+    let mut second = scene.other_agent(&[("--state-dir", &same.display().to_string())]);
+    assert_eq!(second.wait(super::SOON).unwrap().code(), Some(78), "{}", second.log());
+    assert!(second.log().contains("another agent runs with the state directory"), "{}", second.log());
+    scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
+    assert!(scene.stack.agent().unwrap().ended().unwrap().is_none());
+}
+
+#[test]
 fn a_copy_of_a_running_agent_sends_the_older_away_with_77_and_says_why() {
     let Some(mut scene) = Scene::start() else { return };
     scene.stack.agent().unwrap().wait_for_line("session opened", super::SOON).unwrap();

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use nigari::process::ExitReason;
+use nigari::process::{ExitReason, tree};
 use nigari::sandbox::{Environment, Refusal, StepError};
+use rustix::process::{Pid, getpid};
 use tokio::io::AsyncReadExt as _;
 
 use super::{Place, launcher, run};
@@ -20,6 +21,30 @@ async fn exit_codes_and_signals_come_through() {
             let ran = run(place.shell(&format!("kill -{signal} $$"))).await.unwrap();
             assert_eq!(ran.end.exit, ExitReason::Signal(signal));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_launcher_that_stands_by_is_the_one_that_starts_the_next_step() {
+    for place in Place::each() {
+        let launcher = launcher();
+        launcher.stand_by(place.sandbox);
+        // On this runtime's one thread it is there when we come back.
+        tokio::task::yield_now().await;
+        let known: Vec<i32> = tree::children(getpid()).iter().map(|child| child.pid.as_raw_pid()).collect();
+        let step = launcher.start(place.shell("sleep 600")).await.unwrap();
+        let mut ancestor = step.process_id();
+        while tree::look_up(Pid::from_raw(ancestor).unwrap()).unwrap().parent != getpid().as_raw_pid() {
+            ancestor = tree::look_up(Pid::from_raw(ancestor).unwrap()).unwrap().parent;
+        }
+        assert!(known.contains(&ancestor), "{ancestor} is not one of {known:?}");
+        step.kill();
+        assert_eq!(super::follow(step).await.unwrap().end.exit, ExitReason::Signal(9));
+        // None stands by now.
+        assert_eq!(
+            super::follow(launcher.start(place.shell("exit 3")).await.unwrap()).await.unwrap().end.exit,
+            ExitReason::Code(3)
+        );
     }
 }
 

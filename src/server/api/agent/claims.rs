@@ -17,7 +17,7 @@ use crate::server::policy::Protected;
 use crate::server::queue::{Event, Topic};
 use crate::server::store::runs::claims::{self, Claimant, Taken};
 use crate::server::store::runs::{RunRecord, settle, watch};
-use crate::server::store::{WriteTransaction, configurations, workspaces};
+use crate::server::store::{WriteTransaction, configurations, tokens, workspaces};
 use crate::server::wake::Waiter;
 
 /// `POST agent/claims`.
@@ -70,7 +70,7 @@ async fn hold_drained(state: &ServerState, actor: &SessionActor, end: BootInstan
 enum Attempt {
     Claim(Box<Claim>),
     Nothing,
-    /// The drain came while the request was held.
+    /// The drain, or the session's end, came while the request was held.
     Drained,
     /// There was one that is not handed out; there may be others.
     PutAside,
@@ -83,7 +83,10 @@ async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> R
         return Ok(Attempt::Nothing);
     }
     let mut transaction = state.store.begin_write().await?;
-    if watch::is_draining(&mut transaction, actor.agent).await? {
+    // Both may have come while the request was held; a session that has ended gets no work, and no variables.
+    let session = tokens::get(&mut transaction, actor.token).await?;
+    let has_ended = session.is_none_or(|session| session.revoked_at.is_some());
+    if has_ended || watch::is_draining(&mut transaction, actor.agent).await? {
         return Ok(Attempt::Drained);
     }
     let (record, topics) = match claims::take(&mut transaction, &claimant).await? {

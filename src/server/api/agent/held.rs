@@ -55,7 +55,6 @@ pub(super) fn stale(epoch: i64) -> ApiError {
 pub(super) fn lease(record: &RunRecord, epoch: i64, now: Timestamp) -> AgentLease {
     let in_time = record.lease_deadline.is_some_and(|deadline| LeaseTerms::judge(deadline, now) == Verdict::Stands);
     AgentLease {
-        run: record.id,
         presented_epoch: epoch,
         current_epoch: record.standing.epoch,
         live: in_time,

@@ -1,6 +1,7 @@
 //! The agent side: one file per route. What the routes say is in [`crate::protocol::agent`].
 //!
-//! Rule: every route below `runs/{run}` asks [`held`] first.
+//! Rule: every route below `runs/{run}` asks [`held`] first: whether the agent holds the run with this epoch, or, for what
+//! may come late (an end, a state, word of a state kept aside), whether it had it.
 
 mod artifact;
 mod claims;

@@ -1,6 +1,6 @@
 //! An agent has kept a state aside that tofu could not write: people must learn of it.
 //!
-//! Asks for no epoch: the claim may be over for long, and the run another's.
+//! Asks for no epoch: the claim may be over for long, and the run another's. But the agent must have had it once.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,7 +13,7 @@ use crate::server::api::{ApiError, Json, Path, ServerState, SessionActor};
 use crate::server::audit::{self, Particulars};
 use crate::server::queue::Topic;
 use crate::server::store::agents;
-use crate::server::store::runs::events;
+use crate::server::store::runs::{claims, events};
 
 /// Longest path on Linux, `PATH_MAX`.
 const PATH_BYTES: usize = 4096;
@@ -30,6 +30,9 @@ pub(super) async fn kept(
     }
     let mut transaction = state.store.begin_write().await?;
     known(&mut transaction, &actor, run).await?;
+    if !claims::had_any(&mut transaction, run, actor.agent).await? {
+        return Err(ApiError::not_found("run", run));
+    }
     let agent = agents::get(&mut transaction, actor.agent).await?.map(|agent| agent.name).unwrap_or_default();
     let now = state.clock.now();
     events::add(&mut transaction, run, &RunEventKind::StateKeptAside { agent, path }, now).await?;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::held::held;
+use super::held::alive;
 use crate::protocol::agent::StepReport;
 use crate::protocol::api::RunEventKind;
 use crate::protocol::id::RunId;
@@ -23,7 +23,8 @@ pub(super) async fn report(
     Json(report): Json<StepReport>,
 ) -> Result<StatusCode, ApiError> {
     let mut transaction = state.store.begin_write().await?;
-    let mut record = held(&mut transaction, &actor, run, epoch).await?;
+    // Also for a repeat: its answer means that the step may begin now, which a lost apply may not.
+    let mut record = alive(&mut transaction, &actor, run, epoch).await?;
     let phase = record.standing.phase().unwrap_or(Phase::Plan);
     if steps::request_of(&mut transaction, &record, (phase, step)).await? == Some(report.request) {
         return Ok(StatusCode::NO_CONTENT);

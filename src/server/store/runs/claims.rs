@@ -191,6 +191,20 @@ pub async fn had(connection: &mut AnyConnection, run: RunId, agent: AgentId, epo
         .map(|row| row.is_some())
 }
 
+/// Whether the agent had the run at all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn had_any(connection: &mut AnyConnection, run: RunId, agent: AgentId) -> Result<bool, StoreError> {
+    sql("SELECT 1 AS one FROM claims WHERE run_id = $1 AND agent_id = $2 LIMIT 1")
+        .bind(run.to_string())
+        .bind(agent.to_string())
+        .fetch_optional(connection)
+        .await
+        .during("read who had a run")
+        .map(|row| row.is_some())
+}
+
 /// Sets the lease to its full time from `now`.
 ///
 /// # Errors

@@ -52,6 +52,47 @@ async fn a_claim_or_report_whose_answer_is_lost_is_neither_lost_nor_done_twice()
 }
 
 #[tokio::test]
+async fn a_session_that_ended_while_its_claim_was_held_gets_no_run() {
+    let house = House::start().await;
+    let configuration = prepare(&house, "net").await;
+    let agent = FakeAgent::join(&house).await;
+    let asked = claim();
+    let held = agent.ask(&asked, 5);
+    let ended = async {
+        // Only so that the request is most probably held by then; if not, it is refused at its beginning.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let now = house.clock.now();
+        house.sql(&format!("UPDATE tokens SET revoked_at = {now} WHERE agent_id = '{}'", agent.id)).await;
+        make(&house, "net", &configuration, &json!({"kind": "plan"})).await
+    };
+    let (answer, run) = tokio::join!(held, ended);
+    assert!([204, 401].contains(&answer.status.as_u16()), "{answer:?}");
+    assert_eq!(state_of(&house, &run).await, "queued");
+}
+
+#[tokio::test]
+async fn an_agent_that_a_lost_run_depends_on_is_not_removed_by_the_way() {
+    let house = House::start().await;
+    let (agent, held) = applying(&house).await;
+    expire_leases(&house).await;
+    assert_eq!(state_of(&house, &held.run).await, "lost");
+    house.delete(&format!("/agents/{}", agent.id)).await.expect_problem(409, "conflict");
+    house.delete(&format!("/agents/{}?force=true", agent.id)).await.expect(204);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_lapse_does_not_keep_the_others_from_it() {
+    let house = House::start().await;
+    let (_, broken) = applying(&house).await;
+    let configuration = prepare(&house, "other").await;
+    let other = make(&house, "other", &configuration, &json!({"kind": "plan"})).await;
+    FakeAgent::join(&house).await.claim().await;
+    house.sql(&format!("UPDATE runs SET kind = 'from the future' WHERE id = '{}'", broken.run)).await;
+    expire_leases(&house).await;
+    assert_eq!(state_of(&house, &other).await, "queued");
+}
+
+#[tokio::test]
 async fn the_claim_carries_the_runs_variables_as_they_were() {
     let house = House::start().await;
     let configuration = prepare(&house, "net").await;

@@ -102,6 +102,10 @@ async fn a_state_that_is_kept_on_a_host_is_told_in_the_runs_events() {
     };
     tell("/var/lib/nigari/rescued/x.tfstate").await.expect(204);
     tell("x.tfstate").await.expect_problem(422, "invalid");
+    // One that never had the run has nothing to tell of it.
+    let other = FakeAgent::join(&house).await;
+    let request = other.request(Method::POST, &format!("/runs/{}/kept-state", held.run));
+    House::read(request.json(&json!({"path": "/x"}))).await.expect_problem(404, "not_found");
     let events = house.get(&format!("/runs/{}/events", held.run)).await.json();
     let last = events["items"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((&last["event"], &last["agent"]), (&json!("state_kept_aside"), &json!("fake")));

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::fake_agent::report;
-use super::{House, applying, claimed, state_of};
+use super::{House, applying, claimed, expire_leases, planned, state_of};
 
 #[tokio::test]
 async fn steps_have_an_order() {
@@ -66,4 +66,19 @@ async fn an_apply_is_started_once() {
     let house = House::start().await;
     let (agent, held) = applying(&house).await;
     agent.step(&held, "apply").await.expect_problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn a_repeated_report_of_an_apply_begins_nothing_once_the_run_is_lost() {
+    let house = House::start().await;
+    let (agent, held) = planned(&house).await;
+    house.post(&format!("/runs/{}/approve", held.run), json!({})).await.expect(200);
+    let held = agent.claim().await;
+    agent.step(&held, "init").await.expect(204);
+    let report = json!({"request": RequestId::generate()});
+    agent.post(&held, "steps/apply", &report).await.expect(204);
+    agent.post(&held, "steps/apply", &report).await.expect(204);
+    expire_leases(&house).await;
+    assert_eq!(state_of(&house, &held.run).await, "lost");
+    agent.post(&held, "steps/apply", &report).await.expect_problem(409, "stale_epoch");
 }

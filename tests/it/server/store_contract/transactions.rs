@@ -9,6 +9,8 @@ super::on_both! {
     writers_take_turns,
     a_duplicate_is_told,
     who_waits_too_long_for_a_turn_is_told_to_try_again,
+    many_who_waited_too_long_leave_the_connections_fit,
+    who_gives_up_waiting_for_a_turn_does_not_keep_it,
 }
 
 async fn value(store: &Store, name: &str) -> Option<Vec<u8>> {
@@ -73,6 +75,47 @@ async fn who_waits_too_long_for_a_turn_is_told_to_try_again(store: &Store) {
     let mut transaction = store.begin_write().await.unwrap();
     facts::insert(&mut transaction, "a", b"x").await.unwrap();
     transaction.commit().await.unwrap();
+}
+
+async fn write(store: &Store, name: &str) {
+    let mut transaction = store.begin_write().await.unwrap();
+    facts::insert(&mut transaction, name, b"x").await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn many_who_waited_too_long_leave_the_connections_fit(store: &Store) {
+    let held = store.begin_write().await.unwrap();
+    let waiting: Vec<_> = (0..4).map(|_| (store.clone(), ())).collect();
+    let waiting =
+        waiting.into_iter().map(|(store, ())| tokio::spawn(async move { store.begin_write().await.map(drop) }));
+    for waited in waiting.collect::<Vec<_>>() {
+        assert!(waited.await.unwrap().unwrap_err().is_unavailable());
+    }
+    drop(held);
+    // Let every connection come back to its pool.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    for number in 0..8 {
+        write(store, &format!("after {number}")).await;
+    }
+}
+
+async fn who_gives_up_waiting_for_a_turn_does_not_keep_it(store: &Store) {
+    let held = store.begin_write().await.unwrap();
+    let wait = std::time::Duration::from_millis(200);
+    for _ in 0..3 {
+        assert!(tokio::time::timeout(wait, store.begin_write()).await.is_err(), "it has its turn");
+    }
+    drop(held);
+    // More at the same time than connections were given up: one of them would get the kept turn, the others none.
+    let writing: Vec<_> = (0..4)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { write(&store, &format!("at once {number}")).await })
+        })
+        .collect();
+    for written in writing {
+        written.await.unwrap();
+    }
 }
 
 async fn a_duplicate_is_told(store: &Store) {
