@@ -121,7 +121,8 @@ pub(crate) fn kept(host: &Host, run: RunId) -> Vec<PathBuf> {
 
 /// As a whole, if the server can take it at all.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let too_large = |bytes| io::Error::other(format!("it has {bytes} bytes, and the server takes {STATE_BYTES} at most"));
+    let too_large =
+        |bytes| io::Error::other(format!("it has {bytes} bytes, and the server takes {STATE_BYTES} at most"));
     let file = open(path)?;
     let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
     if length > STATE_BYTES {

@@ -221,7 +221,8 @@ fn failed(step: Step, ended: &Ended, hint: Option<String>) -> Stop {
 
 fn overdue(step: Step, limit: Duration, tail: &str) -> Stop {
     let last = output::last_download(tail).map(|line| format!("; it was at: {line}")).unwrap_or_default();
-    let message = format!("tofu was ended, because the step {step} took longer than {} (`fetch_limit`){last}", Span(limit));
+    let message =
+        format!("tofu was ended, because the step {step} took longer than {} (`fetch_limit`){last}", Span(limit));
     let hint = "the log and `nigari run show` say which hosts it talked to; if modules need more time to come, raise \
                 `fetch_limit` of the agent";
     Stop::infrastructure(message, Some(hint.to_owned()))

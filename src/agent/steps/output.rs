@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn the_last_download_is_found_behind_what_came_later() {
-        let tail = "Downloading oci://a/b for a...\n- a in x\n\u{1b}[1mDownloading oci://c/d for c...\u{1b}[0m\n\nInterrupt\n";
+        let tail =
+            "Downloading oci://a/b for a...\n- a in x\n\u{1b}[1mDownloading oci://c/d for c...\u{1b}[0m\n\nInterrupt\n";
         assert_eq!(last_download(tail).unwrap(), "Downloading oci://c/d for c...");
         assert!(last_download("Initializing\n").is_none());
         assert_eq!(last_download(&format!("Downloading {}", "a".repeat(1000))).unwrap().len(), LINE_CHARACTERS);

@@ -57,12 +57,7 @@ pub(super) struct Followed {
 }
 
 /// Waits for the end and passes orders on.
-pub(super) async fn until_end(
-    process: &mut impl Ordered,
-    orders: &Orders,
-    step: Step,
-    patience: Patience,
-) -> Followed {
+pub(super) async fn until_end(process: &mut impl Ordered, orders: &Orders, step: Step, patience: Patience) -> Followed {
     let mut seen = Order::GoOn;
     // For an apply: when the second interrupt is due.
     let mut second = None;
@@ -180,9 +175,7 @@ mod tests {
     #[tokio::test]
     async fn a_fetch_step_alone_ends_when_its_time_is_up() {
         let patience = Patience { fetch: Duration::from_millis(50), ..Patience::default() };
-        for (step, got, overdue) in
-            [(Step::Fetch, vec!["cancel"], Some(patience.fetch)), (Step::Plan, vec![], None)]
-        {
+        for (step, got, overdue) in [(Step::Fetch, vec!["cancel"], Some(patience.fetch)), (Step::Plan, vec![], None)] {
             let mut process = Process::default();
             let followed = until_end(&mut process, &Orders::new(), step, patience).await;
             assert_eq!((process.got.into_inner().unwrap(), followed.overdue), (got, overdue));

@@ -25,8 +25,8 @@ use super::module_registry::ModuleRegistry;
 use super::record::Record;
 use super::refusal::refuse;
 use super::target::Target;
-use crate::registry::{Authorization, ExchangeError};
 use crate::registry::upstream::{Answer, Ask, Place, Upstream, UpstreamError};
+use crate::registry::{Authorization, ExchangeError};
 
 /// How long the child may take for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(15);

@@ -94,7 +94,8 @@ impl Outside {
             (Some("https"), Some(tls)) => (Some(TlsConnector::from(Arc::clone(tls))), 443),
             _ => return Err(refused("only `http://` and `https://` proxies are supported")),
         };
-        let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(port))).await.map_err(|error| reason(&error))?;
+        let stream =
+            TcpStream::connect((host, uri.port_u16().unwrap_or(port))).await.map_err(|error| reason(&error))?;
         stream.set_nodelay(true)?;
         let mut stream = match tls {
             None => Either::Left(stream),

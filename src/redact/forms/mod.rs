@@ -173,7 +173,7 @@ mod tests {
         let mut all = Forms::default();
         of_secret(&token, &mut all);
         let bytes = |forms: &Forms| forms.all().iter().map(|form| form.len()).sum::<usize>();
-        assert!(bytes(&forms) < 20 * token.len() && bytes(&forms) * 5 < bytes(&all), "{}", bytes(&forms));
+        assert!(bytes(&forms) < 24 * token.len() && bytes(&forms) * 5 < bytes(&all), "{}", bytes(&forms));
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Place {
         let (program, directory) = (require::registry()?, tempfile::tempdir().unwrap());
         let login = Canary::new("reader");
         let at = directory.path().join("registry");
-        let registry = Registry::start(&program, &at, &login.user, &login.password).unwrap().called("registry.localhost");
+        let registry =
+            Registry::start(&program, &at, &login.user, &login.password).unwrap().called("registry.localhost");
         registry.push(REPOSITORY, "1.0.0", package).unwrap();
         let credential = RegistryCredential {
             integration: IntegrationId::generate(),

@@ -62,7 +62,9 @@ impl Company {
         let broker = self.broker(proxy, exceptions).await;
         let client = child(&broker, &self.authority);
         let mut said = Vec::new();
-        for url in [format!("https://{}/v2/team/net/manifests/1", self.registry()), format!("https://{}/", self.other())] {
+        for url in
+            [format!("https://{}/v2/team/net/manifests/1", self.registry()), format!("https://{}/", self.other())]
+        {
             said.push(match client.get(url).send().await {
                 Ok(answer) => Ok(format!("{} {}", answer.status().as_u16(), answer.text().await.unwrap())),
                 Err(error) => Err(format!("{error:?}")),
@@ -140,7 +142,8 @@ async fn hosts_of_no_proxy_are_not_asked_for_through_it() {
     assert!(company.squid.asked().is_empty(), "{:?}", company.squid.asked());
     let (said, seen) = company.ask(&company.squid.plain(), &format!("other.{DOMAIN}")).await;
     assert!(said[0].is_ok() && said[1].is_err(), "{seen:?}");
-    assert_eq!(company.squid.asked().len(), 1, "{:?}", company.squid.asked());
+    let asked = company.squid.asked();
+    assert!(!asked.is_empty() && asked.iter().all(|line| line.contains(&company.registry())), "{asked:?}");
 }
 
 #[tokio::test]
@@ -151,14 +154,19 @@ async fn git_reaches_a_registrys_host_through_the_proxy_too() {
     let sha = "0123456789012345678901234567890123456789";
     let stage = Stage::with(company.authority.listener(&[&format!("registry.{DOMAIN}")], 2100), move |heard| {
         let is_refs = heard.line.starts_with("GET /team/net.git/info/refs");
-        Act::Say(if is_refs { answer("200 OK", &[], &format!("{sha}\trefs/heads/main\n")) } else { answer("404 No", &[], "") })
+        Act::Say(if is_refs {
+            answer("200 OK", &[], &format!("{sha}\trefs/heads/main\n"))
+        } else {
+            answer("404 No", &[], "")
+        })
     })
     .await;
     let host = format!("registry.{DOMAIN}:{}", stage.port);
     let proxy = OutwardProxy::new(company.squid.tls().into(), "".into()).unwrap();
     let credentials = vec![credential(&format!("https://{host}"), &company.authority)];
     let roots = Some(company.roots.clone());
-    let broker = open_with(Plan { credentials, roots, proxy: Some(proxy), patience: PATIENCE, ..Plan::default() }).await;
+    let broker =
+        open_with(Plan { credentials, roots, proxy: Some(proxy), patience: PATIENCE, ..Plan::default() }).await;
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("ca.pem"), &company.authority.pem).unwrap();
     let [proxy, passing] = [broker.proxy(), broker.passing_proxy()].map(|proxy| proxy.expose().to_owned());

@@ -42,7 +42,10 @@ async fn what_a_child_brings_goes_where_the_run_has_nothing_and_never_beside_wha
         (status, heard.iter().map(|heard| heard.authorization().unwrap_or("none").to_owned()).collect::<Vec<_>>())
     };
     // Nobody's token is fetched and remembered, and is not for who brings something.
-    assert_eq!(ask("/v2/public/net/manifests/1", &[]).await, (200, ["none", "none", "Bearer abc"].map(str::to_owned).into()));
+    assert_eq!(
+        ask("/v2/public/net/manifests/1", &[]).await,
+        (200, ["none", "none", "Bearer abc"].map(str::to_owned).into())
+    );
     assert_eq!(ask("/v2/public/net/manifests/1", &[OWN]).await, (200, vec![OWN.to_owned()]));
     assert_eq!(ask("/anything", &[OWN]).await, (200, vec![OWN.to_owned()]));
     // What the registry refuses is refused: nothing of ours is tried instead.

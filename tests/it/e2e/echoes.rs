@@ -57,7 +57,8 @@ fn a_tofu_that_tells_the_operators_token_is_not_heard() {
     write(&operator, &format!("credentials \"modules.example.com\" {{\n  token = \"{}\"\n}}\n", token.password));
     let (tofu, operator) = (recorder.program(), operator.display().to_string());
     let agent = ["--cli-config", &operator, "--delivery", "file"];
-    let setup = Setup { tofu: Some(&tofu), agent: &agent, canaries: vec![Canary::new(USER), token], ..Setup::default() };
+    let setup =
+        Setup { tofu: Some(&tofu), agent: &agent, canaries: vec![Canary::new(USER), token], ..Setup::default() };
     let Some(world) = World::with(setup) else { return };
     let said = world.apply(&world.configuration(super::PLAIN), 1);
     let told = told(&world, &said);
@@ -82,7 +83,11 @@ fn a_registry_that_tells_the_token_that_it_was_shown_is_not_heard() {
             }
             Some(shown) if shown == format!("Bearer {TOKEN}") => {
                 let text = format!("shown {TOKEN} and {}", STANDARD.encode(TOKEN));
-                answer("404 Not Found", &[], &format!("{{\"errors\":[{{\"code\":\"MANIFEST_UNKNOWN\",\"message\":\"{text}\"}}]}}"))
+                answer(
+                    "404 Not Found",
+                    &[],
+                    &format!("{{\"errors\":[{{\"code\":\"MANIFEST_UNKNOWN\",\"message\":\"{text}\"}}]}}"),
+                )
             }
             _ => bearer(&format!("https://{host}/token")),
         })

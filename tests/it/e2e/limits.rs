@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::with_modules;
-use super::world::{USER, World};
 use super::world::Setup;
+use super::world::{USER, World};
 use super::write;
 use crate::registry::stage::{Act, Authority, Stage};
 
@@ -26,7 +26,8 @@ fn a_registry_that_never_answers_holds_a_fetch_step_no_longer_than_its_limit() {
     let said = world.apply(&world.configuration(&with_modules(&[("net", source)])), 1);
     // Without the limit it is the broker that gives up first, after 30 s.
     assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
-    for text in ["in the step fetch", "took longer than 3s (`fetch_limit`)", "it was at: Downloading oci://", "hint: "] {
+    for text in ["in the step fetch", "took longer than 3s (`fetch_limit`)", "it was at: Downloading oci://", "hint: "]
+    {
         assert!(said.contains(text), "{text}: {said}");
     }
     assert!(!stage.heard().is_empty());

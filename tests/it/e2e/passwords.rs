@@ -40,7 +40,8 @@ fn pulls(password: &str, starts: &[Start]) {
     let all: Vec<_> = names.into_iter().zip(&shelves).map(|(name, shelf)| (name, shelf.source(REPOSITORY))).collect();
     let (near, _) = all.split_at(starts.len() / 2);
     for (delivery, modules, told) in [("auto", all.as_slice(), "broker, helper"), ("file", near, "file")] {
-        let create = ["workspace", if delivery == "auto" { "create" } else { "update" }, "demo", "--delivery", delivery];
+        let create =
+            ["workspace", if delivery == "auto" { "create" } else { "update" }, "demo", "--delivery", delivery];
         world.ends(&create, 0);
         let said = world.apply(&world.configuration(&with_modules(modules)), 0);
         // What the first run has made the second need not make again.

@@ -54,9 +54,7 @@ impl Squid {
         squid.args(["-N", "-d", "1", "-f"]).arg(settings).current_dir(directory.path());
         let mut child = Child::start("squid", squid, &directory.path().join("squid.log"))?;
         // One line per port, the one with TLS last.
-        child.wait_for_line("Accepting TLS bumped", START).or_else(|_| {
-            child.wait_for_line("Accepting HTTPS", Duration::from_secs(1))
-        })?;
+        child.wait_for_line("Accepting HTTPS", START)?;
         Ok(Self { child, directory, ports, login: login.map(str::to_owned) })
     }
 
