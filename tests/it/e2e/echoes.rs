@@ -81,10 +81,11 @@ fn a_registry_that_tells_the_token_that_it_was_shown_is_not_heard() {
                 let headers = [("Content-Type", MANIFEST), ("Docker-Content-Digest", &digest(manifest.as_bytes()))];
                 answer("200 OK", &headers, manifest)
             }
+            Some(_) if heard.line.starts_with("GET /v2/ ") => answer("200 OK", &[], "{}"),
             Some(shown) if shown == format!("Bearer {TOKEN}") => {
                 let text = format!("shown {TOKEN} and {}", STANDARD.encode(TOKEN));
                 answer(
-                    "404 Not Found",
+                    "400 Bad Request",
                     &[],
                     &format!("{{\"errors\":[{{\"code\":\"MANIFEST_UNKNOWN\",\"message\":\"{text}\"}}]}}"),
                 )

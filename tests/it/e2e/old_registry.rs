@@ -1,6 +1,7 @@
 //! A registry of an older generation (distribution 2.8, which Debian has): each delivery pulls from it.
 
 use support::canary::Canary;
+use support::registry::Seen;
 
 use super::shelf::{REPOSITORY, Shelf};
 use super::with_modules;
@@ -28,6 +29,8 @@ fn an_old_registry_serves_every_delivery() {
         assert!(said.contains("hello, greeting"), "{wish}: {said}");
         let receipt = &world.run(&world.newest())["receipts"][0];
         assert_eq!(receipt["delivery"], told, "{receipt:#}");
-        assert!(!shelf.pulled_by(REPOSITORY).is_empty(), "{wish}: {}", shelf.log());
+        // It names no users in its log; and lets nobody pull who is not one.
+        let is_pull = |seen: &Seen| seen.status == 200 && seen.target.contains("/blobs/");
+        assert!(shelf.registry.requests().iter().any(is_pull), "{wish}: {}", shelf.log());
     }
 }

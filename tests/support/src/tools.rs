@@ -90,16 +90,6 @@ pub const CRANE: Tool = Tool {
     fits: Path::is_file,
 };
 
-/// helm, which pulls charts from registries.
-pub const HELM: Tool = Tool {
-    name: "helm",
-    directory: "helm-4.3.1",
-    package: "helm.sh/helm/v4/cmd/helm",
-    link: "-s -w",
-    packages: 1600,
-    fits: Path::is_file,
-};
-
 /// How far a build is. `go build` itself says nothing; this is read from its list of packages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
