@@ -1,7 +1,5 @@
 //! What nobody can hold: the fetch step, during which credentials are lent.
 
-use std::time::Duration;
-
 use super::with_modules;
 use super::world::Setup;
 use super::world::{USER, World};
@@ -22,10 +20,8 @@ fn a_registry_that_never_answers_holds_a_fetch_step_no_longer_than_its_limit() {
     let add = [&add[..], &["--registry-ca-file", &ca]].concat();
     world.types_with(&add, &world.canaries[0].password).succeeded().unwrap();
     let source = format!("oci://{host}/team/net?tag=1.0.0");
-    let began = std::time::Instant::now();
     let said = world.apply(&world.configuration(&with_modules(&[("net", source)])), 1);
-    // Without the limit it is the broker that gives up first, after 30 s.
-    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    // Without the limit it is the broker that gives up, after half a minute and with other words.
     for text in ["in the step fetch", "took longer than 3s (`fetch_limit`)", "it was at: Downloading oci://", "hint: "]
     {
         assert!(said.contains(text), "{text}: {said}");

@@ -19,6 +19,7 @@ mod integrations;
 mod limits;
 mod meddler;
 mod module_registry;
+mod moved;
 mod old_registry;
 mod operator;
 mod operator_token;
