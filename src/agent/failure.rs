@@ -3,6 +3,7 @@
 //! Rule: every error of a run becomes a class here: it says who has to act. No message carries a secret.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 
 use super::operator::OperatorError;
@@ -57,7 +58,7 @@ impl Stop {
             let (shown, more) = faults.split_at(faults.len().min(FAULTS));
             failure.message = format!("{}\nbroker: {}", failure.message.trim_end(), shown.join("\nbroker: "));
             if !more.is_empty() {
-                failure.message.push_str(&format!("\nbroker: and {} more, which are in the agent's log", more.len()));
+                let _ = write!(failure.message, "\nbroker: and {} more, which are in the agent's log", more.len());
             }
         }
         self

@@ -74,10 +74,10 @@ pub(super) async fn serve(stream: TcpStream, door: Arc<Door>) {
     let service = service_fn(|request| async { Ok::<_, Infallible>(door.knock(request, &visit).await) });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
-    let served = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let conversation = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::select! {
-        served = served => {
-            if served.is_err() {
+        ended = conversation => {
+            if ended.is_err() {
                 return;
             }
         }

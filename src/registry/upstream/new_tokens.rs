@@ -8,7 +8,9 @@ use crate::secret::Secret;
 
 /// Called with each new token; by default nobody.
 #[derive(Clone, Default)]
-pub struct NewTokens(Option<Arc<dyn Fn(&Secret) + Send + Sync>>);
+pub struct NewTokens(Option<Arc<Listener>>);
+
+type Listener = dyn Fn(&Secret) + Send + Sync;
 
 impl NewTokens {
     /// Calls `hear` with each.

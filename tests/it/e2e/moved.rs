@@ -7,8 +7,9 @@ use super::{with_modules, write};
 use crate::registry::stage::{Act, Authority, Heard, Stage, answer, basic};
 
 fn respond(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (length, headers) = (body.len(), headers.concat());
+    let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
     [head.into_bytes(), body.to_vec()].concat()
 }
 

@@ -21,7 +21,7 @@ pub const DOMAIN: &str = "corp.test";
 const CHECKERS: [&str; 3] =
     ["/usr/lib/squid/basic_ncsa_auth", "/usr/lib64/squid/basic_ncsa_auth", "/usr/libexec/squid/basic_ncsa_auth"];
 /// How long it may take until it listens.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// bcrypt's lowest cost.
 const COST: u32 = 4;
 
@@ -46,8 +46,8 @@ impl Squid {
         let leaf = authority.leaf(&["localhost"]);
         write(directory.path(), "certificate.pem", &leaf.certificate)?;
         write(directory.path(), "key.pem", &leaf.key)?;
-        let hosts: String = names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect();
-        write(directory.path(), "hosts", &hosts)?;
+        let hosts: Vec<String> = names.iter().map(|name| format!("127.0.0.1 {name}\n")).collect();
+        write(directory.path(), "hosts", &hosts.concat())?;
         let hash = bcrypt::hash(login[1], COST).during("bcrypt")?;
         write(directory.path(), "passwords", &format!("{}:{hash}\n", login[0]))?;
         let mut squid = command(program);
@@ -80,7 +80,7 @@ impl Squid {
     }
 
     fn userinfo(&self) -> String {
-        let encoded = |text: &String| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let encoded = |text: &String| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
         let [user, password] = &self.login;
         format!("{}:{}", encoded(user), encoded(password))
     }
