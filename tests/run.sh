@@ -22,6 +22,10 @@ debootstrap debootstrap
 git git
 sshd openssh-server
 ssh openssh-client
+squid squid-openssl
+skopeo skopeo
+docker docker.io
+docker-registry docker-registry
 LIST
 }
 

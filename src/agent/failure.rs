@@ -3,6 +3,7 @@
 //! Rule: every error of a run becomes a class here: it says who has to act. No message carries a secret.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 
 use super::operator::OperatorError;
@@ -17,6 +18,9 @@ use crate::sandbox::{EnvironmentError, StepError};
 use crate::tofu::backend::BackendError;
 use crate::tofu::cli_configuration::CliConfigurationError;
 use crate::tofu::modules::ModulesError;
+
+/// Sentences that a failure repeats of what was seen beside its step.
+const FAULTS: usize = 20;
 
 /// Why a phase goes no further.
 #[derive(Debug)]
@@ -51,7 +55,11 @@ impl Stop {
     /// The same, with what was seen beside the step: tofu often shows a status alone.
     pub(crate) fn because(mut self, faults: &[String]) -> Self {
         if let (Self::Failed(failure), false) = (&mut self, faults.is_empty()) {
-            failure.message = format!("{}\nbroker: {}", failure.message.trim_end(), faults.join("\nbroker: "));
+            let (shown, more) = faults.split_at(faults.len().min(FAULTS));
+            failure.message = format!("{}\nbroker: {}", failure.message.trim_end(), shown.join("\nbroker: "));
+            if !more.is_empty() {
+                let _ = write!(failure.message, "\nbroker: and {} more, which are in the agent's log", more.len());
+            }
         }
         self
     }
@@ -203,6 +211,20 @@ mod tests {
         let Stop::Failed(failure) = Stop::io("cannot unpack", &io::ErrorKind::StorageFull.into()) else { panic!() };
         assert_eq!(failure.class, FailureClass::Infrastructure);
         assert!(failure.hint.unwrap().contains("run_root"));
+    }
+
+    #[test]
+    fn a_failure_repeats_some_of_what_was_seen_beside_its_step() {
+        let faults: Vec<String> = (0..30).map(|number| format!("fault {number}")).collect();
+        let because = |count: usize| {
+            let Stop::Failed(failure) = Stop::configuration("tofu says no\n", None).because(&faults[..count]) else {
+                panic!()
+            };
+            failure.message
+        };
+        assert_eq!(because(0), "tofu says no\n");
+        assert_eq!(because(2), "tofu says no\nbroker: fault 0\nbroker: fault 1");
+        assert!(because(30).ends_with("\nbroker: fault 19\nbroker: and 10 more, which are in the agent's log"));
     }
 
     #[test]

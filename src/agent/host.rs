@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::AgentError;
 use super::alone::{self, Alone};
 use super::failure::Stop;
+use super::needles;
 use super::operator::Operator;
 use crate::clock::Clock;
 use crate::delivery;
@@ -63,6 +64,8 @@ impl Host {
         }
         let passed = allowed(std::mem::take(&mut settings.passed_environment));
         let passed_for_fetch = allowed(std::mem::take(&mut settings.fetch_environment));
+        let proxies = Redactions::new();
+        proxies.add(needles::of_proxies(passed.iter().chain(&passed_for_fetch)));
         let search_path = settings.search_path.as_deref().and_then(|path| path.to_str());
         let search_path = search_path.unwrap_or(crate::sandbox::Base::PATH).to_owned();
         Ok(Self {
@@ -76,7 +79,8 @@ impl Host {
             search_path,
             passed,
             passed_for_fetch,
-            redactions: Redactions::new(),
+            // The session's own come and go below them.
+            redactions: proxies.below(),
             sandbox: Sandbox::Process,
             _alone: alone,
         })

@@ -1,11 +1,15 @@
 //! What must not be told of a run: the needles of the redactor.
 //!
 //! Rule: each secret is known here before anything that has it can write: variables before the first step, credentials
-//! before their delivery, the gateway's password before a process has it.
+//! before their delivery, the gateway's password before a process has it. What a delivery makes itself (the broker's
+//! nonce, tokens) it makes known itself.
 
 use crate::gateway::Gateway;
 use crate::protocol::agent::{Claim, CredentialsAnswer, Failure, Receipt};
 use crate::redact::{Needles, Redactions};
+use crate::registry::OutwardProxy;
+use crate::secret::Secret;
+use crate::tofu::cli_configuration::OperatorConfiguration;
 
 /// The values of the run's sensitive variables.
 pub(crate) fn of_claim(claim: &Claim) -> Needles {
@@ -21,6 +25,26 @@ pub(crate) fn of_credentials(answer: &CredentialsAnswer) -> Needles {
     let mut needles = Needles::new();
     for credential in &answer.credentials {
         needles.login(&credential.username, &credential.secret);
+    }
+    needles
+}
+
+/// The tokens of the operator's CLI configuration, whoever comes to have them.
+pub(crate) fn of_operator(operator: &OperatorConfiguration) -> Needles {
+    let mut needles = Needles::new();
+    for (_, token) in operator.tokens() {
+        needles.secret(&token);
+    }
+    needles
+}
+
+/// The logins of the proxies that the operator passes to steps.
+pub(crate) fn of_proxies<'p>(passed: impl IntoIterator<Item = &'p (String, Secret)>) -> Needles {
+    let mut needles = Needles::new();
+    for (_, url) in passed.into_iter().filter(|(name, _)| name.to_ascii_uppercase().ends_with("_PROXY")) {
+        if let Some((user, password)) = OutwardProxy::login_of(url) {
+            needles.login(&user, &password);
+        }
     }
     needles
 }
@@ -49,7 +73,7 @@ pub(crate) fn hide_in_receipt(receipt: &mut Receipt, redactions: &Redactions) {
 
 #[cfg(test)]
 mod tests {
-    use super::{hide_in_failure, hide_in_receipt};
+    use super::{hide_in_failure, hide_in_receipt, of_proxies};
     use crate::protocol::Timestamp;
     use crate::protocol::agent::{Failure, FailureClass, Receipt, ReceiptEnd, RegistryUse};
     use crate::redact::{Needles, Redactions};
@@ -60,6 +84,20 @@ mod tests {
         needles.login("robot", &Secret::from("hunter22"));
         redactions.add(needles);
         redactions
+    }
+
+    #[test]
+    fn the_passwords_of_passed_proxies_are_known() {
+        let named = |name: &str, url: &str| (name.to_owned(), Secret::from(url));
+        let redactions = Redactions::new();
+        redactions.add(of_proxies(&[
+            named("https_proxy", "http://u:p%40ssword@proxy.example:3128"),
+            named("ALL_PROXY", "socks5://v:another-one@proxy.example"),
+            named("NO_PROXY", "a.example,b.example"),
+            named("HTTP_PROXY", "proxy.example:3128"),
+        ]));
+        let told = redactions.text("p%40ssword p@ssword another-one dTpwQHNzd29yZA== proxy.example");
+        assert_eq!(told, "(redacted) (redacted) (redacted) (redacted) proxy.example");
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! `errored.tfstate`: what tofu leaves in its working directory when it could not write the state.
 //!
 //! Rule: it may be the only record of resources that exist, so nothing is wiped before it is safe: written as the
-//! workspace's state, or kept aside in the state directory and spoken of.
+//! workspace's state, or kept aside in the state directory and spoken of. No more of it is in memory than the server
+//! takes, and what is larger is kept aside without being read.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
 use super::Host;
 use super::host::make_private;
 use crate::gateway::{StateStore, StoreError};
 use crate::protocol::api::StateLock;
 use crate::protocol::id::RunId;
+use crate::protocol::limits::STATE_BYTES;
 
 /// tofu's name for it.
 const ERRORED: &str = "errored.tfstate";
@@ -26,7 +30,7 @@ const ASIDE: &str = "rescued";
 pub(crate) async fn state(host: &Host, run_directory: &Path, store: &impl StateStore) -> Option<String> {
     let found = find(run_directory);
     let path = found.first()?;
-    let written = match fs::read(path) {
+    let written = match read(path) {
         Ok(state) => write(store, &run_directory.display().to_string(), state.into()).await,
         Err(error) => Err(error.to_string()),
     };
@@ -91,14 +95,13 @@ fn with_lineage(state: Bytes) -> Bytes {
 
 /// Moves it into the state directory, 0600. `None` when there is nothing. Blocks.
 pub(crate) fn keep_aside(host: &Host, run_directory: &Path) -> io::Result<Option<PathBuf>> {
+    let run = run_directory.file_name().unwrap_or_default().to_string_lossy();
     let mut kept = None;
     for path in find(run_directory) {
         let aside = host.settings.state_directory.join(ASIDE);
         make_private(&aside)?;
-        let run = run_directory.file_name().unwrap_or_default().to_string_lossy();
         let target = aside.join(format!("{run}-{}.tfstate", host.clock.now()));
-        copy_private(&path, &target)?;
-        fs::remove_file(&path)?;
+        move_private(&path, &target)?;
         tracing::error!(path = %target.display(), "a state that tofu could not write was kept aside");
         kept = Some(target);
     }
@@ -116,12 +119,44 @@ pub(crate) fn kept(host: &Host, run: RunId) -> Vec<PathBuf> {
         .collect()
 }
 
-fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut source = fs::File::open(from)?;
-    let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-    io::copy(&mut source, &mut target)?;
-    target.sync_all()
+/// As a whole, if the server can take it at all.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let too_large =
+        |bytes| io::Error::other(format!("it has {bytes} bytes, and the server takes {STATE_BYTES} at most"));
+    let file = open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if length > STATE_BYTES {
+        return Err(too_large(length));
+    }
+    let mut state = Vec::with_capacity(length);
+    file.take(STATE_BYTES as u64 + 1).read_to_end(&mut state)?;
+    if state.len() > STATE_BYTES { Err(too_large(state.len())) } else { Ok(state) }
+}
+
+/// A file, and nothing that a step put in its place.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+}
+
+/// By its name where that is possible, because it may be larger than there is room for a copy.
+fn move_private(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = open(from)?;
+    source.set_permissions(Permissions::from_mode(0o600))?;
+    if fs::hard_link(from, to).is_err() {
+        let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        io::copy(&mut source, &mut target)?;
+        target.sync_all()?;
+        return fs::remove_file(from);
+    }
+    source.sync_all()?;
+    let (opened, moved) = (source.metadata()?, fs::symlink_metadata(to)?);
+    if (opened.dev(), opened.ino()) != (moved.dev(), moved.ino()) {
+        fs::remove_file(to)?;
+        return Err(io::Error::other("another file was put in its place"));
+    }
+    fs::remove_file(from)
 }
 
 /// An uploaded file of that name is nobody's state and must not pass for one later.
@@ -149,7 +184,45 @@ fn find(run_directory: &Path) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::with_lineage;
+    use std::fs::{self, File};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{move_private, read, with_lineage};
+    use crate::protocol::limits::STATE_BYTES;
+
+    #[test]
+    fn a_state_that_no_server_takes_is_not_read_and_still_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        // Larger than the memory of most hosts, and of the disk; only its length is.
+        let huge = 1 << 42;
+        File::create(path("errored.tfstate")).unwrap().set_len(huge).unwrap();
+        let told = read(&path("errored.tfstate")).unwrap_err().to_string();
+        assert!(told.contains(&huge.to_string()) && told.contains(&STATE_BYTES.to_string()), "{told}");
+        move_private(&path("errored.tfstate"), &path("kept")).unwrap();
+        let kept = fs::metadata(path("kept")).unwrap();
+        assert_eq!((kept.len(), kept.permissions().mode() & 0o777), (huge, 0o600));
+        assert!(!path("errored.tfstate").exists());
+    }
+
+    #[test]
+    fn what_fits_is_read_and_what_is_no_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("state"), "{}").unwrap();
+        assert_eq!(read(&path("state")).unwrap(), b"{}");
+        std::os::unix::fs::symlink(path("state"), path("link")).unwrap();
+        for name in ["link", "."] {
+            assert!(read(&path(name)).is_err() && move_private(&path(name), &path("kept")).is_err(), "{name}");
+        }
+        fs::write(path("there"), "another").unwrap();
+        assert!(move_private(&path("state"), &path("there")).is_err());
+        assert_eq!(fs::read(path("there")).unwrap(), b"another");
+        // On another file system it is a copy.
+        let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+        move_private(&path("state"), &memory.path().join("kept")).unwrap();
+        assert_eq!(fs::read(memory.path().join("kept")).unwrap(), b"{}");
+    }
 
     #[test]
     fn a_state_without_a_lineage_gets_one_and_one_with_keeps_it() {

@@ -69,6 +69,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
     // First of all, because a broken CLI configuration must not meet a credential.
     let (operator, _) =
         at.host.operator.current(&at.host.secrets).map_err(|error| Stop::from(error).during(Step::Fetch))?;
+    at.log.redactions().add(needles::of_operator(&operator));
     let wish = at.host.settings.delivery.and(at.lease.claim.delivery);
     let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience(), wish))?;
     at.log.redactions().add(needles::of_credentials(&answer));
@@ -86,6 +87,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
         search_path: &at.host.search_path,
         run_directory: at.directory.path(),
         private: at.directory.private().path(),
+        redactions: at.log.redactions(),
     };
     at.host.check_version(&answer.credentials, wish)?;
     let delivery = delivery::open(answer.credentials, surroundings).await?;

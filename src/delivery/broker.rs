@@ -10,8 +10,10 @@ use std::sync::Arc;
 use super::choice::ForBroker;
 use super::described::Described;
 use super::helper::Desk;
+use super::token_needles::TokenNeedles;
 use super::{Beside, Delivered, Delivery, DeliveryError, Pending, Surroundings, Witnessed, ca_bundle, docker_config};
 use crate::gateway::broker::{Broker, Plan, Seen};
+use crate::redact::Needles;
 use crate::registry::OutwardProxy;
 use crate::registry::upstream::Patience;
 use crate::secret::Secret;
@@ -29,7 +31,7 @@ const BOTH: (&str, &str) = (
      started during the fetch step (git, ssh) could have taken them out of tofu's memory",
 );
 
-/// The one proxy that the step has. Go prefers the first spelling, curl the second.
+/// The one proxy that the step has. Go prefers the first spelling; curl, and with it git, the second.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 /// An exception that is none: were the variable empty, Go would read the other spelling.
@@ -41,11 +43,12 @@ pub(super) struct BrokerDelivery {
     /// For the registries that no proxy can serve.
     desk: Option<Desk>,
     receipt: Pending,
+    tokens: TokenNeedles,
 }
 
 /// The broker beside the step.
 #[derive(Debug)]
-struct Open(Broker);
+struct Open(Broker, TokenNeedles);
 
 impl BrokerDelivery {
     pub(super) async fn open(all: ForBroker, surroundings: &Surroundings<'_>) -> Result<Self, DeliveryError> {
@@ -55,9 +58,20 @@ impl BrokerDelivery {
         let operator = Arc::clone(surroundings.operator);
         let proxy = surroundings.passed.and_then(outward_proxy);
         let roots = surroundings.system_roots.map(ca_bundle::named).transpose()?;
-        let (tokens, services) = (operator.tokens(), operator.services());
-        let plan = Plan { credentials: served, tokens, services, roots, proxy, patience: Patience::default() };
+        let exchanged = TokenNeedles::of(surroundings.redactions);
+        let plan = Plan {
+            credentials: served,
+            tokens: operator.tokens(),
+            services: operator.services(),
+            roots,
+            proxy,
+            patience: Patience::default(),
+            new_tokens: exchanged.listener(),
+        };
         let broker = Broker::open(plan, surroundings.clock).await?;
+        let mut needles = Needles::new();
+        broker.logins().iter().for_each(|(user, nonce)| needles.login(user, nonce));
+        surroundings.redactions.add(needles);
         let private = out_of_reach.iter().filter_map(|credential| credential.ca_pem.as_deref());
         let authorities: Vec<&str> = private.chain([broker.authority()]).collect();
         let described = Described {
@@ -66,19 +80,20 @@ impl BrokerDelivery {
             operator,
             has_tokens: has_tokens_out_of_reach,
         };
-        Ok(Self { broker, described, desk: Desk::open(out_of_reach, surroundings)?, receipt })
+        Ok(Self { broker, described, desk: Desk::open(out_of_reach, surroundings)?, receipt, tokens: exchanged })
     }
 }
 
 impl Delivery for BrokerDelivery {
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
         let (files, mut variables) = self.described.below(directory)?;
-        variables.extend(PROXY.map(|name| (name.to_owned(), self.broker.proxy())));
-        // git (curl) does more than GET, and trusts no file that we could name: it goes to these hosts by itself.
-        let exceptions = [Secret::from(NO_EXCEPTION), Secret::new(self.broker.ended().join(","))];
-        variables.extend(EXCEPTIONS.map(str::to_owned).into_iter().zip(exceptions));
+        // git (curl) does more than GET, and trusts no file that we could name: it is passed through to every host, and so
+        // has the operator's proxy for all of them.
+        let proxies = [self.broker.proxy(), self.broker.passing_proxy()];
+        variables.extend(PROXY.map(str::to_owned).into_iter().zip(proxies));
+        variables.extend(EXCEPTIONS.map(|name| (name.to_owned(), Secret::from(NO_EXCEPTION))));
         let mut delivered = Delivered::new(files, variables, self.receipt);
-        delivered.beside.push(Box::new(Open(self.broker)));
+        delivered.beside.push(Box::new(Open(self.broker, self.tokens)));
         if let Some(desk) = self.desk {
             desk.add(&mut delivered)?;
         }
@@ -92,7 +107,8 @@ impl Beside for Open {
 
     fn close(self: Box<Self>) -> Pin<Box<dyn Future<Output = Witnessed> + Send>> {
         Box::pin(async move {
-            let Seen { used, pulled, notes, faults } = self.0.close().await;
+            let Seen { used, pulled, mut notes, faults } = self.0.close().await;
+            notes.extend(self.1.note());
             Witnessed { used, pulled, notes, faults }
         })
     }

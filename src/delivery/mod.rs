@@ -15,6 +15,7 @@ mod file;
 pub mod helper;
 mod meaning;
 mod named_hosts;
+mod token_needles;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -31,6 +32,7 @@ use crate::gateway::broker::BrokerError;
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
 use crate::protocol::delivery::DeliveryChoice;
+use crate::redact::Redactions;
 use crate::sandbox::{Sandbox, SecretFile};
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
@@ -99,6 +101,8 @@ pub struct Surroundings<'a> {
     pub private: &'a Path,
     /// What the step will run in.
     pub sandbox: Sandbox,
+    /// What must not be told of the run: what a delivery makes itself is added to it.
+    pub redactions: &'a Redactions,
 }
 
 /// What the fetch step gets.

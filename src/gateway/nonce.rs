@@ -13,6 +13,8 @@ use crate::secret::Secret;
 
 /// The user name that goes with it.
 pub(super) const USER: &str = "run";
+/// The user name of whoever wants nothing of the broker but to be passed through.
+pub(super) const PASSING: &str = "passing";
 
 /// 256 random bits.
 #[derive(Debug)]
@@ -35,20 +37,25 @@ impl Nonce {
         Self(self.0.duplicate())
     }
 
-    /// Whether a header of authorisation has user and nonce, by Basic.
+    /// Whether a header of authorisation has the usual user and the nonce, by Basic.
     pub(super) fn is_in(&self, header: Option<&HeaderValue>) -> bool {
+        self.is_of(USER, header)
+    }
+
+    /// The same for that user.
+    pub(super) fn is_of(&self, user: &str, header: Option<&HeaderValue>) -> bool {
         let given = header
             .and_then(|value| value.to_str().ok())
             .and_then(|text| text.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
             .and_then(|(_, encoded)| STANDARD.decode(encoded.trim()).ok());
-        let expected = Zeroizing::new(format!("{USER}:{}", self.0.expose()));
+        let expected = Zeroizing::new(format!("{user}:{}", self.0.expose()));
         given.is_some_and(|given| verify_slices_are_equal(&given, expected.as_bytes()).is_ok())
     }
 
-    /// An address with user and nonce in it.
-    pub(super) fn in_url(&self, address: std::net::SocketAddr) -> Secret {
-        Secret::new(format!("http://{USER}:{}@{address}", self.0.expose()))
+    /// An address with that user and the nonce in it.
+    pub(super) fn in_url(&self, user: &str, address: std::net::SocketAddr) -> Secret {
+        Secret::new(format!("http://{user}:{}@{address}", self.0.expose()))
     }
 }
 
@@ -67,6 +74,7 @@ mod tests {
         let password = nonce.password();
         assert!(is_in(format!("Basic {}", STANDARD.encode(format!("run:{}", password.expose())))));
         assert!(is_in(format!("bAsIc  {}", STANDARD.encode(format!("run:{}", password.expose())))));
+        assert!(!is_in(format!("Basic {}", STANDARD.encode(format!("passing:{}", password.expose())))));
         for text in ["", ":", "run", "run:", "run:0", &format!(":{}", password.expose()), password.expose()] {
             assert!(!is_in(format!("Basic {}", STANDARD.encode(text))), "{text}");
         }

@@ -37,6 +37,16 @@ impl Authorization {
         carried.then(|| Self::of("Bearer", text)).flatten()
     }
 
+    /// One that somebody else made, as it was sent. `None` when it is no text.
+    pub fn as_sent(value: &HeaderValue) -> Option<Self> {
+        value.to_str().ok().map(|text| Self(text.into()))
+    }
+
+    /// What follows the scheme: of Bearer, the token.
+    pub(super) fn parameter(&self) -> Secret {
+        self.0.expose().split_once(' ').map_or("", |(_, parameter)| parameter).into()
+    }
+
     fn of(scheme: &str, text: &str) -> Option<Self> {
         let line = Secret::new(format!("{scheme} {text}"));
         HeaderValue::from_str(line.expose()).is_ok().then_some(Self(line))
@@ -52,6 +62,8 @@ impl Authorization {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::Authorization;
     use crate::secret::Secret;
 
@@ -60,6 +72,16 @@ mod tests {
         let basic = Authorization::basic("Aladdin", &Secret::from("pä:ss${x}\"\\%41")).unwrap();
         assert_eq!(basic.header(), "Basic QWxhZGRpbjpww6Q6c3Mke3h9IlwlNDE=");
         assert!(!format!("{basic:?}").contains("QWxh"));
+    }
+
+    #[test]
+    fn what_somebody_else_made_stays_as_it_is() {
+        for text in ["Basic  YTpi ", "Bearer x", "Digest username=\"a\", uri=\"/\"", "x"] {
+            let sent = Authorization::as_sent(&HeaderValue::from_static(text)).unwrap();
+            assert_eq!(sent.header(), text);
+        }
+        assert!(Authorization::as_sent(&HeaderValue::from_bytes(b"Basic \xff").unwrap()).is_none());
+        assert_eq!(Authorization::bearer(&Secret::from("a.b")).unwrap().parameter().expose(), "a.b");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //!
 //! Rule: its address may carry a password, so it is a secret until it is used, and no message shows it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
@@ -22,6 +25,19 @@ impl OutwardProxy {
         let is_known =
             found.url.expose().split_once("://").is_none_or(|(scheme, _)| matches!(scheme, "http" | "https"));
         (is_known && found.for_requests().is_ok()).then_some(found)
+    }
+
+    /// User and password in the address of any proxy, as they are sent and not as the address spells them.
+    pub fn login_of(url: &Secret) -> Option<(String, Secret)> {
+        let proxies = Matcher::builder().all(url.expose()).build();
+        let proxy = proxies.intercept(&hyper::Uri::from_static("https://any.invalid/"))?;
+        if let Some((user, password)) = proxy.raw_auth() {
+            return Some((user.to_owned(), password.into()));
+        }
+        let encoded = proxy.basic_auth()?.as_bytes().strip_prefix(b"Basic ")?;
+        let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+        let (user, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        Some((user.to_owned(), password.into()))
     }
 
     /// For requests of our own.

@@ -103,6 +103,9 @@ pub struct StepLimits {
 /// How long things may take before the next, harsher thing happens.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
+    /// How long a fetch step may take: the only step in which a registry credential exists, and one that talks to
+    /// whatever hosts a configuration names.
+    pub fetch: Duration,
     /// From the first interrupt of `fetch`, `init`, `plan`, `show` to the second; as long again to the kill.
     pub step: Duration,
     /// From the first interrupt of `apply` to the second. It is never killed but by a person's `kill`.
@@ -118,6 +121,7 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
+            fetch: Duration::from_mins(30),
             step: Duration::from_secs(30),
             apply: Duration::from_mins(10),
             drain: Duration::from_mins(30),

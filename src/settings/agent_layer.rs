@@ -5,6 +5,7 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
@@ -116,6 +117,10 @@ layer! {
         /// PEM file with the host's root certificates [default: where the usual distributions keep them]
         #[arg(long, env = "NIGARI_SYSTEM_ROOTS", value_name = "FILE")]
         system_roots: PathBuf,
+        /// How long the fetch step of a run may take until it is ended: hosts that a configuration names could hold it, and
+        /// with it the lent credentials, for ever [default: 30m]
+        #[arg(long, env = "NIGARI_FETCH_LIMIT", value_name = "TIME")]
+        fetch_limit: Span,
         /// From the first interrupt of fetch, init, plan and show to the second, and from there to the kill
         /// [default: 30s]
         #[arg(long, env = "NIGARI_STEP_GRACE", value_name = "TIME")]
@@ -128,6 +133,9 @@ layer! {
         drain_limit: Span,
     }
 }
+
+/// Less is a mistake in the unit.
+const LEAST_FETCH: Duration = Duration::from_secs(1);
 
 impl AgentSettings {
     /// Resolves `flags` (which hold the environment already) over the file at `config`.
@@ -186,6 +194,7 @@ fn patience(layer: &AgentLayer) -> Patience {
     let default = Patience::default();
     let given = |span: Option<Span>, default| span.map_or(default, |span| span.0);
     Patience {
+        fetch: given(layer.fetch_limit, default.fetch),
         step: given(layer.step_grace, default.step),
         apply: given(layer.apply_grace, default.apply),
         drain: given(layer.drain_limit, default.drain),
@@ -241,6 +250,10 @@ fn check(layer: &AgentLayer, problems: &mut Vec<SettingsProblem>) {
             let message = format!("is {given}, with which tofu and its providers cannot work");
             problems.push(SettingsProblem::new(place, message, format!("give at least {least}, or leave it out")));
         }
+    }
+    if layer.fetch_limit.is_some_and(|limit| limit.0 < LEAST_FETCH) {
+        let message = format!("is less than {}, in which hardly a module comes", Span(LEAST_FETCH));
+        problems.push(SettingsProblem::new("fetch_limit", message, "give what the largest modules need, `30m`"));
     }
     let files = [
         ("ca_file", &layer.ca_file),
@@ -328,11 +341,12 @@ mod tests {
             max_processes: Some(1),
             max_open_files: Some(0),
             max_file_size: Some(10),
+            fetch_limit: Some("30ms".parse().unwrap()),
             ..flags("https://a.example")
         };
         let error = AgentSettings::load(None, layer).unwrap_err();
         let places: Vec<&str> = error.problems.iter().map(|problem| problem.place.as_str()).collect();
-        let limits = ["max_processes", "max_open_files", "max_file_size"];
+        let limits = ["max_processes", "max_open_files", "max_file_size", "fetch_limit"];
         assert_eq!(places, [&["read_paths"; 3], &limits[..]].concat(), "{error}");
         assert!("namespaces".parse::<super::SandboxChoice>().unwrap_err().contains("`auto`, `namespace` or `process`"));
     }

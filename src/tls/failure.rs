@@ -1,7 +1,7 @@
 //! Why a connection did not come about, in words that say what to do.
 //!
-//! Rule: told apart by the typed errors below reqwest's own, never by the text of a message; hyper's word for a failed
-//! name look-up is the one exception, because its type is private. No URL gets into a message.
+//! Rule: told apart by the typed errors below reqwest's own, never by the text of a message; hyper's words for a failed
+//! name look-up and for a proxy are the exceptions, because their types are private. No URL gets into a message.
 
 use std::error::Error;
 use std::io;
@@ -41,6 +41,12 @@ pub enum ConnectFailure {
     /// Another fault of the certificate or the handshake.
     #[error("the TLS handshake failed: {0}")]
     Tls(String),
+    /// The proxy on the way (`HTTPS_PROXY`) wants to know who asks, or somebody else.
+    #[error("the proxy on the way wants another user or password (407)")]
+    ProxyLogin,
+    /// The proxy on the way does not connect to it.
+    #[error("the proxy on the way does not connect to it")]
+    ProxyRefused,
 }
 
 impl ConnectFailure {
@@ -67,8 +73,11 @@ impl ConnectFailure {
             if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
                 found = found.or(Some(Self::Cut));
             }
-            if error.to_string() == "dns error" {
-                return Some(Self::Name);
+            match error.to_string().as_str() {
+                "dns error" => return Some(Self::Name),
+                "tunnel error: proxy authorization required" => return Some(Self::ProxyLogin),
+                "tunnel error: unsuccessful" => return Some(Self::ProxyRefused),
+                _ => {}
             }
             next = error.source();
         }

@@ -2,9 +2,12 @@
 //!
 //! Rule: in addition, never instead.
 
-use rustls::RootCertStore;
+use std::sync::Arc;
+
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, pem};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
 
 use super::CertificateSummary;
 
@@ -40,6 +43,9 @@ pub enum InvalidCa {
         #[source]
         source: rustls::Error,
     },
+    /// There is nobody whom this host trusts, or something else is wrong with its roots.
+    #[error("the host's root certificates cannot be used")]
+    Host(#[source] rustls::Error),
     /// reqwest does not take it.
     #[error("certificate {number} is refused")]
     Refused {
@@ -71,6 +77,20 @@ pub fn roots_with(extra_pem: Option<&str>) -> Result<Vec<reqwest::Certificate>, 
             reqwest::Certificate::from_der(der).map_err(|source| InvalidCa::Refused { number: index + 1, source })
         })
         .collect()
+}
+
+/// TLS of a client that is not reqwest, with the same roots. Reads the host's from disk.
+pub fn client_config(extra_pem: Option<&str>) -> Result<Arc<ClientConfig>, InvalidCa> {
+    let extra = match extra_pem.filter(|text| !text.trim().is_empty()) {
+        Some(text) => certificates(text)?,
+        None => Vec::new(),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(InvalidCa::Host)?;
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    // Not a verifier of less: it is the one that reqwest has.
+    let builder = builder.map_err(InvalidCa::Host)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, InvalidCa> {

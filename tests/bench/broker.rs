@@ -70,7 +70,7 @@ async fn throughput(registry: &Path, directory: &Path) -> Outcome<()> {
         ca_pem: Some(ca.clone()),
     };
     let (credentials, patience) = (vec![credential], Patience::default());
-    let plan = Plan { credentials, tokens: Vec::new(), services: Vec::new(), roots: None, proxy: None, patience };
+    let plan = Plan { credentials, patience, ..Plan::default() };
     let broker = Broker::open(plan, &Clock::new()).await.map_err(failed)?;
     let direct = client(&[&ca], None)?;
     let brokered = client(&[broker.authority()], Some(broker.proxy().expose()))?;

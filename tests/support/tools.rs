@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use support::show::Show;
 use support::systemd::root_file_system;
-use support::tools::{PROVIDER_HOSTILE, PROVIDER_TIME, Progress, REGISTRY, TOFU, TOKEN_SIGNER};
+use support::tools::{CRANE, PROVIDER_HOSTILE, PROVIDER_TIME, Progress, REGISTRY, TOFU, TOKEN_SIGNER};
 
 fn main() -> ExitCode {
     let mut show = Show::new();
     let begun = Instant::now();
-    for tool in [&REGISTRY, &TOKEN_SIGNER, &PROVIDER_TIME, &PROVIDER_HOSTILE, &TOFU] {
+    for tool in [&REGISTRY, &TOKEN_SIGNER, &CRANE, &PROVIDER_TIME, &PROVIDER_HOSTILE, &TOFU] {
         let built = tool.find_or_build(&mut |Progress { modules, packages }| {
             let text = format!("{}: {modules} modules, {packages} of {} packages", tool.name, tool.packages);
             show.progress(begun.elapsed(), &text);

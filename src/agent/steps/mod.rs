@@ -41,6 +41,7 @@ use crate::protocol::run::Step;
 use crate::sandbox::{Launch, Limits, Output, SecretDirectory, StepEnd, WhenAgentDies};
 use crate::secret::Secret;
 use crate::settings::agent::{Patience, StepLimits};
+use crate::settings::duration::Span;
 use output::Kept;
 
 /// What every step of a run needs.
@@ -88,6 +89,8 @@ struct Ended {
     end: StepEnd,
     /// The harshest order while it ran.
     order: Order,
+    /// The time that it had, if that was up.
+    overdue: Option<Duration>,
     /// The end of what it wrote, both streams as they came.
     tail: String,
     /// The beginning of its standard error.
@@ -163,13 +166,14 @@ impl Run<'_> {
         };
         let orders = &self.lease.orders;
         let patience = self.host.settings.patience;
-        let ((), (), (end, order)) =
+        let ((), (), followed) =
             tokio::join!(stdout, stderr, supervise::until_end(&mut process, orders, step, patience));
+        let supervise::Followed { end, order, overdue } = followed;
         // Everything of the step is dead: the next one's launcher may begin while the server is told of this one.
         self.host.launcher.stand_by(self.host.sandbox);
         let end = end.map_err(|error| Stop::from(error).during(step))?;
         let (tail, stderr_head) = kept.into_texts();
-        Ok(Ended { end, order, tail, stderr_head })
+        Ok(Ended { end, order, overdue, tail, stderr_head })
     }
 
     /// What an order means before a step begins.
@@ -197,6 +201,9 @@ async fn unless_told<T>(orders: &Orders, asked: impl Future<Output = Result<T, C
 
 /// Why a step that did not succeed stops the phase: an order, the kernel, or tofu itself.
 fn failed(step: Step, ended: &Ended, hint: Option<String>) -> Stop {
+    if let (Some(limit), Order::GoOn) = (ended.overdue, ended.order) {
+        return overdue(step, limit, &ended.tail).during(step);
+    }
     let reason = match ended.end.exit {
         _ if ended.order > Order::GoOn => told(ended.order).unwrap_or(Stop::Canceled),
         _ if ended.end.out_of_memory => Stop::infrastructure(
@@ -212,6 +219,15 @@ fn failed(step: Step, ended: &Ended, hint: Option<String>) -> Stop {
         }
     };
     reason.during(step)
+}
+
+fn overdue(step: Step, limit: Duration, tail: &str) -> Stop {
+    let last = output::last_download(tail).map(|line| format!("; it was at: {line}")).unwrap_or_default();
+    let message =
+        format!("tofu was ended, because the step {step} took longer than {} (`fetch_limit`){last}", Span(limit));
+    let hint = "the log and `nigari run show` say which hosts it talked to; if modules need more time to come, raise \
+                `fetch_limit` of the agent";
+    Stop::infrastructure(message, Some(hint.to_owned()))
 }
 
 /// What an order makes of a phase that is not an apply under way.

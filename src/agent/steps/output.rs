@@ -16,6 +16,8 @@ const TAIL_BYTES: usize = 32 * 1024;
 const HEAD_BYTES: usize = 16 * 1024;
 /// Characters of tofu's own error that go into the failure's message.
 const MESSAGE_CHARACTERS: usize = 2000;
+/// Characters of the line that says what was downloaded last.
+const LINE_CHARACTERS: usize = 300;
 /// How long a stream says nothing until what the redactor holds is given out where that is safe.
 const QUIET: Duration = Duration::from_millis(150);
 
@@ -97,6 +99,13 @@ pub(super) fn error_of(tail: &str, otherwise: &str) -> String {
     if text.is_empty() { otherwise.to_owned() } else { text.chars().take(MESSAGE_CHARACTERS).collect() }
 }
 
+/// The last download that tofu began, without colours, and no more of the line than a message needs.
+pub(super) fn last_download(tail: &str) -> Option<String> {
+    let plain = without_colours(tail);
+    let last = plain.lines().rev().map(str::trim).find(|line| line.starts_with("Downloading "))?;
+    Some(last.chars().take(LINE_CHARACTERS).collect())
+}
+
 /// Takes out `ESC [ … letter`.
 fn without_colours(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
@@ -122,7 +131,7 @@ mod tests {
 
     use tokio::io::AsyncWriteExt as _;
 
-    use super::{Kept, TAIL_BYTES, error_of, pump};
+    use super::{Kept, LINE_CHARACTERS, TAIL_BYTES, error_of, last_download, pump};
     use crate::agent::log::{self, Log, LogSink, Pace, SinkError};
     use crate::redact::{Needles, Redactions};
     use crate::secret::Secret;
@@ -182,6 +191,15 @@ mod tests {
     #[test]
     fn without_an_error_of_tofus_the_exit_speaks() {
         assert_eq!(error_of("all is well\n", "tofu ended with exit code 1"), "tofu ended with exit code 1");
+    }
+
+    #[test]
+    fn the_last_download_is_found_behind_what_came_later() {
+        let tail =
+            "Downloading oci://a/b for a...\n- a in x\n\u{1b}[1mDownloading oci://c/d for c...\u{1b}[0m\n\nInterrupt\n";
+        assert_eq!(last_download(tail).unwrap(), "Downloading oci://c/d for c...");
+        assert!(last_download("Initializing\n").is_none());
+        assert_eq!(last_download(&format!("Downloading {}", "a".repeat(1000))).unwrap().len(), LINE_CHARACTERS);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What orders do to a running step.
 //!
 //! Rule: an interrupt goes to tofu alone and comes first; force follows after the grace, but an apply is killed only
-//! when a person says `kill`, because killing it loses what it has made. A lost lease stops everything but an apply.
+//! when a person says `kill`, because killing it loses what it has made. A lost lease stops everything but an apply. A
+//! fetch step, during which a credential exists, ends by itself once its time is up.
 
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::agent::orders::{Order, Orders};
 use crate::process::Grace;
@@ -11,8 +14,8 @@ use crate::protocol::run::Step;
 use crate::sandbox::{StepEnd, StepError};
 use crate::settings::agent::Patience;
 
-/// Whoever has the next lease may begin soon.
-const AFTER_LEASE: Grace = Grace { first: Duration::from_secs(2), second: Duration::from_secs(1) };
+/// Whoever has the next lease may begin soon; and a fetch step has had all the time that there is.
+const SHORT: Grace = Grace { first: Duration::from_secs(2), second: Duration::from_secs(1) };
 
 /// A running process, as far as orders go.
 pub(super) trait Ordered {
@@ -44,51 +47,64 @@ impl Ordered for crate::sandbox::Step {
     }
 }
 
-/// Waits for the end and passes orders on; gives the harshest that was obeyed too.
-pub(super) async fn until_end(
-    process: &mut impl Ordered,
-    orders: &Orders,
-    step: Step,
-    patience: Patience,
-) -> (Result<StepEnd, StepError>, Order) {
+/// How a step was followed to its end.
+pub(super) struct Followed {
+    pub(super) end: Result<StepEnd, StepError>,
+    /// The harshest order that was obeyed.
+    pub(super) order: Order,
+    /// The time that it had, if that was up before anything else happened.
+    pub(super) overdue: Option<Duration>,
+}
+
+/// Waits for the end and passes orders on.
+pub(super) async fn until_end(process: &mut impl Ordered, orders: &Orders, step: Step, patience: Patience) -> Followed {
     let mut seen = Order::GoOn;
     // For an apply: when the second interrupt is due.
     let mut second = None;
+    let mut limit = (step == Step::Fetch).then(|| Instant::now() + patience.fetch);
+    let mut overdue = None;
     loop {
-        let again = async {
-            match second {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            end = process.wait() => return (end, obeyed(step, seen)),
+            end = process.wait() => return Followed { end, order: obeyed(step, seen), overdue },
             order = orders.above(seen) => {
                 seen = order;
                 second = obey(process, step, order, patience).or(second);
             }
-            () = again => {
+            () = at(second) => {
                 process.interrupt();
                 second = None;
+            }
+            () = at(limit) => {
+                limit = None;
+                overdue = (seen == Order::GoOn).then_some(patience.fetch);
+                process.cancel(SHORT);
             }
         }
     }
 }
 
+/// Comes at that time, or never.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Passes one order on; gives the time of the second interrupt of an apply.
-fn obey(process: &impl Ordered, step: Step, order: Order, patience: Patience) -> Option<tokio::time::Instant> {
+fn obey(process: &impl Ordered, step: Step, order: Order, patience: Patience) -> Option<Instant> {
     match (step, order) {
         (_, Order::Kill) => process.kill(),
         (Step::Apply, Order::Cancel | Order::Stop) => {
             process.interrupt();
-            return Some(tokio::time::Instant::now() + patience.apply);
+            return Some(Instant::now() + patience.apply);
         }
         // It goes on and reports: the server never gives it to anybody else.
         (Step::Apply, Order::LeaseLost) | (_, Order::GoOn) => {}
         (_, Order::Cancel | Order::Stop) => {
             process.cancel(Grace { first: patience.step, second: patience.step });
         }
-        (_, Order::LeaseLost) => process.cancel(AFTER_LEASE),
+        (_, Order::LeaseLost) => process.cancel(SHORT),
     }
     None
 }
@@ -152,8 +168,27 @@ mod tests {
                 orders.raise(*order);
             }
         };
-        let ((_, order), ()) = tokio::join!(until_end(&mut process, &orders, step, patience), give);
-        (process.got.into_inner().unwrap(), order)
+        let (followed, ()) = tokio::join!(until_end(&mut process, &orders, step, patience), give);
+        (process.got.into_inner().unwrap(), followed.order)
+    }
+
+    #[tokio::test]
+    async fn a_fetch_step_alone_ends_when_its_time_is_up() {
+        let patience = Patience { fetch: Duration::from_millis(50), ..Patience::default() };
+        for (step, got, overdue) in [(Step::Fetch, vec!["cancel"], Some(patience.fetch)), (Step::Plan, vec![], None)] {
+            let mut process = Process::default();
+            let followed = until_end(&mut process, &Orders::new(), step, patience).await;
+            assert_eq!((process.got.into_inner().unwrap(), followed.overdue), (got, overdue));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fetch_step_that_was_told_to_end_is_not_called_late() {
+        let patience = Patience { fetch: Duration::from_millis(200), ..Patience::default() };
+        let (mut process, orders) = (Process::default(), Orders::new());
+        orders.raise(Order::Cancel);
+        let followed = until_end(&mut process, &orders, Step::Fetch, patience).await;
+        assert_eq!((followed.order, followed.overdue), (Order::Cancel, None));
     }
 
     #[tokio::test]

@@ -1,11 +1,11 @@
 //! The proxy's own side: `CONNECT` with the nonce, nothing else.
 //!
 //! Rule: a connection either becomes one of a registry of this run, ended here, or is passed through; nobody without
-//! the nonce gets so far.
+//! the nonce gets so far, nor holds up who has it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderValue, header};
@@ -14,17 +14,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::body::{self, Body};
+use super::crowd::{Crowd, Place, Stranger};
 use super::ended::{self, Ended};
+use super::outside::{Outside, OutsideError, Stream};
 use super::record::Record;
 use super::refusal::refuse;
 use super::target::Target;
-use super::tunnel::{self, TunnelError};
-use crate::gateway::nonce::Nonce;
+use super::tunnel::Tunnel;
+use crate::gateway::nonce::{Nonce, PASSING, USER};
 use crate::registry::Unresolved;
 
 /// How long a request's head may take.
@@ -37,8 +38,11 @@ pub(super) struct Door {
     pub(super) nonce: Nonce,
     /// By `host[:port]`.
     pub(super) registries: HashMap<String, Ended>,
-    pub(super) proxies: Matcher,
+    pub(super) outside: Outside,
     pub(super) record: Arc<Record>,
+    pub(super) crowd: Arc<Crowd>,
+    /// How long a connection that is passed through may be silent.
+    pub(super) silence: Duration,
 }
 
 /// What a connection becomes once `CONNECT` is answered.
@@ -46,82 +50,130 @@ enum Next {
     /// A registry's, by its key.
     Registry(OnUpgrade, String),
     /// Somebody else's.
-    Tunnel(OnUpgrade, TcpStream, String),
+    Tunnel(OnUpgrade, Stream, Tunnel),
+}
+
+/// One connection before it has become something.
+struct Visit {
+    stranger: Stranger,
+    got: Mutex<Got>,
+}
+
+#[derive(Default)]
+struct Got {
+    /// Kept until the connection ends.
+    place: Option<Place>,
+    next: Option<Next>,
 }
 
 /// Serves one connection until its end.
 pub(super) async fn serve(stream: TcpStream, door: Arc<Door>) {
     // Small requests and answers go to and fro.
     let _ = stream.set_nodelay(true);
-    let next = Mutex::new(None);
-    let service = service_fn(|request| async { Ok::<_, Infallible>(door.knock(request, &next).await) });
+    let visit = Visit { stranger: door.crowd.enter(), got: Mutex::default() };
+    let service = service_fn(|request| async { Ok::<_, Infallible>(door.knock(request, &visit).await) });
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
-    if server.serve_connection(TokioIo::new(stream), service).with_upgrades().await.is_err() {
-        return;
+    let conversation = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::select! {
+        ended = conversation => {
+            if ended.is_err() {
+                return;
+            }
+        }
+        () = visit.stranger.must_go() => return,
     }
-    match next.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    let Got { place: _place, next } = visit.got.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match next {
         Some(Next::Registry(upgrade, key)) => {
             if let (Ok(upgraded), Some(ended)) = (upgrade.await, door.registries.get(&key)) {
                 ended::serve(upgraded, ended).await;
             }
         }
-        Some(Next::Tunnel(upgrade, outside, host)) => {
+        Some(Next::Tunnel(upgrade, outside, tunnel)) => {
             if let Ok(upgraded) = upgrade.await {
                 // How it ended is the business of the two ends.
-                let _ = tunnel::pass(TokioIo::new(upgraded), outside, &door.record, &host).await;
+                let _ = tunnel.pass(TokioIo::new(upgraded), outside).await;
             }
         }
         None => {}
     }
 }
 
+impl Visit {
+    fn got(&self) -> MutexGuard<'_, Got> {
+        self.got.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a place for it, now that it has shown the nonce.
+    async fn has_place(&self) -> bool {
+        if self.got().place.is_none() {
+            let place = self.stranger.take_place().await;
+            self.got().place = place;
+        }
+        self.got().place.is_some()
+    }
+}
+
 impl Door {
-    async fn knock(&self, mut request: Request<Incoming>, next: &Mutex<Option<Next>>) -> Response<Body> {
-        let target = match wanted(&self.nonce, &request) {
-            Ok(target) => target,
+    async fn knock(&self, mut request: Request<Incoming>, visit: &Visit) -> Response<Body> {
+        let (user, target) = match wanted(&self.nonce, &request) {
+            Ok(wanted) => wanted,
             Err(refused) => return *refused,
         };
+        if !visit.has_place().await {
+            return self.full();
+        }
         let upgrade = hyper::upgrade::on(&mut request);
         let key = target.registry_host();
-        let decided = if self.registries.contains_key(&key) {
+        let decided = if user == USER && self.registries.contains_key(&key) {
             Next::Registry(upgrade, key)
         } else {
             let host = target.to_string();
-            match tunnel::connect(&target, &self.proxies).await {
+            match self.outside.connect(&target).await {
                 Ok(outside) => {
                     self.record.connection(&host);
-                    Next::Tunnel(upgrade, outside, host)
+                    let tunnel = Tunnel { host, record: Arc::clone(&self.record), silence: self.silence };
+                    Next::Tunnel(upgrade, outside, tunnel)
                 }
                 Err(error) => return self.unreached(&host, &error),
             }
         };
-        *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(decided);
+        visit.got().next = Some(decided);
         Response::new(body::empty())
     }
 
-    fn unreached(&self, host: &str, error: &TunnelError) -> Response<Body> {
+    fn unreached(&self, host: &str, error: &OutsideError) -> Response<Body> {
         let text = format!("`{host}`: {error}");
         self.record.fault(text.clone());
         let status = match error {
-            TunnelError::Unresolved(Unresolved::Forbidden(_)) => StatusCode::FORBIDDEN,
-            TunnelError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            OutsideError::Unresolved(Unresolved::Forbidden(_)) => StatusCode::FORBIDDEN,
+            OutsideError::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         };
         refuse(status, "UNAVAILABLE", &text)
     }
+
+    fn full(&self) -> Response<Body> {
+        let text = "too many connections of the step at the same time";
+        self.record.fault(text.to_owned());
+        let mut response = refuse(StatusCode::SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", text);
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
 }
 
-/// Whom a client wants to be connected with, if it may.
-pub(super) fn wanted<B>(nonce: &Nonce, request: &Request<B>) -> Result<Target, Box<Response<Body>>> {
-    if !nonce.is_in(request.headers().get(header::PROXY_AUTHORIZATION)) {
-        return Err(Box::new(stranger()));
-    }
+/// As which user a client has shown the nonce, and whom it wants to be connected with, if it may.
+pub(super) fn wanted<B>(nonce: &Nonce, request: &Request<B>) -> Result<(&'static str, Target), Box<Response<Body>>> {
+    let shown = request.headers().get(header::PROXY_AUTHORIZATION);
+    let user = [USER, PASSING].into_iter().find(|user| nonce.is_of(user, shown));
+    let Some(user) = user else { return Err(Box::new(stranger())) };
     if request.method() != Method::CONNECT {
         let why = "only `https` goes through the broker of a run; hint: use an address that begins with `https://`";
         return Err(Box::new(refuse(StatusCode::FORBIDDEN, "DENIED", why)));
     }
     let target = request.uri().authority().and_then(|authority| Target::of_connect(authority.as_str()));
+    let target = target.map(|target| (user, target));
     target.ok_or_else(|| Box::new(refuse(StatusCode::BAD_REQUEST, "UNSUPPORTED", "CONNECT needs `host:port`")))
 }
 

@@ -1,7 +1,8 @@
 //! Inside the TLS of a registry host of this run: the child asks, the registry is asked with the credential.
 //!
-//! Rule: GET and HEAD, for this very host. What the child brings as authorisation is dropped; what the registry said of
-//! how it wants to be convinced never reaches the child.
+//! Rule: GET and HEAD, for this very host. What the child brings as authorisation goes on only where nothing of ours
+//! goes: where this run has a credential or the operator a token, it is dropped, and nothing of ours is ever beside it.
+//! What the registry said of how it wants to be convinced never reaches the child.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use super::module_registry::ModuleRegistry;
 use super::record::Record;
 use super::refusal::refuse;
 use super::target::Target;
-use crate::registry::ExchangeError;
 use crate::registry::upstream::{Answer, Ask, Place, Upstream, UpstreamError};
+use crate::registry::{Authorization, ExchangeError};
 
 /// How long the child may take for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(15);
@@ -86,10 +87,13 @@ impl Ended {
         if asked == Asked::Base && self.upstream.has_credentials() && !self.upstream.has_credential_for_all() {
             return base();
         }
+        let Ok(own) = brought(request.headers()) else {
+            return refuse(StatusCode::BAD_REQUEST, "UNSUPPORTED", "the header Authorization cannot be read");
+        };
         let operators = || self.modules.as_ref().and_then(|modules| modules.token_for(url.path()));
         let place = asked.place().unwrap_or_else(|| Place::Elsewhere(operators()));
         let headers = headers::up(request.headers());
-        let ask = Ask { method: request.method().clone(), url, headers, place };
+        let ask = Ask { method: request.method().clone(), url, headers, place, own };
         match self.upstream.ask(&ask).await {
             Ok(answer) => self.hand_on(&ask, &asked, answer).await,
             Err(error) => self.failed(&error),
@@ -174,6 +178,16 @@ impl Ended {
         let text = format!("`{}`: {why}", self.host);
         self.record.fault(text.clone());
         refuse(StatusCode::BAD_GATEWAY, "UNAVAILABLE", &text)
+    }
+}
+
+/// What the child brings along itself; an error if it is no text, or there is more than one.
+fn brought(headers: &HeaderMap) -> Result<Option<Authorization>, ()> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => Authorization::as_sent(value).map(Some).ok_or(()),
+        (Some(_), Some(_)) => Err(()),
     }
 }
 

@@ -68,7 +68,7 @@ fn filled(data: &[u8], login: &[u8]) -> Vec<u8> {
 
 /// Reads a request as the proxy's own, and as one to a registry.
 fn look(nonce: &Nonce, request: &Request<Incoming>, may_enter: bool) {
-    if let Ok(target) = wanted(nonce, request) {
+    if let Ok((_, target)) = wanted(nonce, request) {
         assert!(may_enter && request.method() == Method::CONNECT, "somebody was let in");
         sound(&target);
     }

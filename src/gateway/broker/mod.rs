@@ -8,6 +8,7 @@
 mod asked;
 mod authority;
 mod body;
+mod crowd;
 mod door;
 mod ended;
 // Fed by fuzzers.
@@ -15,6 +16,7 @@ mod ended;
 pub(crate) mod fuzz;
 mod headers;
 mod module_registry;
+mod outside;
 mod record;
 mod refusal;
 mod target;
@@ -25,31 +27,30 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use record::Seen;
 
 use self::authority::Authority;
+use self::crowd::Crowd;
 use self::door::Door;
 use self::ended::Ended;
 use self::module_registry::ModuleRegistry;
+use self::outside::Outside;
 use self::record::Record;
 use self::target::Target;
-use super::nonce::Nonce;
+use super::nonce::{Nonce, PASSING, USER};
 use crate::clock::Clock;
 use crate::protocol::agent::RegistryCredential;
-use crate::registry::upstream::{Outward, Patience, Unusable, Upstream};
+use crate::registry::upstream::{NewTokens, Outward, Patience, Unusable, Upstream};
 use crate::registry::{Authorization, OutwardProxy};
 use crate::secret::Secret;
+use crate::tls::InvalidCa;
 
 /// Docker Hub under the other name that clients use; the same credentials are for both.
 const DOCKER_HUB_INDEX: &str = "index.docker.io";
-/// Connections of one step at the same time; more wait.
-const CONNECTIONS: usize = 256;
 /// How long to wait after accepting failed: out of file descriptors, most likely.
 const BREATHER: Duration = Duration::from_millis(50);
 
@@ -74,13 +75,16 @@ pub enum BrokerError {
     /// A credential or an authority that no registry can be shown.
     #[error(transparent)]
     Unusable(#[from] Unusable),
+    /// The way to the operator's proxy cannot be trusted.
+    #[error("the operator's proxy: {0}")]
+    Proxy(#[source] InvalidCa),
     /// A token of the operator's CLI configuration that no header can carry.
     #[error("the token for `{0}` in the CLI configuration cannot be sent; hint: correct its `credentials` block")]
     Token(String),
 }
 
 /// What a broker is opened with; all of it is taken over.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     /// Of the registries of this run.
     pub credentials: Vec<RegistryCredential>,
@@ -94,6 +98,8 @@ pub struct Plan {
     pub proxy: Option<OutwardProxy>,
     /// How long registries are waited for.
     pub patience: Patience,
+    /// Who hears of the tokens that the credentials are exchanged for.
+    pub new_tokens: NewTokens,
 }
 
 /// An open broker. Dropping it ends it too, but nobody hears then what it saw.
@@ -102,7 +108,6 @@ pub struct Broker {
     address: SocketAddr,
     nonce: Nonce,
     authority: String,
-    ended: Vec<String>,
     record: Arc<Record>,
     stop: CancellationToken,
     listening: JoinHandle<()>,
@@ -118,15 +123,15 @@ impl Broker {
         let authority = Authority::new(clock.now())?;
         let door = Door {
             nonce: nonce.duplicate(),
-            proxies: plan.proxy.as_ref().map_or_else(Matcher::from_env, OutwardProxy::matcher),
+            outside: Outside::new(plan.proxy.as_ref(), plan.roots.as_deref()).map_err(BrokerError::Proxy)?,
+            silence: plan.patience.silence,
             registries: registries(plan, &authority, &record)?,
             record: Arc::clone(&record),
+            crowd: Crowd::new(),
         };
-        let ended =
-            door.registries.keys().filter_map(|host| Target::of_host(host)).map(|target| target.name()).collect();
         let stop = CancellationToken::new();
         let listening = tokio::spawn(listen(listener, Arc::new(door), stop.clone()));
-        Ok(Self { address, nonce, authority: authority.pem().to_owned(), ended, record, stop, listening })
+        Ok(Self { address, nonce, authority: authority.pem().to_owned(), record, stop, listening })
     }
 
     /// Where it listens.
@@ -136,12 +141,18 @@ impl Broker {
 
     /// The proxy's address with user and nonce, for `HTTPS_PROXY`.
     pub fn proxy(&self) -> Secret {
-        self.nonce.in_url(self.address)
+        self.nonce.in_url(USER, self.address)
     }
 
-    /// Names of the hosts that are ended here: only GET and HEAD go there.
-    pub fn ended(&self) -> &[String] {
-        &self.ended
+    /// The same for programs that are to be passed through everywhere, also to the hosts that are ended here: those
+    /// that do more than GET and HEAD, or do not trust [`Broker::authority`].
+    pub fn passing_proxy(&self) -> Secret {
+        self.nonce.in_url(PASSING, self.address)
+    }
+
+    /// The users of both, and the nonce: it must not be told.
+    pub fn logins(&self) -> [(&'static str, Secret); 2] {
+        [USER, PASSING].map(|user| (user, self.nonce.password()))
     }
 
     /// The certificate of the authority that vouches for the registries, in PEM.
@@ -165,25 +176,14 @@ impl Drop for Broker {
 }
 
 async fn listen(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (listener.accept().await, place)
-        };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            (accepted, place) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    let door = Arc::clone(&door);
-                    connections.spawn(async move {
-                        door::serve(stream, door).await;
-                        drop(place);
-                    });
-                }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(door::serve(stream, Arc::clone(&door)))),
                 Err(error) => {
                     tracing::warn!(%error, "the broker cannot accept a connection");
                     tokio::time::sleep(BREATHER).await;
@@ -197,8 +197,8 @@ async fn listen(listener: TcpListener, door: Arc<Door>, stop: CancellationToken)
 
 /// The hosts that are ended here.
 fn registries(plan: Plan, authority: &Authority, record: &Arc<Record>) -> Result<HashMap<String, Ended>, BrokerError> {
-    let Plan { credentials, tokens, services, roots, proxy, patience } = plan;
-    let outward = Outward { roots: roots.as_deref(), proxy: proxy.as_ref(), patience };
+    let Plan { credentials, tokens, services, roots, proxy, patience, new_tokens } = plan;
+    let outward = Outward { roots: roots.as_deref(), proxy: proxy.as_ref(), patience, new_tokens: Some(&new_tokens) };
     let mut hosts: BTreeMap<String, (Vec<&RegistryCredential>, Option<Secret>)> = BTreeMap::new();
     for credential in &credentials {
         let alias = credential.address.is_docker_hub().then_some(DOCKER_HUB_INDEX);

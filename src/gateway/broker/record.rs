@@ -9,6 +9,8 @@ use crate::protocol::agent::RegistryUse;
 
 /// Hosts, pulled manifests and sentences that are kept, of each kind.
 const MOST: usize = 200;
+/// Characters of a sentence.
+const LONGEST: usize = 1000;
 
 /// What was seen of a step.
 #[derive(Debug, Default)]
@@ -32,9 +34,16 @@ struct Inner {
     registries: BTreeMap<String, Use>,
     passed: BTreeMap<String, Use>,
     beyond: u64,
-    pulled: Vec<String>,
-    notes: Vec<String>,
-    faults: Vec<String>,
+    pulled: Listed,
+    notes: Listed,
+    faults: Listed,
+}
+
+/// Texts, each once, and how many came when there was no more room: a repeat of one of those is counted again.
+#[derive(Debug, Default)]
+struct Listed {
+    texts: Vec<String>,
+    beyond: u64,
 }
 
 #[derive(Debug, Default)]
@@ -64,33 +73,44 @@ impl Record {
 
     /// One connection was passed through.
     pub(super) fn connection(&self, host: &str) {
-        self.passed(host, |used| used.requests += 1);
+        let mut inner = self.lock();
+        if inner.passed.len() >= MOST && !inner.passed.contains_key(host) {
+            inner.beyond += 1;
+            return;
+        }
+        inner.passed.entry(host.to_owned()).or_default().requests += 1;
     }
 
     /// Bytes came through it.
     pub(super) fn passed_bytes(&self, host: &str, bytes: usize) {
-        self.passed(host, |used| used.bytes += bytes as u64);
+        if let Some(used) = self.lock().passed.get_mut(host) {
+            used.bytes += bytes as u64;
+        }
     }
 
     /// A manifest was pulled.
     pub(super) fn pulled(&self, text: String) {
-        add(&mut self.lock().pulled, text);
+        self.lock().pulled.add(text);
     }
 
     /// People should know.
     pub(super) fn note(&self, text: String) {
-        add(&mut self.lock().notes, text);
+        self.lock().notes.add(shortened(text));
     }
 
-    /// Something went wrong.
+    /// Something went wrong. The agent's own log gets what the list gets: each text once, and not without bounds.
     pub(super) fn fault(&self, text: String) {
-        tracing::info!(fault = text, "the broker could not serve a request");
-        add(&mut self.lock().faults, text);
+        let text = shortened(text);
+        if self.lock().faults.add(text.clone()) {
+            tracing::info!(fault = text, "the broker could not serve a request");
+        }
     }
 
     /// All of it, at the end.
     pub(super) fn take(&self) -> Seen {
-        let Inner { registries, passed, beyond, pulled, mut notes, faults } = std::mem::take(&mut *self.lock());
+        let Inner { registries, passed, beyond, pulled, notes, faults } = std::mem::take(&mut *self.lock());
+        let (more_pulls, more_faults) = (pulled.beyond, faults.beyond);
+        let mut notes = notes.told("notes");
         if !passed.is_empty() {
             let hosts: Vec<&str> = passed.keys().map(String::as_str).collect();
             notes.push(format!("passed through without a look inside: {}", hosts.join(", ")));
@@ -98,21 +118,18 @@ impl Record {
         if beyond > 0 {
             notes.push(format!("{beyond} more connections went to hosts that are not listed: there were too many"));
         }
+        if more_pulls > 0 {
+            notes.push(format!("{more_pulls} more pulls are not in the list of what was pulled: it ends after {MOST}"));
+        }
+        if more_faults > 0 {
+            tracing::info!(more_faults, "the broker could not serve more requests than it has told of");
+        }
         let used = registries.into_iter().chain(passed).map(|(host, used)| used.told(host)).collect();
-        Seen { used, pulled, notes, faults }
+        Seen { used, pulled: pulled.texts, notes, faults: faults.told("faults") }
     }
 
     fn registry(&self, host: &str, change: impl FnOnce(&mut Use)) {
         change(self.lock().registries.entry(host.to_owned()).or_default());
-    }
-
-    fn passed(&self, host: &str, change: impl FnOnce(&mut Use)) {
-        let mut inner = self.lock();
-        if inner.passed.len() >= MOST && !inner.passed.contains_key(host) {
-            inner.beyond += 1;
-            return;
-        }
-        change(inner.passed.entry(host.to_owned()).or_default());
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -127,37 +144,79 @@ impl Use {
     }
 }
 
-/// Each text once, and only so many.
-fn add(list: &mut Vec<String>, text: String) {
-    if list.len() < MOST && !list.contains(&text) {
-        list.push(text);
+impl Listed {
+    /// Gives whether it is a new one that had room.
+    fn add(&mut self, text: String) -> bool {
+        if self.texts.contains(&text) {
+            return false;
+        }
+        let has_room = self.texts.len() < MOST;
+        if has_room {
+            self.texts.push(text);
+        } else {
+            self.beyond = self.beyond.saturating_add(1);
+        }
+        has_room
     }
+
+    /// The texts, and a last one about those that had no room.
+    fn told(mut self, what: &str) -> Vec<String> {
+        if self.beyond > 0 {
+            self.texts.push(format!("{} more {what} are not listed: there were too many", self.beyond));
+        }
+        self.texts
+    }
+}
+
+fn shortened(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Record};
+    use super::{LONGEST, MOST, Record};
 
     #[test]
     fn a_step_that_asks_for_very_much_leaves_a_bounded_record() {
         let record = Record::default();
         for number in 0..MOST + 50 {
             record.connection(&format!("h{number}.example:443"));
+            record.passed_bytes(&format!("h{number}.example:443"), 1);
             record.pulled(format!("r/x@sha256:{number}"));
             record.pulled("r/x@sha256:0".to_owned());
             record.fault(format!("f{number}"));
+            record.note(format!("n{number}"));
         }
+        record.fault("f0".to_owned());
         record.request("ghcr.io");
         record.shown("ghcr.io", "ours");
         record.bytes("ghcr.io", 7);
         let seen = record.take();
-        assert_eq!((seen.used.len(), seen.pulled.len(), seen.faults.len()), (MOST + 1, MOST, MOST));
+        assert_eq!((seen.used.len(), seen.pulled.len()), (MOST + 1, MOST));
+        assert_eq!((seen.faults.len(), seen.notes.len()), (MOST + 1, MOST + 4));
         let ghcr = seen.used.iter().find(|used| used.host == "ghcr.io").unwrap();
         assert_eq!((ghcr.requests, ghcr.bytes, ghcr.integrations.as_slice()), (1, Some(7), &["ours".to_owned()][..]));
-        assert!(
-            seen.notes[0].starts_with("passed through") && seen.notes[1].starts_with("50 more"),
-            "{:?}",
-            seen.notes
-        );
+        assert_eq!(seen.faults[MOST], "50 more faults are not listed: there were too many");
+        for (note, start) in seen.notes[MOST..].iter().zip([
+            "50 more notes are not listed",
+            "passed through",
+            "50 more connections",
+            "50 more pulls are not in the list of what was pulled",
+        ]) {
+            assert!(note.starts_with(start), "{:?}", &seen.notes[MOST..]);
+        }
+    }
+
+    #[test]
+    fn a_sentence_is_cut_where_it_gets_too_long() {
+        let record = Record::default();
+        record.fault("ä".repeat(LONGEST * 3));
+        record.note("ä".repeat(LONGEST));
+        let seen = record.take();
+        assert_eq!((seen.faults[0].chars().count(), seen.notes[0].chars().count()), (LONGEST + 1, LONGEST));
     }
 }

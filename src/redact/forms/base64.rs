@@ -41,6 +41,13 @@ pub(super) fn of(bytes: &[u8], add: &mut impl FnMut(&[u8])) {
     }
 }
 
+/// The same without line ends and lines.
+pub(super) fn usual(bytes: &[u8], add: &mut impl FnMut(&[u8])) {
+    for shift in 0..3 {
+        at(shift, &STANDARD, bytes, b"", add);
+    }
+}
+
 /// Where the text begins so many bytes into a group of three.
 fn at(shift: usize, engine: &impl base64::Engine, bytes: &[u8], end: &[u8], add: &mut impl FnMut(&[u8])) {
     let encoded = encode(engine, &[&[0; 2][..shift], bytes, end]);

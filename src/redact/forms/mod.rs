@@ -72,6 +72,14 @@ pub(super) fn of_secret(text: &str, forms: &mut Forms) {
     }
 }
 
+/// The few forms of a token: as it is, in a URL, in base64.
+pub(super) fn of_token(text: &str, forms: &mut Forms) {
+    let mut add = |form: &[u8]| forms.add(form);
+    add(text.as_bytes());
+    percent::usual(text, &mut add);
+    base64::usual(text.as_bytes(), &mut add);
+}
+
 /// The forms in which user and password are mixed.
 pub(super) fn of_login(user: &str, password: &str, forms: &mut Forms) {
     let mut pair = Zeroizing::new(String::with_capacity(user.len() + password.len() + 1));
@@ -102,7 +110,10 @@ fn rewrite(text: &str, mut write: impl FnMut(&mut String, char)) -> Zeroizing<St
 
 #[cfg(test)]
 mod tests {
-    use super::{Forms, of_login, of_secret};
+    use ::base64::Engine as _;
+    use ::base64::engine::general_purpose::STANDARD;
+
+    use super::{Forms, of_login, of_secret, of_token};
 
     fn forms(text: &str) -> Vec<String> {
         let mut forms = Forms::default();
@@ -149,6 +160,20 @@ mod tests {
         for (line, is_there) in [("first line", true), ("second line", true), ("short", false)] {
             assert_eq!(forms.iter().any(|form| form == line), is_there, "{line}");
         }
+    }
+
+    #[test]
+    fn a_token_has_few_forms() {
+        let token = "eyJhbGciOiJSUzI1NiJ9.e30.a+b/c==".repeat(60);
+        let mut forms = Forms::default();
+        of_token(&token, &mut forms);
+        let has = |text: &str| forms.all().iter().any(|form| form.as_slice() == text.as_bytes());
+        assert!(has(&token) && has(&token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D")));
+        assert!(has(&STANDARD.encode(&token)));
+        let mut all = Forms::default();
+        of_secret(&token, &mut all);
+        let bytes = |forms: &Forms| forms.all().iter().map(|form| form.len()).sum::<usize>();
+        assert!(bytes(&forms) < 24 * token.len() && bytes(&forms) * 5 < bytes(&all), "{}", bytes(&forms));
     }
 
     #[test]

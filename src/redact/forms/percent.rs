@@ -44,6 +44,16 @@ pub(super) fn of(text: &str, add: &mut impl FnMut(&[u8])) {
     }
 }
 
+/// The form that most programs give a text in a URL.
+pub(super) fn usual(text: &str, add: &mut impl FnMut(&[u8])) {
+    for case in [upper, lower] {
+        let encoded = encode(text, |character| character.is_ascii_alphanumeric() || "-._~".contains(character), case);
+        if *encoded != text {
+            add(encoded.as_bytes());
+        }
+    }
+}
+
 fn upper(out: &mut String, byte: u8) {
     let _ = write!(out, "%{byte:02X}");
 }

@@ -7,6 +7,7 @@
 
 mod answer;
 mod held;
+mod new_tokens;
 mod patience;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use answer::{Answer, Body};
 use held::Held;
+pub use new_tokens::NewTokens;
 pub use patience::Patience;
 use patience::Tries;
 use reqwest::header::HeaderMap;
@@ -55,6 +57,9 @@ pub struct Ask {
     pub headers: HeaderMap,
     /// What it is about.
     pub place: Place,
+    /// What whoever asks has brought along itself. It goes as it came, and only where nothing of ours is for the
+    /// place: then no credential and no token of ours goes, not even one that nobody's credential got.
+    pub own: Option<Authorization>,
 }
 
 /// Why there is no answer to hand on.
@@ -151,6 +156,8 @@ pub struct Outward<'a> {
     pub proxy: Option<&'a OutwardProxy>,
     /// How long registries are waited for.
     pub patience: Patience,
+    /// Who hears of new tokens.
+    pub new_tokens: Option<&'a NewTokens>,
 }
 
 /// Tokens that are kept of one host at a time.
@@ -166,6 +173,7 @@ pub struct Upstream {
     /// By credential and repository.
     tokens: Mutex<HashMap<(Option<usize>, String), Authorization>>,
     patience: Patience,
+    new_tokens: NewTokens,
 }
 
 impl Upstream {
@@ -185,6 +193,7 @@ impl Upstream {
             wants_basic: AtomicBool::new(false),
             tokens: Mutex::default(),
             patience: outward.patience,
+            new_tokens: outward.new_tokens.cloned().unwrap_or_default(),
         })
     }
 
@@ -222,6 +231,11 @@ impl Upstream {
     async fn ask_once(&self, ask: &Ask, limit: Duration) -> Result<Answer, UpstreamError> {
         let end = BootInstant::now().after(limit);
         let chosen = self.chosen(&ask.place);
+        let is_ours = chosen.is_some() || matches!(ask.place, Place::Elsewhere(Some(_)));
+        if let Some(own) = ask.own.as_ref().filter(|_| !is_ours) {
+            // Whatever the registry says to that is an answer: a challenge is for whoever brought it.
+            return Ok(self.answer(self.send(ask, Some(own), end).await?, None));
+        }
         let first = self.known(&ask.place, chosen);
         let response = self.send(ask, first.as_ref(), end).await?;
         if response.status() != StatusCode::UNAUTHORIZED || matches!(ask.place, Place::Elsewhere(_)) {
@@ -311,6 +325,7 @@ impl Upstream {
         let answer = fetch_token(&self.exchange, request).await;
         match answer.map_err(|source| UpstreamError::TokenService { host: host(), source })? {
             TokenAnswer::Token(token) => {
+                self.new_tokens.tell(&token.parameter());
                 let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
                 // The child chooses the names: what it asks for must not make us grow.
                 if tokens.len() >= MOST_TOKENS {

@@ -12,6 +12,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use super::{Answer, UpstreamError};
 use crate::clock::{BootInstant, Clock};
 use crate::registry::exchange::ExchangeError;
+use crate::tls::ConnectFailure;
 
 /// The bounds.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,9 @@ pub struct Patience {
     pub pause: Duration,
     /// How long a body may stand still.
     pub stall: Duration,
+    /// How long a connection that is passed through may be silent in both directions. Longer than clients keep a
+    /// connection that they do not need at the moment (90 s in Go), so that only what is waited for is cut.
+    pub silence: Duration,
 }
 
 impl Default for Patience {
@@ -36,6 +40,7 @@ impl Default for Patience {
             head: Duration::from_secs(20),
             pause: Duration::from_millis(250),
             stall: Duration::from_secs(30),
+            silence: Duration::from_mins(2),
         }
     }
 }
@@ -76,7 +81,7 @@ fn again(result: &Result<Answer, UpstreamError>) -> Option<Duration> {
         Ok(answer) if is_passing(answer.status) => retry_after(&answer.headers),
         Err(UpstreamError::TokenRefused { status, retry_after, .. }) if is_passing(*status) => *retry_after,
         Err(UpstreamError::Registry { source, .. } | UpstreamError::TokenService { source, .. }) => match source {
-            ExchangeError::Connect(failure) if !failure.is_tls() => None,
+            ExchangeError::Connect(failure) if !failure.is_tls() && *failure != ConnectFailure::ProxyLogin => None,
             ExchangeError::TimedOut => None,
             _ => return None,
         },

@@ -76,6 +76,7 @@ async fn a_forbidden_address_is_never_asked() {
     crate::tls::install_provider();
     let upstream = Upstream::new("169.254.169.254", &[], Outward::default()).unwrap();
     let url = upstream.url("/v2/").unwrap();
-    let ask = Ask { method: reqwest::Method::GET, url, headers: reqwest::header::HeaderMap::new(), place: Place::Base };
+    let headers = reqwest::header::HeaderMap::new();
+    let ask = Ask { method: reqwest::Method::GET, url, headers, place: Place::Base, own: None };
     assert!(upstream.ask(&ask).await.unwrap_err().to_string().contains("never contacted"));
 }

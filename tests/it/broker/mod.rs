@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a failure in a test ends the test")]
 
+mod clients;
 mod hostile;
 mod hostile_cases;
 mod modules;
+mod operator_proxy;
 mod proxy;
+mod strangers;
+mod unasked;
 
 use std::time::Duration;
 
@@ -14,7 +18,7 @@ use nigari::gateway::broker::{Broker, Plan};
 use nigari::protocol::agent::RegistryCredential;
 use nigari::protocol::id::IntegrationId;
 use nigari::registry::upstream::Patience;
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 
 use crate::registry::stage::{Authority, PASSWORD, USER};
 
@@ -25,6 +29,7 @@ const PATIENCE: Patience = Patience {
     head: Duration::from_secs(4),
     pause: Duration::from_millis(20),
     stall: Duration::from_secs(2),
+    silence: Duration::from_secs(3),
 };
 
 /// The stages' credential for an address.
@@ -41,23 +46,26 @@ fn credential(address: &str, authority: &Authority) -> RegistryCredential {
 
 /// A broker for these registries.
 async fn open(credentials: Vec<RegistryCredential>) -> Broker {
+    open_with(Plan { credentials, patience: PATIENCE, ..Plan::default() }).await
+}
+
+async fn open_with(plan: Plan) -> Broker {
     nigari::tls::install_provider();
-    let plan =
-        Plan { credentials, tokens: Vec::new(), services: Vec::new(), roots: None, proxy: None, patience: PATIENCE };
     Broker::open(plan, &Clock::new()).await.unwrap()
 }
 
 /// A client as a step has it: the proxy, the authority, and those that the host trusts besides.
 fn child(broker: &Broker, trusted: &Authority) -> Client {
+    builder(broker, trusted).redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
+fn builder(broker: &Broker, trusted: &Authority) -> ClientBuilder {
     let authorities =
         [broker.authority(), trusted.pem.as_str()].map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).unwrap());
     Client::builder()
         .proxy(reqwest::Proxy::https(broker.proxy().expose()).unwrap())
         .tls_certs_only(authorities)
-        .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(40))
-        .build()
-        .unwrap()
 }
 
 /// Whether the stages' password is in a text, in any form in which it is sent.

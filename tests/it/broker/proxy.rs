@@ -101,7 +101,7 @@ async fn a_registry_is_asked_by_get_and_head_for_itself_alone() {
     assert!(stage.heard().is_empty());
     // Another path gets no credential, and neither does what is no path of a repository.
     for path in ["/v2/other/net/manifests/1", "/v2/_catalog", "/anything", "/v2/teams/net/blobs/x"] {
-        client.get(url(&stage, path)).header("Authorization", "Basic Y2hpbGQ6Y2hpbGQ=").send().await.unwrap();
+        client.get(url(&stage, path)).send().await.unwrap();
     }
     assert!(stage.heard().len() >= 4);
     stage.must_not_have_seen_a_credential();

@@ -1,20 +1,55 @@
-//! Passwords that break whatever quotes, splits or trims carelessly: each has to authenticate a real pull.
+//! Passwords that break whatever quotes, splits or trims carelessly: each has to authenticate real pulls, in each delivery
+//! and with each way of authentication.
 
 use support::canary::Canary;
 
-use super::shelf::Shelf;
+use super::shelf::{REPOSITORY, Shelf};
+use super::with_modules;
 use super::world::{Setup, USER, World};
 
-/// Pulls a module with this password, with Basic authentication and with a token.
+/// A registry that is started with a password.
+type Start = fn(&str) -> Option<Shelf>;
+
+/// On loopback, which no proxy serves, and by a name that the broker does; with Basic authentication and with tokens.
+const NEAR: [Start; 2] = [Shelf::start_with_tokens, Shelf::start];
+const FAR: [Start; 2] = [Shelf::start_far_with_tokens, Shelf::start_far];
+
+/// Pulls with this password by broker and credential helper in one run, and by a file in a second.
 fn authenticates(password: &str) {
+    pulls(password, &[&NEAR[..], &FAR[..]].concat());
+}
+
+/// The same from registries with tokens alone.
+fn authenticates_with_tokens(password: &str) {
+    pulls(password, &[NEAR[0], FAR[0]]);
+}
+
+fn pulls(password: &str, starts: &[Start]) {
     let canaries = vec![Canary { user: USER.to_owned(), password: password.to_owned() }];
     let Some(world) = World::with(Setup { canaries, ..Setup::default() }) else { return };
-    for shelf in [Shelf::start(password), Shelf::start_with_tokens(password)].into_iter().flatten() {
+    let shelves: Vec<Shelf> = starts.iter().filter_map(|start| start(password)).collect();
+    if shelves.len() < starts.len() {
+        return;
+    }
+    for shelf in &shelves {
         let name = format!("r{}", shelf.registry.port());
-        shelf.add(&world, &name, &["--export"]).succeeded().unwrap();
+        shelf.add(&world, &name, &["--export", "--permit-file"]).succeeded().unwrap();
         world.types(&["registry", "test", &name]).succeeded().unwrap();
-        let said = world.apply(&world.configuration(&shelf.main()), 0);
-        assert!(said.contains("hello, greeting") || said.contains("No changes"), "{password:?}: {said}");
+    }
+    let names = ["a", "b", "c", "d"];
+    let all: Vec<_> = names.into_iter().zip(&shelves).map(|(name, shelf)| (name, shelf.source(REPOSITORY))).collect();
+    let (near, _) = all.split_at(starts.len() / 2);
+    for (delivery, modules, told) in [("auto", all.as_slice(), "broker, helper"), ("file", near, "file")] {
+        let create =
+            ["workspace", if delivery == "auto" { "create" } else { "update" }, "demo", "--delivery", delivery];
+        world.ends(&create, 0);
+        let said = world.apply(&world.configuration(&with_modules(modules)), 0);
+        // What the first run has made the second need not make again.
+        let made = modules.iter().all(|(name, _)| said.contains(&format!("hello, {name}")));
+        assert!(made || delivery == "file", "{password:?} by {delivery}: {said}");
+        let receipt = &world.run(&world.newest())["receipts"][0];
+        assert_eq!(receipt["delivery"], told, "{receipt:#}");
+        assert_eq!(receipt["modules"].as_array().unwrap().len(), modules.len(), "{receipt:#}");
     }
 }
 
@@ -35,6 +70,7 @@ passwords! {
     a_password_beyond_ascii_authenticates: "cänary-Пароль-密码-€-🔑";
     a_password_with_blanks_at_both_ends_authenticates: "  canary with blanks 9d2e ";
     a_password_of_one_byte_authenticates: "x";
+    a_password_of_one_odd_byte_authenticates: ":";
     a_password_like_json_authenticates: "{\"auths\":{\"canary\":\"c0ffee\"}}";
     a_password_like_an_option_authenticates: "--canary=1f2e3d";
     a_password_of_base64s_own_letters_authenticates: "canary==/+/+==";
@@ -47,13 +83,15 @@ fn the_longest_password_that_bcrypt_takes_authenticates() {
 }
 
 #[test]
-fn a_very_long_token_authenticates() {
-    let password = "canary.eyJhbGciOiJSUzI1NiJ9-".repeat(140);
-    let canaries = vec![Canary { user: USER.to_owned(), password: password.clone() }];
-    let Some(world) = World::with(Setup { canaries, ..Setup::default() }) else { return };
-    let Some(shelf) = Shelf::start_with_tokens(&password) else { return };
-    shelf.store(&world);
-    world.apply(&world.configuration(&shelf.main()), 0);
+fn a_token_of_4096_bytes_authenticates() {
+    let password = "canary.eyJhbGciOiJSUzI1NiJ9-".repeat(150);
+    authenticates_with_tokens(&password[..4096]);
+}
+
+#[test]
+fn a_long_password_of_all_odd_characters_authenticates() {
+    let password = "canary:/+~%$\"\\'`{}<>&=?#@!äöüß€ ".repeat(100);
+    authenticates_with_tokens(password.trim_end());
 }
 
 #[test]

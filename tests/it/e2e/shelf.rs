@@ -44,9 +44,21 @@ impl Shelf {
 
     /// The same two, under a name that OpenTofu reaches by the broker.
     pub(super) fn start_far(password: &str) -> Option<Self> {
+        Self::start_called(password, FAR)
+    }
+
+    /// Distribution 2.8 as Debian has it, under that name of this host.
+    pub(super) fn start_old(password: &str, name: &'static str) -> Option<Self> {
+        let program = require::program("docker-registry")?;
+        let start = |directory: &Path| Registry::start(&program, directory, USER, password).unwrap();
+        Some(Self::fill(password, |directory| start(directory).called(name)))
+    }
+
+    /// With Basic authentication, under a name of its certificate.
+    pub(super) fn start_called(password: &str, name: &'static str) -> Option<Self> {
         let program = require::registry()?;
         let start = |directory: &Path| Registry::start(&program, directory, USER, password).unwrap();
-        Some(Self::fill(password, |directory| start(directory).called(FAR)))
+        Some(Self::fill(password, |directory| start(directory).called(name)))
     }
 
     /// With bearer tokens from a signer.

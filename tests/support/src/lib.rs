@@ -30,6 +30,9 @@ pub mod module;
 // A real private OCI registry on loopback.
 pub mod registry;
 
+// A real proxy, as companies have one.
+pub mod squid;
+
 // A real PostgreSQL, one database per test.
 pub mod postgres;
 

@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use crate::child::{find_program, variable};
-use crate::tools::{PROVIDER_HOSTILE, PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
+use crate::child::{command, find_program, run, variable};
+use crate::tools::{CRANE, PROVIDER_HOSTILE, PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
 
 /// Says that `what` is missing.
 ///
@@ -46,11 +46,29 @@ pub fn token_signer() -> Option<PathBuf> {
     tool(&TOKEN_SIGNER)
 }
 
+/// crane, or `None` after having said that it is missing. Built when Go is there.
+pub fn crane() -> Option<PathBuf> {
+    tool(&CRANE)
+}
+
 /// Any program on `PATH`, or `None` after having said that it is missing.
 pub fn program(name: &str) -> Option<PathBuf> {
     let found = find_program(name);
     if found.is_none() {
         missing(name);
+    }
+    found
+}
+
+/// squid with TLS of its own, or `None` after having said that it is missing.
+pub fn squid() -> Option<PathBuf> {
+    let found = find_program("squid").filter(|program| {
+        let mut version = command(program);
+        version.env_clear().arg("-v");
+        run(version).is_ok_and(|said| said.out.contains("--with-openssl") || said.out.contains("--with-gnutls"))
+    });
+    if found.is_none() {
+        missing("squid with TLS (squid-openssl)");
     }
     found
 }

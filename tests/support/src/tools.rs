@@ -80,6 +80,16 @@ pub const TOKEN_SIGNER: Tool = Tool {
     fits: Path::is_file,
 };
 
+/// crane, another client of registries.
+pub const CRANE: Tool = Tool {
+    name: "crane",
+    directory: "crane-0.22.1",
+    package: "github.com/google/go-containerregistry/cmd/crane",
+    link: "-s -w",
+    packages: 400,
+    fits: Path::is_file,
+};
+
 /// How far a build is. `go build` itself says nothing; this is read from its list of packages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
