@@ -19,6 +19,7 @@ mod operator;
 mod orders;
 mod phase_log;
 mod private;
+mod providers;
 mod reach;
 mod remove;
 mod report;
@@ -30,6 +31,7 @@ mod steps;
 mod sweep;
 mod view;
 mod watch;
+mod whole_run;
 
 use std::sync::Arc;
 

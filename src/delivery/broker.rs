@@ -11,7 +11,9 @@ use super::choice::ForBroker;
 use super::described::Described;
 use super::helper::Desk;
 use super::{Beside, Delivered, Delivery, DeliveryError, Pending, Surroundings, Witnessed, ca_bundle, docker_config};
+use crate::clock::Clock;
 use crate::gateway::broker::{Broker, Plan, Seen};
+use crate::protocol::agent::RegistryCredential;
 use crate::registry::OutwardProxy;
 use crate::registry::upstream::Patience;
 use crate::secret::Secret;
@@ -53,11 +55,8 @@ impl BrokerDelivery {
         let (delivery, meaning) = if out_of_reach.is_empty() { ("broker", MEANING) } else { BOTH };
         let receipt = Pending::begin(delivery, meaning, served.iter().chain(&out_of_reach), surroundings);
         let operator = Arc::clone(surroundings.operator);
-        let proxy = surroundings.passed.and_then(outward_proxy);
-        let roots = surroundings.system_roots.map(ca_bundle::named).transpose()?;
-        let (tokens, services) = (operator.tokens(), operator.services());
-        let plan = Plan { credentials: served, tokens, services, roots, proxy, patience: Patience::default() };
-        let broker = Broker::open(plan, surroundings.clock).await?;
+        let of = ProxyOf { credentials: served, tokens: operator.tokens(), services: operator.services() };
+        let broker = of.open(surroundings.passed, surroundings.system_roots, surroundings.clock).await?;
         let private = out_of_reach.iter().filter_map(|credential| credential.ca_pem.as_deref());
         let authorities: Vec<&str> = private.chain([broker.authority()]).collect();
         let described = Described {
@@ -73,10 +72,7 @@ impl BrokerDelivery {
 impl Delivery for BrokerDelivery {
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
         let (files, mut variables) = self.described.below(directory)?;
-        variables.extend(PROXY.map(|name| (name.to_owned(), self.broker.proxy())));
-        // git (curl) does more than GET, and trusts no file that we could name: it goes to these hosts by itself.
-        let exceptions = [Secret::from(NO_EXCEPTION), Secret::new(self.broker.ended().join(","))];
-        variables.extend(EXCEPTIONS.map(str::to_owned).into_iter().zip(exceptions));
+        variables.extend(proxied(&self.broker));
         let mut delivered = Delivered::new(files, variables, self.receipt);
         delivered.beside.push(Box::new(Open(self.broker)));
         if let Some(desk) = self.desk {
@@ -96,6 +92,41 @@ impl Beside for Open {
             Witnessed { used, pulled, notes, faults }
         })
     }
+}
+
+/// What a broker is for.
+#[derive(Debug)]
+pub(super) struct ProxyOf {
+    pub(super) credentials: Vec<RegistryCredential>,
+    /// The operator's, by host.
+    pub(super) tokens: Vec<(String, Secret)>,
+    /// Host and URL.
+    pub(super) services: Vec<(String, String)>,
+}
+
+impl ProxyOf {
+    /// Opens it; it goes out as the step would have done.
+    pub(super) async fn open(
+        self,
+        passed: Option<&[(String, Secret)]>,
+        system_roots: Option<&Path>,
+        clock: &Clock,
+    ) -> Result<Broker, DeliveryError> {
+        let Self { credentials, tokens, services } = self;
+        let roots = system_roots.map(ca_bundle::named).transpose()?;
+        let proxy = passed.and_then(outward_proxy);
+        let plan = Plan { credentials, tokens, services, roots, proxy, patience: Patience::default() };
+        Ok(Broker::open(plan, clock).await?)
+    }
+}
+
+/// The variables that lead a step to it.
+pub(super) fn proxied(broker: &Broker) -> Vec<(String, Secret)> {
+    let mut variables: Vec<_> = PROXY.map(|name| (name.to_owned(), broker.proxy())).into();
+    // git (curl) does more than GET, and trusts no file that we could name: it goes to these hosts by itself.
+    let exceptions = [Secret::from(NO_EXCEPTION), Secret::new(broker.ended().join(","))];
+    variables.extend(EXCEPTIONS.map(str::to_owned).into_iter().zip(exceptions));
+    variables
 }
 
 /// The proxy that the step would have had by the operator's wish: the broker goes through it instead.

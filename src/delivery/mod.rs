@@ -15,6 +15,8 @@ mod file;
 pub mod helper;
 mod meaning;
 mod named_hosts;
+// What stays for plan and apply.
+pub mod whole_run;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -89,7 +91,7 @@ pub struct Surroundings<'a> {
     pub passed: Option<&'a [(String, Secret)]>,
     /// What agent and workspace want.
     pub wish: DeliveryChoice,
-    /// The registry hosts that the run's module sources name.
+    /// The registry hosts that the run's module sources and the operator's OCI mirrors name.
     pub sources: &'a NamedHosts,
     /// `PATH` of the steps.
     pub search_path: &'a str,
@@ -204,9 +206,11 @@ impl Pending {
             wiped: ending.wiped,
             verified_by: ending.verified_by,
             modules: Vec::new(),
+            providers: Vec::new(),
             used: ending.witnessed.used,
             pulled: ending.witnessed.pulled,
             notes: ending.witnessed.notes,
+            whole_run: None,
         }
     }
 }
@@ -236,6 +240,7 @@ mod tests {
             username: username.into(),
             secret: secret.into(),
             ca_pem: None,
+            whole_run: false,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Which registry hosts a run's module sources name, as far as that can be known before anything is fetched.
+//! Which registry hosts a run's module sources and the operator's OCI mirrors name, as far as that can be known before
+//! anything is fetched.
 //!
 //! Rule: a module that comes from elsewhere may call others, and a computed source may be anything: with one of these
 //! any registry of the run's integrations may be asked for, and what was not named is told.
@@ -6,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::protocol::registry_address::RegistryAddress;
+use crate::tofu::cli_configuration::OciMirror;
 use crate::tofu::modules::{ModuleSource, SourceKind};
 
 /// Hosts in normal form, and whether there may be more.
@@ -29,6 +31,21 @@ impl NamedHosts {
         };
         let hosts = sources.iter().filter_map(host).map(|address| address.host().to_owned());
         Self::new(hosts, sources.iter().any(|source| source.kind != SourceKind::Local))
+    }
+
+    /// The same, and those of which the providers come: every mirror is one that a run may ask.
+    #[must_use]
+    pub fn with_mirrors(mut self, mirrors: &[OciMirror]) -> Self {
+        for mirror in mirrors {
+            match mirror.registry_host().map(str::parse::<RegistryAddress>) {
+                Some(Ok(address)) => {
+                    self.hosts.insert(address.host().to_owned());
+                }
+                // Computed from the provider's address.
+                Some(Err(_)) | None => self.is_open = true,
+            }
+        }
+        self
     }
 
     /// Whether a source names it.

@@ -60,7 +60,7 @@ pub(crate) async fn init(run: &Run<'_>, prepared: &Prepared, _modules: Fetched) 
 /// In memory, because the operator may have chosen to keep tokens in it.
 fn write_cli_configuration(run: &Run<'_>) -> Result<(), Stop> {
     let (operator, _) = run.host.operator.current(&run.host.secrets)?;
-    let file = cli_config::for_steps(&operator, run.host.settings.keep_cli_credentials)?;
+    let file = cli_config::for_steps(&operator, run.host.settings.keep_cli_credentials, &run.directory.providers())?;
     run.directory.private().write_secret(&file).map_err(|error| Stop::io("cannot write the CLI configuration", &error))
 }
 

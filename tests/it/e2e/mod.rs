@@ -16,6 +16,7 @@ mod hosts;
 mod integrations;
 mod meddler;
 mod module_registry;
+mod oci_mirror;
 mod operator;
 mod operator_token;
 mod passwords;
@@ -30,6 +31,7 @@ mod sshd;
 mod states;
 mod tofu;
 mod variables;
+mod whole_run;
 mod world;
 
 use std::fs;
