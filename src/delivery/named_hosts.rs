@@ -62,6 +62,7 @@ impl NamedHosts {
 #[cfg(test)]
 mod tests {
     use super::NamedHosts;
+    use crate::tofu::cli_configuration::OperatorConfiguration;
     use crate::tofu::modules::{ModuleSource, SourceKind};
 
     fn of(sources: &[&str]) -> NamedHosts {
@@ -89,5 +90,21 @@ mod tests {
         for source in ["oci://h/a", "git::https://h/a.git", "org/name/aws", "https://h/a.zip", "oci://${local.h}/a"] {
             assert!(of(&[source]).may_be_asked("quay.io"), "{source}");
         }
+    }
+
+    #[test]
+    fn an_oci_mirror_may_be_asked_by_every_run() {
+        let mirrors = |template: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let text = format!(
+                "provider_installation {{\n  oci_mirror {{\n    repository_template = \"{template}\"\n  }}\n}}\n"
+            );
+            std::fs::write(file.path(), text).unwrap();
+            OperatorConfiguration::read(Some(file.path()), None).unwrap().oci_mirrors().unwrap()
+        };
+        let named = of(&[]).with_mirrors(&mirrors("R.example:443/${namespace}/${type}"));
+        assert!(named.names("r.example") && !named.may_be_asked("ghcr.io"));
+        let computed = of(&[]).with_mirrors(&mirrors("${hostname}/${namespace}/${type}"));
+        assert!(computed.may_be_asked("ghcr.io") && !computed.names("ghcr.io"));
     }
 }
