@@ -69,7 +69,8 @@ fn read_one(file: &SourceFile, method: &Item, arguments: &[Item]) -> Result<OciM
     let template = argument("repository_template").and_then(|value| file.text_of(value));
     let template = template.filter(|text| !text.is_empty()).ok_or(broken("it has no `repository_template`"))?;
     let (host, _) = template.split_once('/').ok_or(broken("its `repository_template` names no repository"))?;
-    if !is_computed(host) && normal_host(host).is_none() {
+    // `https://…` leaves `https:`, which would be a host with an empty port.
+    if !is_computed(host) && (host.ends_with(':') || normal_host(host).is_none()) {
         return Err(broken("its `repository_template` does not begin with the host of a registry"));
     }
     let patterns = |name: &str| {
