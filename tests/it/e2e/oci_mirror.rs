@@ -189,7 +189,7 @@ fn the_narrowest_integration_serves_a_mirror_and_what_is_withheld_is_named() {
     let said = world.apply(&directory, 1);
     assert!(said.contains("hint: ") && said.contains("nigari registry add") && said.contains(&shelf.host()), "{said}");
     // For the whole host, but not exported.
-    shelf.add(&world, "demo", &[]).succeeded().unwrap();
+    shelf.add(&world, "demo", &["--no-export"]).succeeded().unwrap();
     let said = world.apply(&directory, 1);
     assert!(
         said.contains("*export credentials* is off") && said.contains("nigari registry update demo --export"),
@@ -233,11 +233,11 @@ fn a_cache_of_providers_is_left_alone() {
     let text = fs::read_to_string(operator.file()).unwrap();
     operator.write(&format!("plugin_cache_dir = \"{}\"\n{text}", cache.display()));
     world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
-    let agent = support::child::read_text(&world.stack.directory().join("agent.log"));
-    assert!(agent.contains("the cache of providers is not used beside an `oci_mirror`"), "{agent}");
     let id = world.plans(&world.configuration(&provider_alone()));
     world.ends(&["run", "approve", &id, "--follow"], 0);
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    let agent = support::child::read_text(&world.stack.directory().join("agent.log"));
+    assert!(agent.contains("the cache of providers is not used beside an `oci_mirror`"), "{agent}");
 }
 
 #[test]

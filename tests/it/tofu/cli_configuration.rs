@@ -31,7 +31,7 @@ const VALID: &[&str] = &[
     "provider_installation {\n  oci_mirror {\n    repository_template = \"r.example/${hostname}/${namespace}/${type}\"\n  \
      }\n}\n",
     "provider_installation {\n  direct { exclude = [\"a/b\"] }\n  oci_mirror { repository_template = \
-     \"r.example/${replace(type, \"x\", \"y\")}\" include = [\"h.example/a/*\",] exclude = [] }\n  oci_mirror { include = \
+     \"r.example/${type == \"x\" ? \"y\" : type}\" include = [\"h.example/a/*\",] exclude = [] }\n  oci_mirror { include = \
      [\"a/b\"] repository_template = \"${hostname}/b\" }\n}\n",
     "{\"provider_installation\": [{\"oci_mirror\": [{\"repository_template\": \"r.example/${type}\", \"include\": [\"a/*\"]}, \
      {\"repository_template\": \"r.example/b\", \"include\": [\"a/b\"]}], \"direct\": {}}]}",
