@@ -210,9 +210,23 @@ fn digest_of(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Write as _};
     use std::path::Path;
 
-    use super::stays_inside;
+    use aws_lc_rs::digest::{Context, SHA256};
+
+    use super::{Summing, stays_inside, too_large};
+    use crate::agent::failure::Stop;
+
+    #[test]
+    fn what_is_too_large_to_be_kept_is_told_with_what_to_do() {
+        let file = tempfile::tempfile().unwrap();
+        let mut summing = Summing { file, sum: Context::new(&SHA256), left: 3 };
+        summing.write_all(b"abc").unwrap();
+        assert_eq!(summing.write_all(b"d").unwrap_err().kind(), ErrorKind::FileTooLarge);
+        let Stop::Failed(failure) = too_large() else { panic!() };
+        assert!(failure.message.contains("1024 MiB") && failure.hint.unwrap().contains("--auto-apply"));
+    }
 
     #[test]
     fn a_link_leads_nowhere_outside_of_the_modules() {

@@ -97,7 +97,9 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     report.receipt = receipt;
     stand_in.remove()?;
     note_backend(report, &prepared);
-    whole_run::why_not(at, &kept).into_iter().for_each(|why| report.note(why));
+    if let Some(why) = whole_run::why_not(at, &kept) {
+        report.note(why);
+    }
     let initialized = steps::init(at, &prepared, modules?).await?;
     let lending = whole_run::lend(at, &kept, Step::Plan).await?;
     let planned = steps::plan(at, initialized, &lending).await;

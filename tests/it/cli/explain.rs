@@ -239,7 +239,7 @@ fn the_mirrors_of_an_agents_cli_configuration_are_explained_too() {
     for (template, code, told) in [
         ("r.example:5000/tofu/${namespace}/${type}", 0, "integration  mirror (r.example:5000/tofu)"),
         ("r.example:5000/other/${namespace}/${type}", 1, "another path"),
-        ("https://r.example/${type}", 77, "does not begin with the host of a registry"),
+        ("https://r.example/${type}", 1, "does not begin with the host of a registry"),
     ] {
         let settings = file(&directory.path().join("agent.tfrc"), &block(template), 0o644);
         let said = text(&stack, &[&configuration, "--cli-config", &settings]);
