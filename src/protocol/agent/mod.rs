@@ -32,7 +32,8 @@ mod session;
 pub use claim::{Claim, ClaimRequest, RenewAnswer, RunVariable, StepReport, WatchAnswer};
 pub use credentials::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
 pub use finish::{
-    Failure, FailureClass, Finish, FinishAnswer, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd, RegistryUse, WholeRun,
+    Failure, FailureClass, Finish, FinishAnswer, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd, RegistryUse,
+    WholeRun,
 };
 pub use rescue::KeptState;
 pub use session::{SessionAnswer, SessionRequest};

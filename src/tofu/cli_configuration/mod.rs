@@ -82,7 +82,8 @@ impl OperatorConfiguration {
     /// Whether there is one.
     pub fn has_oci_mirror(&self) -> bool {
         let items = self.files.iter().flat_map(|file| &file.items);
-        let mut methods = items.filter(|item| item.name() == "provider_installation").flat_map(|item| item.value.items());
+        let mut methods =
+            items.filter(|item| item.name() == "provider_installation").flat_map(|item| item.value.items());
         methods.any(mirror::is_one)
     }
 
