@@ -216,3 +216,27 @@ fn an_apply_that_is_killed_closes_the_broker_and_says_so() {
         assert!(TcpStream::connect(("127.0.0.1", port.unwrap())).is_err(), "still open");
     }
 }
+
+#[test]
+fn when_the_agent_is_killed_in_an_apply_nobody_is_served_any_more_and_nothing_is_left() {
+    let Some(mut hostile) = Hostile::start() else { return };
+    let Some((mut world, shelf)) = start(&hostile, &["--apply-grace", "2s"]) else { return };
+    shelf.add(&world, "demo", &["--export", "--permit-whole-run"]).succeeded().unwrap();
+    let address = address(&shelf);
+    let wait = "resource \"terraform_data\" \"wait\" {\n  depends_on = [hostile_look.it]\n  provisioner \"local-exec\" {\n    \
+                command = \"sleep 3\"\n  }\n}\n";
+    let main = format!("{}{wait}", hostile.resource(&[], std::slice::from_ref(&address)));
+    let id = world.begin(&world.configuration(&main), &["--auto-approve"]);
+    world.wait_for_step(&id, "apply");
+    world.stack.agent().unwrap().kill().unwrap();
+    let settings = hostile.settings();
+    world.stack.start_agent(&["--cli-config", &settings]).unwrap();
+    world.wait(&id, "the end", |run| ["errored", "applied", "lost"].iter().any(|state| run["state"] == *state));
+    world.wait_for_wipe();
+    let reports = hostile.reports();
+    assert!(!reports.is_empty());
+    for report in &reports {
+        let (_, port, _) = told(report, &address);
+        assert!(TcpStream::connect(("127.0.0.1", port.unwrap())).is_err(), "still open");
+    }
+}
