@@ -127,7 +127,7 @@ fn another_agent_applies_with_the_provider_that_was_approved_while_the_registry_
     let asked = count(&shelf);
     shelf.registry.stop().unwrap();
     world.stack.agent().unwrap().stop().unwrap();
-    let second = world.another_agent("second", &["--cli-config", &operator.file()]);
+    let second = world.another_agent("second", &["--cli-config", &operator.file(), "--sandbox", "process"]);
     let said = world.ends(&["run", "approve", &id, "--follow"], 0);
     assert!(said.contains("hello, greeting") && said.contains("now = "), "{said}");
     assert_eq!(count(&shelf), asked);

@@ -150,7 +150,7 @@ fn an_apply_by_another_agent_is_released_its_own_and_the_audit_log_says_so() {
     let id = world.plans(&world.configuration(&main));
     world.stack.agent().unwrap().stop().unwrap();
     let settings = hostile.settings();
-    let second = world.another_agent("second", &["--cli-config", &settings]);
+    let second = world.another_agent("second", &["--cli-config", &settings, "--sandbox", "process"]);
     world.ends(&["run", "approve", &id, "--follow"], 0);
     let reports = hostile.reports();
     let applied: Vec<_> =
@@ -171,6 +171,7 @@ fn an_apply_by_another_agent_is_released_its_own_and_the_audit_log_says_so() {
         (&"broker".into(), &"apply".into()),
         "{receipt:#}"
     );
+    assert!(receipt["meaning"].as_str().unwrap().contains("any process of the same user"), "{receipt:#}");
     world.wait_for_wipe();
     drop(second);
 }
