@@ -1,8 +1,10 @@
-//! What a plan hands to its apply: plan file, lock file and fetched modules, as one `.tar.gz`.
+//! What a plan hands to its apply: plan file, lock file, fetched modules and the providers from OCI mirrors, as one
+//! `.tar.gz`.
 //!
 //! Rule: its digest is what is approved, so nothing that tofu reads at apply can change in between: the uploaded part
 //! of the configuration has a digest of its own in the claim. Packed and unpacked in memory, because a plan file
-//! holds sensitive values in clear. Providers are not in it: `init` installs what the lock file pins.
+//! holds sensitive values in clear. Other providers are not in it: `init` installs what the lock file pins. A provider
+//! has run when it is packed, so only what really is in the run's directory is packed.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, Write as _};
@@ -18,13 +20,15 @@ use tar::{Archive, Builder, EntryType};
 use super::directory::RunDirectory;
 use super::failure::Stop;
 use super::private::create_anew;
+use super::providers;
 use super::steps::{Fetched, Run, ask};
-use crate::protocol::limits::CONFIGURATION_UNPACKED_BYTES;
+use crate::protocol::limits::{ARTIFACT_BYTES, ARTIFACT_UNPACKED_BYTES};
 
 const FILE: &str = "artifact.tar.gz";
 const PLAN: &str = "plan";
 const LOCK: &str = "lock.hcl";
 const MODULES: &str = "modules";
+const PROVIDERS: &str = "providers";
 /// tofu's name for the lock file.
 const LOCK_FILE: &str = ".terraform.lock.hcl";
 
@@ -35,7 +39,10 @@ pub(crate) async fn seal(run: &Run<'_>) -> Result<String, Stop> {
     let target = path.clone();
     let packed = tokio::task::spawn_blocking(move || pack(&directory, &target)).await;
     let digest = packed.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
-    let digest = digest.map_err(|error| Stop::io("cannot pack the plan", &error))?;
+    let digest = digest.map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => too_large(),
+        _ => Stop::io("cannot pack the plan", &error),
+    })?;
     let patience = run.host.settings.patience.request;
     ask(run.lease, patience, || run.lease.server.put_artifact(&path, &digest)).await?;
     Ok(digest)
@@ -73,15 +80,28 @@ pub(crate) async fn restore(run: &Run<'_>, artifact: PathBuf) -> Result<Fetched,
     Ok(Fetched::restored())
 }
 
-/// Writes what it is given to a file and sums it up.
+fn too_large() -> Stop {
+    Stop::configuration(
+        format!("plan, modules and providers are more than the {} MiB that a run may keep", ARTIFACT_BYTES >> 20),
+        Some(
+            "let the workspace apply by itself (`--auto-apply`), or take large providers from a `filesystem_mirror` on the \
+             agents' hosts"
+                .to_owned(),
+        ),
+    )
+}
+
+/// Writes what it is given to a file and sums it up; only so many bytes.
 struct Summing {
     file: File,
     sum: Context,
+    left: u64,
 }
 
 impl io::Write for Summing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
+        self.left = self.left.checked_sub(written as u64).ok_or(io::ErrorKind::FileTooLarge)?;
         self.sum.update(bytes.get(..written).unwrap_or_default());
         Ok(written)
     }
@@ -92,7 +112,7 @@ impl io::Write for Summing {
 }
 
 fn pack(directory: &RunDirectory, target: &Path) -> io::Result<String> {
-    let summing = Summing { file: create_anew(target)?, sum: Context::new(&SHA256) };
+    let summing = Summing { file: create_anew(target)?, sum: Context::new(&SHA256), left: ARTIFACT_BYTES };
     let mut builder = Builder::new(GzEncoder::new(summing, Compression::fast()));
     builder.follow_symlinks(false);
     builder.append_path_with_name(directory.plan_file(), PLAN)?;
@@ -100,21 +120,22 @@ fn pack(directory: &RunDirectory, target: &Path) -> io::Result<String> {
     if lock.is_file() {
         builder.append_path_with_name(lock, LOCK)?;
     }
-    let modules = directory.data_directory().join(MODULES);
-    if modules.is_dir() {
-        builder.append_dir_all(MODULES, modules)?;
+    for (name, path) in [(MODULES, directory.data_directory().join(MODULES)), (PROVIDERS, directory.providers())] {
+        // What is below is not followed; what it is itself would be.
+        if providers::is_real(directory.path(), &path)? {
+            builder.append_dir_all(name, path)?;
+        }
     }
     let mut summing = builder.into_inner()?.finish()?;
     summing.flush()?;
     Ok(hex::encode(summing.sum.finish()))
 }
 
-/// Only what [`pack`] writes, and links only to what is among the modules.
+/// Only what [`pack`] writes, and links only to what is beside them.
 fn unpack(artifact: &Path, directory: &RunDirectory) -> io::Result<()> {
     let data = directory.data_directory();
     fs::create_dir_all(&data)?;
-    let limited =
-        io::Read::take(GzDecoder::new(BufReader::new(File::open(artifact)?)), CONFIGURATION_UNPACKED_BYTES * 2);
+    let limited = io::Read::take(GzDecoder::new(BufReader::new(File::open(artifact)?)), ARTIFACT_UNPACKED_BYTES);
     let mut archive = Archive::new(limited);
     archive.set_preserve_permissions(false);
     for entry in archive.entries()? {
@@ -131,9 +152,14 @@ fn unpack(artifact: &Path, directory: &RunDirectory) -> io::Result<()> {
                 remove_file(&lock)?;
                 io::copy(&mut entry, &mut create_anew(&lock)?)?;
             }
-            _ if name.starts_with(MODULES) && is_allowed(entry.header().entry_type()) => {
+            _ if is_allowed(entry.header().entry_type()) => {
+                let place = match name.components().next() {
+                    Some(Component::Normal(first)) if first == MODULES => data.as_path(),
+                    Some(Component::Normal(first)) if first == PROVIDERS => directory.path(),
+                    _ => return Err(refused()),
+                };
                 let link = entry.link_name()?.map(std::borrow::Cow::into_owned);
-                if link.is_some_and(|link| !stays_inside(&name, &link)) || !entry.unpack_in(&data)? {
+                if link.is_some_and(|link| !stays_inside(&name, &link)) || !entry.unpack_in(place)? {
                     return Err(refused());
                 }
             }
@@ -147,9 +173,9 @@ fn is_allowed(kind: EntryType) -> bool {
     matches!(kind, EntryType::Regular | EntryType::Directory | EntryType::Symlink)
 }
 
-/// Whether a link at `name` leads to something below `modules`.
+/// Whether a link at `name` leads to something below the first directory of `name`.
 fn stays_inside(name: &Path, link: &Path) -> bool {
-    // How deep we are below `modules`.
+    // How deep we are below that.
     let mut depth = name.components().count().saturating_sub(2);
     for part in link.components() {
         match part {
@@ -184,9 +210,23 @@ fn digest_of(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Write as _};
     use std::path::Path;
 
-    use super::stays_inside;
+    use aws_lc_rs::digest::{Context, SHA256};
+
+    use super::{Summing, stays_inside, too_large};
+    use crate::agent::failure::Stop;
+
+    #[test]
+    fn what_is_too_large_to_be_kept_is_told_with_what_to_do() {
+        let file = tempfile::tempfile().unwrap();
+        let mut summing = Summing { file, sum: Context::new(&SHA256), left: 3 };
+        summing.write_all(b"abc").unwrap();
+        assert_eq!(summing.write_all(b"d").unwrap_err().kind(), ErrorKind::FileTooLarge);
+        let Stop::Failed(failure) = too_large() else { panic!() };
+        assert!(failure.message.contains("1024 MiB") && failure.hint.unwrap().contains("--auto-apply"));
+    }
 
     #[test]
     fn a_link_leads_nowhere_outside_of_the_modules() {

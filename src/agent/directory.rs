@@ -24,6 +24,9 @@ use crate::tofu::{backend, modules};
 /// Where the unpacked configuration is, below the run directory.
 const CONFIGURATION: &str = "configuration";
 
+/// Where the providers are that came from an OCI mirror.
+pub(super) const PROVIDERS: &str = "providers";
+
 /// A run's place on this host.
 #[derive(Debug)]
 pub(crate) struct RunDirectory {
@@ -77,7 +80,7 @@ impl RunDirectory {
                 .create(&below)
                 .map_err(|error| Stop::io(format!("cannot make {}", below.display()), &error))
         };
-        [CONFIGURATION, "home", "tmp"].into_iter().try_for_each(made)?;
+        [CONFIGURATION, PROVIDERS, "home", "tmp"].into_iter().try_for_each(made)?;
         let private = PrivateDirectory::make(&host.secrets, &claim.run.to_string());
         let private = private.map_err(|error| Stop::io("cannot make the run's directory in memory", &error))?;
         let working_directory = path.join(CONFIGURATION).join(inside(&claim.working_directory)?);
@@ -128,6 +131,11 @@ impl RunDirectory {
     /// Where tofu keeps modules and providers: its default, because `path.module` is relative only with it.
     pub(crate) fn data_directory(&self) -> PathBuf {
         self.working_directory.join(".terraform")
+    }
+
+    /// The providers that came from an OCI mirror, as `filesystem_mirror` wants them.
+    pub(crate) fn providers(&self) -> PathBuf {
+        self.path.join(PROVIDERS)
     }
 
     /// `HOME` of the steps, unless the operator gave one.

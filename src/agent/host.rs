@@ -18,8 +18,12 @@ use crate::redact::Redactions;
 use crate::sandbox::{Launcher, Sandbox, SecretRoot};
 use crate::secret::Secret;
 use crate::settings::agent::{AgentSettings, DeliveryChoice};
+use crate::tofu::cli_configuration::OperatorConfiguration;
 use crate::tofu::find;
 use crate::tofu::version::{CredentialHolder, Version};
+
+/// Of the variables that an operator may pass, the one that names a directory for writing.
+pub(super) const PLUGIN_CACHE: &str = "TF_PLUGIN_CACHE_DIR";
 
 /// The host, as runs need it.
 #[derive(Debug)]
@@ -57,7 +61,7 @@ impl Host {
         let secrets = SecretRoot::choose(&settings.secret_roots, false)?;
         let tofu = find::find(settings.tofu.as_deref(), settings.search_path.as_deref())?;
         let operator = Operator::new(settings.cli_configuration.clone(), tofu.clone());
-        let (_, version) = operator.current(&secrets)?;
+        let (configuration, version) = operator.current(&secrets)?;
         version.check(holder(settings.delivery))?;
         if let Err(unsafe_alone) = version.check(CredentialHolder::Tofu) {
             tracing::info!(%unsafe_alone, "this version is given no credential itself: the broker keeps them");
@@ -66,6 +70,7 @@ impl Host {
         let passed_for_fetch = allowed(std::mem::take(&mut settings.fetch_environment));
         let proxies = Redactions::new();
         proxies.add(needles::of_proxies(passed.iter().chain(&passed_for_fetch)));
+        warn_of_cache(&configuration, [&passed, &passed_for_fetch]);
         let search_path = settings.search_path.as_deref().and_then(|path| path.to_str());
         let search_path = search_path.unwrap_or(crate::sandbox::Base::PATH).to_owned();
         Ok(Self {
@@ -88,6 +93,11 @@ impl Host {
 }
 
 impl Host {
+    /// Whether providers come from an OCI registry, so that the fetch step has to fetch them as well.
+    pub(crate) fn takes_from_oci_mirror(&self) -> bool {
+        self.operator.current(&self.secrets).is_ok_and(|(operator, _)| operator.has_oci_mirror())
+    }
+
     /// What the operator passes to the fetch step.
     pub(crate) fn passed_to_fetch(&self) -> Vec<(String, Secret)> {
         let all = self.passed.iter().chain(&self.passed_for_fetch);
@@ -102,6 +112,17 @@ impl Host {
             _ => CredentialHolder::Gateway,
         };
         self.version.check(holder).map_err(|error| Stop::infrastructure(error.to_string(), error.hint()))
+    }
+}
+
+/// A provider that is a link into a cache cannot go with its run.
+fn warn_of_cache(configuration: &OperatorConfiguration, passed: [&[(String, Secret)]; 2]) {
+    let is_passed = passed.into_iter().flatten().any(|(name, _)| name == PLUGIN_CACHE);
+    if configuration.has_oci_mirror() && (is_passed || configuration.places(None).cache.is_some()) {
+        tracing::warn!(
+            "the cache of providers is not used beside an `oci_mirror`: what comes from the mirror is fetched for each run \
+             and stays with it"
+        );
     }
 }
 
@@ -140,7 +161,7 @@ pub(crate) fn is_refused_to_operator(name: &str) -> bool {
         || upper.starts_with("SSL_CERT_")
         || upper.starts_with("TF_TOKEN_")
         || names::is_after_fetch(name)
-        || matches!(upper.as_str(), "TF_PLUGIN_CACHE_DIR" | "NETRC" | "SSH_AUTH_SOCK");
+        || matches!(upper.as_str(), PLUGIN_CACHE | "NETRC" | "SSH_AUTH_SOCK");
     !is_operators && names::is_refused(name)
 }
 

@@ -20,6 +20,7 @@ mod operator;
 mod orders;
 mod phase_log;
 mod private;
+mod providers;
 mod reach;
 mod remove;
 mod report;
@@ -31,6 +32,7 @@ mod steps;
 mod sweep;
 mod view;
 mod watch;
+mod whole_run;
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 
 use super::Host;
+use super::directory::PROVIDERS;
 use super::host::make_private;
 use crate::gateway::{StateStore, StoreError};
 use crate::protocol::api::StateLock;
@@ -167,13 +168,16 @@ pub(crate) fn forget_uploaded(configuration: &Path) -> io::Result<()> {
 /// Every one below the run directory: the working directory is not known after a restart.
 fn find(run_directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
+    let providers = run_directory.join(PROVIDERS);
     let mut open = vec![run_directory.to_owned()];
     while let Some(directory) = open.pop() {
         let Ok(entries) = fs::read_dir(&directory) else { continue };
         for entry in entries.flatten() {
             match entry.file_type() {
                 // Fetched modules and providers are nobody's working directory.
-                Ok(kind) if kind.is_dir() && entry.file_name() != ".terraform" => open.push(entry.path()),
+                Ok(kind) if kind.is_dir() && entry.file_name() != ".terraform" && entry.path() != providers => {
+                    open.push(entry.path());
+                }
                 Ok(kind) if kind.is_file() && entry.file_name() == ERRORED => found.push(entry.path()),
                 _ => {}
             }

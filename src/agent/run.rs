@@ -1,7 +1,7 @@
 //! THE PAGE: one phase of a run on this host, in the order in which it happens.
 //!
-//! Rule: what comes later needs what came before, by value. After `fetch` nothing here can name a credential; without
-//! the plan file there is no apply, and it is gone once applied.
+//! Rule: what comes later needs what came before, by value. After `fetch` nothing here can name a credential, but what may
+//! stay for the whole run and is only ever lent; without the plan file there is no apply, and it is gone once applied.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use super::failure::Stop;
 use super::log::{self, Pace};
 use super::report::{self, Report};
 use super::steps::{self, Planned, Run};
-use super::{Host, artifact, credentials, needles, phase_log};
+use super::{Host, artifact, credentials, needles, phase_log, whole_run};
+use crate::delivery::whole_run::Kept;
 use crate::delivery::{self, Surroundings};
-use crate::protocol::agent::{NextAction, Outcome};
+use crate::protocol::agent::{NextAction, Outcome, ReceiptEnd};
 use crate::protocol::run::{Phase, RunKind, Step};
 use crate::tofu::backend::Backend;
 
@@ -48,24 +49,25 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
             Ok(None) => (Ok(Outcome::NoChanges), None),
             Err(stop) => (Err(stop), None),
         },
-        Phase::Apply => (apply_elsewhere(&at).await.map(|()| Outcome::Applied), None),
+        Phase::Apply => (apply_elsewhere(&at, &mut report).await.map(|()| Outcome::Applied), None),
     };
     let mut remains = secrets_remain(&result);
     let next = report::finish(&at, first, spool, result, report).await;
     if let (NextAction::ApplyNow, Some(planned)) = (next, planned) {
         let (log, spool) = log::open(phase_log::of(&lease, Phase::Apply), Pace::default());
         let at = Run { log: log.without(&redactions), ..at.clone() };
-        let result = steps::apply(&at, planned).await.map(|()| Outcome::Applied);
+        let mut report = Report::default();
+        let result = apply(&at, planned, &mut report).await.map(|()| Outcome::Applied);
         remains = remains.or(secrets_remain(&result));
-        report::finish(&at, Phase::Apply, spool, result, Report::default()).await;
+        report::finish(&at, Phase::Apply, spool, result, report).await;
     }
     drop(at);
     let wiped = directory.wipe().await;
     remains.or(wiped.err()).map_or(Ok(()), |reason| Err(SecretsRemain(redactions.text(&reason))))
 }
 
-/// fetch, init, plan, show. `None` when there is nothing to do.
-async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop> {
+/// fetch, init, plan, show. `None` when there is nothing to do; else the plan, and what the apply may be lent.
+async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept)>, Stop> {
     // First of all, because a broken CLI configuration must not meet a credential.
     let (operator, _) =
         at.host.operator.current(&at.host.secrets).map_err(|error| Stop::from(error).during(Step::Fetch))?;
@@ -73,9 +75,10 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
     let wish = at.host.settings.delivery.and(at.lease.claim.delivery);
     let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience(), wish))?;
     at.log.redactions().add(needles::of_credentials(&answer));
-    let known = steps::Known::of(&answer);
+    let (known, kept) = (steps::Known::of(&answer), whole_run::keep(at, &answer));
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
     let passed = at.host.passed_to_fetch();
+    let sources = prepared.sources.clone().with_mirrors(&operator.oci_mirrors()?);
     let surroundings = Surroundings {
         operator: &operator,
         system_roots: at.host.settings.system_roots.as_deref(),
@@ -83,36 +86,58 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<Planned>, Stop
         passed: Some(&passed),
         wish,
         sandbox: at.host.sandbox,
-        sources: &prepared.sources,
+        sources: &sources,
         search_path: &at.host.search_path,
         run_directory: at.directory.path(),
         private: at.directory.private().path(),
         redactions: at.log.redactions(),
     };
     at.host.check_version(&answer.credentials, wish)?;
+    let stand_in = steps::stand_in(at, &prepared.backend).await?;
     let delivery = delivery::open(answer.credentials, surroundings).await?;
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;
+    stand_in.remove()?;
     note_backend(report, &prepared);
-    if at.lease.claim.whole_run {
-        let text = "the workspace wants credentials for the whole run; this agent lends them for the fetch step alone";
-        report.note(text.to_owned());
+    if let Some(why) = whole_run::why_not(at, &kept) {
+        report.note(why);
     }
     let initialized = steps::init(at, &prepared, modules?).await?;
-    let Some(planned) = steps::plan(at, initialized).await? else { return Ok(None) };
+    let lending = whole_run::lend(at, &kept, Step::Plan).await?;
+    let planned = steps::plan(at, initialized, &lending).await;
+    lending.end(at, (Step::Plan, end_of(&planned)), report).await;
+    let Some(planned) = planned? else { return Ok(None) };
     report.plan = Some(steps::show(at, &planned).await?);
     if at.lease.claim.kind != RunKind::Plan && !at.lease.claim.auto_apply {
         report.artifact_digest = Some(artifact::seal(at).await?);
     }
-    Ok(Some(planned))
+    Ok(Some((planned, kept)))
 }
 
 /// init, apply: of a plan that an earlier claim made, maybe on another host, and that was approved.
-async fn apply_elsewhere(at: &Run<'_>) -> Result<(), Stop> {
+async fn apply_elsewhere(at: &Run<'_>, report: &mut Report) -> Result<(), Stop> {
     let (prepared, artifact) = tokio::try_join!(prepare(at), artifact::fetch(at))?;
     let modules = artifact::restore(at, artifact).await?;
     let initialized = steps::init(at, &prepared, modules).await?;
-    steps::apply(at, Planned::restored(initialized)).await
+    let kept = whole_run::request(at).await?;
+    apply(at, (Planned::restored(initialized), kept), report).await
+}
+
+/// apply, with what it may be lent.
+async fn apply(at: &Run<'_>, (planned, kept): (Planned, Kept), report: &mut Report) -> Result<(), Stop> {
+    let lending = whole_run::lend(at, &kept, Step::Apply).await?;
+    let applied = steps::apply(at, planned, &lending).await;
+    lending.end(at, (Step::Apply, end_of(&applied)), report).await;
+    applied
+}
+
+/// How what was lent for a step ended.
+fn end_of<T>(result: &Result<T, Stop>) -> ReceiptEnd {
+    match result {
+        Ok(_) => ReceiptEnd::StepOver,
+        Err(Stop::Canceled) => ReceiptEnd::Canceled,
+        Err(Stop::Failed(_) | Stop::SecretsRemain(_)) => ReceiptEnd::StepFailed,
+    }
 }
 
 /// Downloads the configuration, unpacks it, looks at what it says.

@@ -9,12 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::Host;
 use super::directory::RunDirectory;
+use super::host::PLUGIN_CACHE;
 use crate::protocol::run::Step;
 use crate::sandbox::View;
 use crate::secret::Secret;
-
-/// Of the variables that an operator may pass, the one that names a directory for writing.
-const PLUGIN_CACHE: &str = "TF_PLUGIN_CACHE_DIR";
 
 /// The server's own name for its root key, beside the join token that its first start writes.
 pub(super) const ROOT_KEY: &str = "root.key";
@@ -47,7 +45,8 @@ pub(crate) fn of_host(host: &Host) -> View {
     if let Ok((operator, _)) = host.operator.current(&host.secrets) {
         let places = operator.places(settings.home.as_deref());
         view.readable.extend(places.mirrors);
-        view.writable.extend(places.cache);
+        // Beside an OCI mirror it is not used.
+        view.writable.extend(places.cache.filter(|_| !operator.has_oci_mirror()));
     }
     passed(&mut view, &host.passed);
     view.hidden = hidden(host);

@@ -7,10 +7,10 @@ use super::harmless::printable;
 use super::screen::{Screen, time, time_or, yes_no};
 use super::session::Session;
 use crate::clock::Clock;
-use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd, RegistryUse};
+use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd, RegistryUse, WholeRun};
 use crate::protocol::api::{Run, RunEvent, RunEventKind, RunReceipt};
 use crate::protocol::id::RunId;
-use crate::protocol::run::RunState;
+use crate::protocol::run::{Phase, RunState};
 
 /// Shows a run.
 pub(super) async fn show(id: RunId, session: &Session) -> Result<(), CommandError> {
@@ -125,6 +125,8 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
     let RunReceipt { phase, epoch, agent, receipt } = receipt;
     screen.line(format_args!("\nreceipt of {phase} (epoch {epoch}, {agent})"))?;
     let end = match receipt.end {
+        ReceiptEnd::StepOver if *phase == Phase::Apply => "the step was over",
+        ReceiptEnd::StepFailed if *phase == Phase::Apply => "the step failed",
         ReceiptEnd::StepOver => "the fetch step was over",
         ReceiptEnd::StepFailed => "the fetch step failed",
         ReceiptEnd::Canceled => "a person canceled",
@@ -141,10 +143,25 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
         ("  wiped", wiped),
     ])?;
     let used: Vec<String> = receipt.used.iter().map(used).collect();
-    let lists = [("module", &receipt.modules), ("used", &used), ("pulled", &receipt.pulled), ("note", &receipt.notes)];
-    for (name, items) in lists {
+    let modules = [("module", &receipt.modules), ("provider", &receipt.providers)];
+    let lists = [("used", &used), ("pulled", &receipt.pulled), ("note", &receipt.notes)];
+    for (name, items) in modules.into_iter().chain(lists) {
         for item in items {
             screen.line(format_args!("  {name:<11}  {}", printable(item)))?;
+        }
+    }
+    receipt.whole_run.as_ref().map_or(Ok(()), |whole_run| show_whole_run(whole_run, screen))
+}
+
+/// What stayed after the fetch step.
+fn show_whole_run(whole_run: &WholeRun, screen: Screen) -> Result<(), CommandError> {
+    let WholeRun { hosts, until, began_at, ended_at, .. } = whole_run;
+    let span = format!("{} to {} (for the step {until})", time(*began_at), time(*ended_at));
+    screen.line(format_args!("  {:<11}  {}, lent from {span}", "whole run", hosts.join(", ")))?;
+    let uses: Vec<String> = whole_run.used.iter().map(used).collect();
+    for (name, items) in [("used", &uses), ("pulled", &whole_run.pulled), ("note", &whole_run.notes)] {
+        for item in items {
+            screen.line(format_args!("  {name:<11}  in {until}: {}", printable(item)))?;
         }
     }
     Ok(())

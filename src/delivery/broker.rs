@@ -12,8 +12,10 @@ use super::described::Described;
 use super::helper::Desk;
 use super::token_needles::TokenNeedles;
 use super::{Beside, Delivered, Delivery, DeliveryError, Pending, Surroundings, Witnessed, ca_bundle, docker_config};
+use crate::clock::Clock;
 use crate::gateway::broker::{Broker, Plan, Seen};
-use crate::redact::Needles;
+use crate::protocol::agent::RegistryCredential;
+use crate::redact::{Needles, Redactions};
 use crate::registry::OutwardProxy;
 use crate::registry::upstream::Patience;
 use crate::secret::Secret;
@@ -56,22 +58,14 @@ impl BrokerDelivery {
         let (delivery, meaning) = if out_of_reach.is_empty() { ("broker", MEANING) } else { BOTH };
         let receipt = Pending::begin(delivery, meaning, served.iter().chain(&out_of_reach), surroundings);
         let operator = Arc::clone(surroundings.operator);
-        let proxy = surroundings.passed.and_then(outward_proxy);
-        let roots = surroundings.system_roots.map(ca_bundle::named).transpose()?;
-        let exchanged = TokenNeedles::of(surroundings.redactions);
-        let plan = Plan {
-            credentials: served,
-            tokens: operator.tokens(),
-            services: operator.services(),
-            roots,
-            proxy,
-            patience: Patience::default(),
-            new_tokens: exchanged.listener(),
+        let of = ProxyOf { credentials: served, tokens: operator.tokens(), services: operator.services() };
+        let at = At {
+            passed: surroundings.passed,
+            system_roots: surroundings.system_roots,
+            clock: surroundings.clock,
+            redactions: surroundings.redactions,
         };
-        let broker = Broker::open(plan, surroundings.clock).await?;
-        let mut needles = Needles::new();
-        broker.logins().iter().for_each(|(user, nonce)| needles.login(user, nonce));
-        surroundings.redactions.add(needles);
+        let (broker, tokens) = of.open(at).await?;
         let private = out_of_reach.iter().filter_map(|credential| credential.ca_pem.as_deref());
         let authorities: Vec<&str> = private.chain([broker.authority()]).collect();
         let described = Described {
@@ -80,18 +74,14 @@ impl BrokerDelivery {
             operator,
             has_tokens: has_tokens_out_of_reach,
         };
-        Ok(Self { broker, described, desk: Desk::open(out_of_reach, surroundings)?, receipt, tokens: exchanged })
+        Ok(Self { broker, described, desk: Desk::open(out_of_reach, surroundings)?, receipt, tokens })
     }
 }
 
 impl Delivery for BrokerDelivery {
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
         let (files, mut variables) = self.described.below(directory)?;
-        // git (curl) does more than GET, and trusts no file that we could name: it is passed through to every host, and so
-        // has the operator's proxy for all of them.
-        let proxies = [self.broker.proxy(), self.broker.passing_proxy()];
-        variables.extend(PROXY.map(str::to_owned).into_iter().zip(proxies));
-        variables.extend(EXCEPTIONS.map(|name| (name.to_owned(), Secret::from(NO_EXCEPTION))));
+        variables.extend(proxied(&self.broker));
         let mut delivered = Delivered::new(files, variables, self.receipt);
         delivered.beside.push(Box::new(Open(self.broker, self.tokens)));
         if let Some(desk) = self.desk {
@@ -112,6 +102,53 @@ impl Beside for Open {
             Witnessed { used, pulled, notes, faults }
         })
     }
+}
+
+/// What surrounds a broker.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    /// What the operator passes to the step.
+    pub(super) passed: Option<&'a [(String, Secret)]>,
+    pub(super) system_roots: Option<&'a Path>,
+    pub(super) clock: &'a Clock,
+    pub(super) redactions: &'a Redactions,
+}
+
+/// What a broker is for.
+#[derive(Debug)]
+pub(super) struct ProxyOf {
+    pub(super) credentials: Vec<RegistryCredential>,
+    /// The operator's, by host.
+    pub(super) tokens: Vec<(String, Secret)>,
+    /// Host and URL.
+    pub(super) services: Vec<(String, String)>,
+}
+
+impl ProxyOf {
+    /// Opens it; it goes out as the step would have done. What it has to hide is hidden before anybody can use it.
+    pub(super) async fn open(self, at: At<'_>) -> Result<(Broker, TokenNeedles), DeliveryError> {
+        let Self { credentials, tokens, services } = self;
+        let roots = at.system_roots.map(ca_bundle::named).transpose()?;
+        let proxy = at.passed.and_then(outward_proxy);
+        let exchanged = TokenNeedles::of(at.redactions);
+        let (patience, new_tokens) = (Patience::default(), exchanged.listener());
+        let plan = Plan { credentials, tokens, services, roots, proxy, patience, new_tokens };
+        let broker = Broker::open(plan, at.clock).await?;
+        let mut needles = Needles::new();
+        broker.logins().iter().for_each(|(user, nonce)| needles.login(user, nonce));
+        at.redactions.add(needles);
+        Ok((broker, exchanged))
+    }
+}
+
+/// The variables that lead a step to it.
+pub(super) fn proxied(broker: &Broker) -> Vec<(String, Secret)> {
+    // git (curl) does more than GET, and trusts no file that we could name: it is passed through to every host, and so
+    // has the operator's proxy for all of them.
+    let proxies = [broker.proxy(), broker.passing_proxy()];
+    let mut variables: Vec<_> = PROXY.map(str::to_owned).into_iter().zip(proxies).collect();
+    variables.extend(EXCEPTIONS.map(|name| (name.to_owned(), Secret::from(NO_EXCEPTION))));
+    variables
 }
 
 /// The proxy that the step would have had by the operator's wish: the broker goes through it instead.

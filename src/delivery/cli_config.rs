@@ -27,12 +27,13 @@ pub(super) fn for_fetch_by_broker(
     Ok(SecretFile { path: NAME.into(), content: operator.for_fetch_by_broker(docker_config)? })
 }
 
-/// The file of `init`, `plan`, `show`, `apply`.
+/// The file of `init`, `plan`, `show`, `apply`. Providers from an OCI mirror are in the directory `mirror`.
 pub fn for_steps(
     operator: &OperatorConfiguration,
     keep_credentials: bool,
+    mirror: &Path,
 ) -> Result<SecretFile, CliConfigurationError> {
-    Ok(SecretFile { path: NAME.into(), content: operator.for_steps(keep_credentials)? })
+    Ok(SecretFile { path: NAME.into(), content: operator.for_steps(keep_credentials, mirror)? })
 }
 
 /// The variable that names the file in `directory`, and its value.

@@ -16,6 +16,8 @@ pub mod helper;
 mod meaning;
 mod named_hosts;
 mod token_needles;
+// What stays for plan and apply.
+pub mod whole_run;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -91,7 +93,7 @@ pub struct Surroundings<'a> {
     pub passed: Option<&'a [(String, Secret)]>,
     /// What agent and workspace want.
     pub wish: DeliveryChoice,
-    /// The registry hosts that the run's module sources name.
+    /// The registry hosts that the run's module sources and the operator's OCI mirrors name.
     pub sources: &'a NamedHosts,
     /// `PATH` of the steps.
     pub search_path: &'a str,
@@ -208,9 +210,11 @@ impl Pending {
             wiped: ending.wiped,
             verified_by: ending.verified_by,
             modules: Vec::new(),
+            providers: Vec::new(),
             used: ending.witnessed.used,
             pulled: ending.witnessed.pulled,
             notes: ending.witnessed.notes,
+            whole_run: None,
         }
     }
 }
@@ -240,6 +244,7 @@ mod tests {
             username: username.into(),
             secret: secret.into(),
             ca_pem: None,
+            whole_run: false,
         }
     }
 }

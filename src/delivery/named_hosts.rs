@@ -1,4 +1,5 @@
-//! Which registry hosts a run's module sources name, as far as that can be known before anything is fetched.
+//! Which registry hosts a run's module sources and the operator's OCI mirrors name, as far as that can be known before
+//! anything is fetched.
 //!
 //! Rule: a module that comes from elsewhere may call others, and a computed source may be anything: with one of these
 //! any registry of the run's integrations may be asked for, and what was not named is told.
@@ -6,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::protocol::registry_address::RegistryAddress;
+use crate::tofu::cli_configuration::OciMirror;
 use crate::tofu::modules::{ModuleSource, SourceKind};
 
 /// Hosts in normal form, and whether there may be more.
@@ -31,6 +33,21 @@ impl NamedHosts {
         Self::new(hosts, sources.iter().any(|source| source.kind != SourceKind::Local))
     }
 
+    /// The same, and those of which the providers come: every mirror is one that a run may ask.
+    #[must_use]
+    pub fn with_mirrors(mut self, mirrors: &[OciMirror]) -> Self {
+        for mirror in mirrors {
+            match mirror.registry_host().map(str::parse::<RegistryAddress>) {
+                Some(Ok(address)) => {
+                    self.hosts.insert(address.host().to_owned());
+                }
+                // Computed from the provider's address.
+                Some(Err(_)) | None => self.is_open = true,
+            }
+        }
+        self
+    }
+
     /// Whether a source names it.
     pub(super) fn names(&self, host: &str) -> bool {
         self.hosts.contains(host)
@@ -45,6 +62,7 @@ impl NamedHosts {
 #[cfg(test)]
 mod tests {
     use super::NamedHosts;
+    use crate::tofu::cli_configuration::OperatorConfiguration;
     use crate::tofu::modules::{ModuleSource, SourceKind};
 
     fn of(sources: &[&str]) -> NamedHosts {
@@ -72,5 +90,21 @@ mod tests {
         for source in ["oci://h/a", "git::https://h/a.git", "org/name/aws", "https://h/a.zip", "oci://${local.h}/a"] {
             assert!(of(&[source]).may_be_asked("quay.io"), "{source}");
         }
+    }
+
+    #[test]
+    fn an_oci_mirror_may_be_asked_by_every_run() {
+        let mirrors = |template: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let text = format!(
+                "provider_installation {{\n  oci_mirror {{\n    repository_template = \"{template}\"\n  }}\n}}\n"
+            );
+            std::fs::write(file.path(), text).unwrap();
+            OperatorConfiguration::read(Some(file.path()), None).unwrap().oci_mirrors().unwrap()
+        };
+        let named = of(&[]).with_mirrors(&mirrors("R.example:443/${namespace}/${type}"));
+        assert!(named.names("r.example") && !named.may_be_asked("ghcr.io"));
+        let computed = of(&[]).with_mirrors(&mirrors("${hostname}/${namespace}/${type}"));
+        assert!(computed.may_be_asked("ghcr.io") && !computed.names("ghcr.io"));
     }
 }

@@ -39,6 +39,11 @@ impl DeliveryChoice {
         }
     }
 
+    /// Whether it leads to the broker, for registries that a proxy can serve.
+    pub const fn may_be_broker(self) -> bool {
+        matches!(self, Self::Auto | Self::Broker)
+    }
+
     /// What becomes of two wishes: `auto` has none, and of two others the stricter wins.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

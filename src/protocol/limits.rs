@@ -32,8 +32,10 @@ pub fn of_configuration<L>(make: impl FnOnce(u64, u64, u64) -> L) -> L {
 pub const STATE_BYTES: usize = 256 * 1024 * 1024;
 /// Bytes of one log.
 pub const LOG_BYTES: u64 = 256 * 1024 * 1024;
-/// Bytes of a plan artifact (plan file, lock file, modules; compressed).
+/// Bytes of a plan artifact (plan file, lock file, modules, providers from OCI mirrors; compressed).
 pub const ARTIFACT_BYTES: u64 = 1024 * 1024 * 1024;
+/// Bytes of an unpacked plan artifact: the largest providers have some hundred megabytes and compress to a fifth.
+pub const ARTIFACT_UNPACKED_BYTES: u64 = 8 * ARTIFACT_BYTES;
 /// Bytes of any JSON request body.
 pub const JSON_BYTES: usize = 1024 * 1024;
 /// Bytes of one log PATCH.

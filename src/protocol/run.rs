@@ -73,7 +73,8 @@ words! {
 
     /// What a phase consists of; each is reported before its process starts.
     Step {
-        /// `tofu get` with the delivery: the only step during which a registry credential exists.
+        /// `tofu get` (or `init -backend=false` where providers come from an OCI mirror) with the delivery: the only step
+        /// during which a registry credential exists, unless it is permitted and wanted for the whole run.
         Fetch "fetch",
         /// `tofu init`, without registry credentials.
         Init "init",

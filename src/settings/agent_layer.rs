@@ -63,7 +63,9 @@ layer! {
         /// The tofu program [default: the first on PATH]
         #[arg(long, env = "NIGARI_TOFU", value_name = "PATH")]
         tofu: PathBuf,
-        /// The operator's own CLI configuration of tofu, merged into the one that each run gets
+        /// The operator's own CLI configuration of tofu, merged into the one that each run gets. An `oci_mirror` in it needs
+        /// a registry integration as a module does; its providers stay with the run, and no cache of providers is used
+        /// beside it
         #[arg(long, env = "NIGARI_CLI_CONFIG", value_name = "FILE")]
         cli_config: PathBuf,
         /// Names, or prefixes with `*`, of the agent's variables that every step gets (comma

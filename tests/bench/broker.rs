@@ -68,6 +68,7 @@ async fn throughput(registry: &Path, directory: &Path) -> Outcome<()> {
         username: "robot".to_owned(),
         secret: PASSWORD.into(),
         ca_pem: Some(ca.clone()),
+        whole_run: false,
     };
     let (credentials, patience) = (vec![credential], Patience::default());
     let plan = Plan { credentials, patience, ..Plan::default() };

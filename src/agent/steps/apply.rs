@@ -5,12 +5,13 @@
 
 use super::{Planned, Run, Start, failed};
 use crate::agent::failure::Stop;
+use crate::agent::whole_run::Lending;
 use crate::agent::{mark, rescue};
 use crate::protocol::run::Step;
 use crate::tofu::arguments;
 
-/// Applies the plan.
-pub(crate) async fn apply(run: &Run<'_>, planned: Planned) -> Result<(), Stop> {
+/// Applies the plan, with what the step is lent.
+pub(crate) async fn apply(run: &Run<'_>, planned: Planned, lending: &Lending) -> Result<(), Stop> {
     run.stop_if_told(Step::Apply)?;
     mark::write(run.directory.path(), run.lease.claim.epoch)
         .map_err(|error| Stop::io("cannot mark the apply", &error).during(Step::Apply))?;
@@ -19,7 +20,8 @@ pub(crate) async fn apply(run: &Run<'_>, planned: Planned) -> Result<(), Stop> {
         gateway.allow_writes();
     }
     let arguments = arguments::apply(&run.directory.plan_file());
-    let ended = run.start(Start::new(Step::Apply, arguments, planned.initialized.variables(run))).await;
+    let variables = planned.initialized.variables(run).into_iter().chain(lending.variables(run)).collect();
+    let ended = run.start(Start::new(Step::Apply, arguments, variables)).await;
     // Before anything is wiped, and however it ended.
     let rescued = rescue::state(run.host, run.directory.path(), &run.lease.server).await;
     if let Some(rescued) = &rescued {

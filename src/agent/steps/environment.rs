@@ -5,7 +5,7 @@
 
 use super::{Run, files, git};
 use crate::agent::failure::Stop;
-use crate::agent::host::is_refused_to_operator;
+use crate::agent::host::{PLUGIN_CACHE, is_refused_to_operator};
 use crate::protocol::agent::RunVariable;
 use crate::protocol::api::VariableKind;
 use crate::protocol::names;
@@ -27,7 +27,10 @@ pub(super) fn build(
     let temporary = run.directory.temporary();
     let base = Base { path: &run.host.search_path, home: &home, temporary: &temporary };
     passed.extend(duplicates(&run.host.passed));
+    let is_mirrored = run.host.takes_from_oci_mirror();
     passed.retain(|(name, _)| step != Step::Fetch || !names::is_after_fetch(name));
+    // A provider that is a link into a cache cannot go with the run.
+    passed.retain(|(name, _)| !is_mirrored || name != PLUGIN_CACHE);
     Ok(Environment::build(Sources {
         base,
         ours,

@@ -1,11 +1,13 @@
 //! The step `fetch`: `tofu get` with the delivery, the only step during which a registry credential exists.
 //!
 //! Rule: the delivery comes in by value, and nothing of it goes out but a receipt. `get` runs no program that the
-//! configuration names (`init` would); the files are the launcher's to write and to wipe, also if the agent dies.
+//! configuration names, nor does `init -backend=false`, which it is where providers come from an OCI mirror (a full `init`
+//! would); the files are the launcher's to write and to wipe, also if the agent dies.
 
 use super::{Ended, Run, Start, environment, failed, git};
 use crate::agent::failure::Stop;
 use crate::agent::orders::Order;
+use crate::agent::providers;
 use crate::delivery::{Beside, Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
@@ -59,7 +61,8 @@ pub(crate) async fn fetch(
     secrets.files = files;
     secrets.files.extend(ssh_files);
     variables.push(ssh_command);
-    let mut start = Start::new(Step::Fetch, arguments::get(), variables);
+    let words = if run.host.takes_from_oci_mirror() { arguments::init_without_backend() } else { arguments::get() };
+    let mut start = Start::new(Step::Fetch, words, variables);
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
     start.secrets = Some(secrets);
     (start.readable, start.sockets) = (readable, sockets);
@@ -110,8 +113,17 @@ fn judge(
     let fetched =
         modules::fetched(&directory.configuration(), directory.working_directory(), &directory.data_directory());
     let fetched = fetched.map_err(|error| Stop::from(error).during(Step::Fetch))?;
+    receipt.providers = keep_providers(run).map_err(|stop| stop.during(Step::Fetch))?;
     receipt.modules = fetched.into_iter().map(|module| format!("{} {}", module.key, module.source)).collect();
     Ok(Fetched { _private: () })
+}
+
+/// Providers from an OCI mirror stay with the run.
+fn keep_providers(run: &Run<'_>) -> Result<Vec<String>, Stop> {
+    let (operator, _) = run.host.operator.current(&run.host.secrets)?;
+    let mirrors = operator.oci_mirrors()?;
+    providers::keep(run.directory, |provider| mirrors.iter().any(|mirror| mirror.serves(provider)))
+        .map_err(|error| Stop::io("cannot keep the providers that were fetched", &error))
 }
 
 fn close(run: &Run<'_>, receipt: Pending, mut witnessed: Witnessed, ended: &Ended) -> Receipt {

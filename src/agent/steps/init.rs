@@ -62,7 +62,7 @@ fn write_cli_configuration(run: &Run<'_>) -> Result<(), Stop> {
     let (operator, _) = run.host.operator.current(&run.host.secrets)?;
     // An apply on another host than its plan's begins here.
     run.log.redactions().add(needles::of_operator(&operator));
-    let file = cli_config::for_steps(&operator, run.host.settings.keep_cli_credentials)?;
+    let file = cli_config::for_steps(&operator, run.host.settings.keep_cli_credentials, &run.directory.providers())?;
     run.directory.private().write_secret(&file).map_err(|error| Stop::io("cannot write the CLI configuration", &error))
 }
 

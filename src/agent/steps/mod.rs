@@ -12,6 +12,7 @@ mod init;
 mod output;
 mod plan;
 mod show;
+mod stand_in;
 mod supervise;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ pub(crate) use fetch::{Fetched, Known, fetch};
 pub(crate) use init::{Initialized, backend_name, init};
 pub(crate) use plan::{Planned, plan};
 pub(crate) use show::show;
+pub(crate) use stand_in::stand_in;
 
 use super::Host;
 use super::claim::Lease;

@@ -2,6 +2,7 @@
 
 use super::{Initialized, Run, Start, failed};
 use crate::agent::failure::Stop;
+use crate::agent::whole_run::Lending;
 use crate::process::ExitReason;
 use crate::protocol::run::{RunKind, Step};
 use crate::tofu::arguments::{self, PlanKind};
@@ -20,8 +21,8 @@ impl Planned {
     }
 }
 
-/// Plans; `None` when there is nothing to do.
-pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized) -> Result<Option<Planned>, Stop> {
+/// Plans, with what the step is lent; `None` when there is nothing to do.
+pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized, lending: &Lending) -> Result<Option<Planned>, Stop> {
     run.report(Step::Plan).await?;
     let kind = match run.lease.claim.kind {
         RunKind::Plan => PlanKind::PlanOnly,
@@ -29,7 +30,8 @@ pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized) -> Result<Opti
         RunKind::Destroy => PlanKind::Destroy,
     };
     let arguments = arguments::plan(kind, &run.directory.plan_file());
-    let ended = run.start(Start::new(Step::Plan, arguments, initialized.variables(run))).await?;
+    let variables = initialized.variables(run).into_iter().chain(lending.variables(run)).collect();
+    let ended = run.start(Start::new(Step::Plan, arguments, variables)).await?;
     match ended.end.exit {
         ExitReason::Code(0) => Ok(None),
         // `-detailed-exitcode`: there are changes.

@@ -3,6 +3,7 @@
 //! Rule: it changes nothing and fetches nothing. What the source itself says is told without a server; what the server
 //! would have to say is told to be missing when it cannot be asked. No value of a credential is ever shown.
 
+mod mirrors;
 mod report;
 mod serving;
 
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     /// The workspace whose wish for a delivery counts [default: none wishes anything]
     #[arg(short, long)]
     workspace: Option<String>,
+    /// The agent's CLI configuration, whose `oci_mirror` blocks are explained as well [default: none]
+    #[arg(long, value_name = "FILE")]
+    cli_config: Option<PathBuf>,
     /// Let the server ask the registry for the module, with the integration that would serve it
     #[arg(long)]
     test: bool,
@@ -59,10 +63,15 @@ pub(super) async fn run(
     screen: Screen,
 ) -> Result<ExitStatus, CommandError> {
     let sources = sources(&arguments)?;
+    let mirrors = arguments.cli_config.as_deref().map(mirrors::read).transpose()?.unwrap_or_default();
     let asked = ask(flags, arguments.workspace.as_deref(), screen).await?;
     let mut explanations = Vec::new();
     for source in sources {
         explanations.push(explain(source, &asked, arguments.test).await?);
+    }
+    for mirror in mirrors {
+        // Which providers there are only a configuration can tell, so there is nothing to test.
+        explanations.push(explain(mirror, &asked, false).await?);
     }
     report::tell(&explanations, screen)?;
     if let Err(why) = &asked {

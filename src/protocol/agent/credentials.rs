@@ -1,4 +1,5 @@
-//! The registry credentials of a run's fetch step.
+//! The registry credentials of a run's fetch step; where a workspace wants it and an integration permits it, of plan and
+//! apply too.
 //!
 //! Rule: this is the only answer of the server that carries registry secrets.
 
@@ -9,8 +10,9 @@ use crate::protocol::id::{IntegrationId, RequestId};
 use crate::protocol::registry_address::RegistryAddress;
 use crate::secret::{Secret, serialize_exposed};
 
-/// Asks for the credentials of the run. Released once per epoch; a repeat with the same request id gets the same
-/// answer, until `init` is reported.
+/// Asks for the credentials of the run. Released once per epoch, in the phase `plan` after `fetch` was reported; a repeat
+/// with the same request id gets the same answer, until `init` is reported. In the phase `apply` of another claim there
+/// are only those for the whole run, after `init` was reported and until `apply` is.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CredentialsRequest {
@@ -48,6 +50,9 @@ pub struct RegistryCredential {
     /// The registry's private CA, PEM, in addition to the host's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
+    /// Whether the broker may go on with it after the fetch step: the integration permits it and the workspace wants it.
+    #[serde(default)]
+    pub whole_run: bool,
 }
 
 /// An integration whose credential was not released.

@@ -123,6 +123,9 @@ pub struct Receipt {
     pub verified_by: String,
     /// What was fetched: module key and source.
     pub modules: Vec<String>,
+    /// Providers that came from an OCI mirror: address and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<String>,
     /// With `broker` and `helper`: which hosts were asked, and how often.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used: Vec<RegistryUse>,
@@ -130,6 +133,31 @@ pub struct Receipt {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pulled: Vec<String>,
     /// What people should know: a kept backend, an old tofu.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What stayed after the fetch step, where that was wanted and permitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_run: Option<WholeRun>,
+}
+
+/// What became of credentials that stayed for `plan` or `apply`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WholeRun {
+    /// Registries (host and path) whose credentials stayed.
+    pub hosts: Vec<String>,
+    /// The step that they stayed for; with it they ended.
+    pub until: Step,
+    /// When that step could begin to use them.
+    pub began_at: Timestamp,
+    /// When the broker was closed.
+    pub ended_at: Timestamp,
+    /// Which hosts were asked, and how often.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used: Vec<RegistryUse>,
+    /// What was pulled, by digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pulled: Vec<String>,
+    /// What people should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }

@@ -9,7 +9,7 @@
 //! | `POST runs/{run}/renew` | empty → [`RenewAnswer`] |
 //! | `GET runs/{run}/configuration` | → the `.tar.gz`, with the digest header |
 //! | `POST runs/{run}/steps/{step}` | [`StepReport`] → 204; before the step's process starts |
-//! | `POST runs/{run}/credentials` | [`CredentialsRequest`] → [`CredentialsAnswer`]; only while the step is `fetch` |
+//! | `POST runs/{run}/credentials` | [`CredentialsRequest`] → [`CredentialsAnswer`]; while the step is `fetch`; for the whole run, in an apply before its start |
 //! | `PATCH runs/{run}/log/{phase}` | bytes at the offset header → 204 with the next offset; 409 `log_offset` tells it |
 //! | `PUT runs/{run}/artifact` | bytes with the digest header → 204; the plan's artifact |
 //! | `GET runs/{run}/artifact` | → bytes with the digest header; only in the phase `apply` |
@@ -33,6 +33,7 @@ pub use claim::{Claim, ClaimRequest, RenewAnswer, RunVariable, StepReport, Watch
 pub use credentials::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
 pub use finish::{
     Failure, FailureClass, Finish, FinishAnswer, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd, RegistryUse,
+    WholeRun,
 };
 pub use rescue::KeptState;
 pub use session::{SessionAnswer, SessionRequest};

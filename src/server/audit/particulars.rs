@@ -73,10 +73,12 @@ actions! {
         /// Version of the secret.
         secret_version: i64,
     },
-    /// A run's fetch step got credentials.
+    /// A run got credentials.
     CredentialsRelease "registry_integration:release" {
         /// The run.
         run: RunId,
+        /// In which phase: in the plan they are for its fetch step, in the apply for the whole of it.
+        phase: Phase,
         /// Its epoch.
         epoch: i64,
         /// The agent's request.
@@ -261,6 +263,8 @@ pub struct ReleasedSecret {
     pub address: RegistryAddress,
     /// Version of the secret.
     pub secret_version: i64,
+    /// Whether it may stay after the fetch step.
+    pub whole_run: bool,
 }
 
 impl Particulars {

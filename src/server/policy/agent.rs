@@ -1,5 +1,5 @@
 //! What an agent may have: what its claim needs, while its lease is live, and registry secrets in the step `fetch`
-//! alone.
+//! alone, or for the whole run where that is wanted.
 
 use super::{Direction, Permit, Protected};
 use crate::protocol::run::Step;
@@ -15,6 +15,9 @@ pub struct AgentLease {
     pub live: bool,
     /// The step that was reported last under this epoch.
     pub step: Option<Step>,
+    /// Whether this is an apply before its start whose workspace wants credentials for the whole run. Which of them permit
+    /// that is looked at besides.
+    pub whole_run: bool,
 }
 
 /// Why an agent does not get something.
@@ -30,7 +33,10 @@ pub enum ReleaseRefused {
     #[error("the lease is over; hint: the claim was lost, stop and wipe")]
     LeaseOver,
     /// Credentials are for the step `fetch` alone.
-    #[error("registry credentials are released in the step `fetch` alone; hint: report the step first")]
+    #[error(
+        "registry credentials are released in the step `fetch` alone, and between `init` and `apply` for a workspace that \
+         wants them for the whole run; hint: report the step first"
+    )]
     NotFetching,
     /// Agents never need this.
     #[error("an agent has no business with this")]
@@ -56,7 +62,9 @@ impl AgentLease {
     pub fn open(&self, protected: Protected) -> Result<Permit, ReleaseRefused> {
         self.check()?;
         match protected {
-            Protected::RegistrySecret if self.step != Some(Step::Fetch) => Err(ReleaseRefused::NotFetching),
+            Protected::RegistrySecret if self.step != Some(Step::Fetch) && !self.whole_run => {
+                Err(ReleaseRefused::NotFetching)
+            }
             Protected::RegistrySecret
             | Protected::RunVariables
             | Protected::Configuration
@@ -95,7 +103,7 @@ mod tests {
     use crate::server::policy::{Direction, Protected};
 
     fn lease() -> AgentLease {
-        AgentLease { presented_epoch: 3, current_epoch: 3, live: true, step: Some(Step::Fetch) }
+        AgentLease { presented_epoch: 3, current_epoch: 3, live: true, step: Some(Step::Fetch), whole_run: false }
     }
 
     #[test]
@@ -106,6 +114,15 @@ mod tests {
             let refused = AgentLease { step, ..lease() }.open(Protected::RegistrySecret).unwrap_err();
             assert_eq!(refused, ReleaseRefused::NotFetching, "{step:?}");
         }
+    }
+
+    #[test]
+    fn an_apply_gets_one_only_where_it_is_wanted_for_the_whole_run() {
+        let apply = |whole_run| AgentLease { step: None, whole_run, ..lease() }.open(Protected::RegistrySecret);
+        assert!(apply(true).unwrap().covers(Protected::RegistrySecret, Direction::Open));
+        assert_eq!(apply(false).unwrap_err(), ReleaseRefused::NotFetching);
+        let over = AgentLease { live: false, whole_run: true, ..lease() };
+        assert_eq!(over.open(Protected::RegistrySecret).unwrap_err(), ReleaseRefused::LeaseOver);
     }
 
     #[test]

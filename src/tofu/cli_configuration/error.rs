@@ -28,13 +28,15 @@ pub enum CliConfigurationError {
         /// What is wrong.
         message: &'static str,
     },
-    /// Providers from an OCI registry are not delivered yet.
-    #[error("the CLI configuration {}, line {line}: `oci_mirror` cannot be used", path.display())]
+    /// An `oci_mirror` of which cannot be known what it mirrors.
+    #[error("the CLI configuration {}, line {line}: `oci_mirror` cannot be used: {message}", path.display())]
     OciMirror {
         /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
+        /// What is wrong.
+        message: &'static str,
     },
     /// A path that tofu would look for in the run's own directory, where the configuration's author decides.
     #[error("the CLI configuration {}, line {line}: the path of `{argument}` is relative", path.display())]
@@ -64,9 +66,9 @@ pub enum CliConfigurationError {
         /// Counted from 1.
         line: usize,
     },
-    /// Our own path cannot be written into the text.
+    /// A path of ours cannot be written into the text.
     #[error("the path {} cannot be named in a CLI configuration", .0.display())]
-    DockerConfig(PathBuf),
+    OurPath(PathBuf),
 }
 
 impl CliConfigurationError {
@@ -76,13 +78,13 @@ impl CliConfigurationError {
             Self::Read { .. } => "check the path in the agent's settings and that its user may read it",
             Self::Syntax { .. } => "run `tofu version` with TF_CLI_CONFIG_FILE set to the file: tofu shows it too",
             Self::OciMirror { .. } => {
-                "take providers from `network_mirror`, `filesystem_mirror` or `direct`; credentials are delivered for \
-                 modules only"
+                "write for example `repository_template = \"registry.example.com/tofu/${namespace}/${type}\"` and `include = \
+                 [\"registry.opentofu.org/*/*\"]`"
             }
             Self::Relative { .. } => "write the path from the root, beginning with `/`",
             Self::Twice { .. } => "leave one of them",
             Self::MixedSyntax { .. } => "write all files of the CLI configuration in the same syntax",
-            Self::DockerConfig(_) => "the run directories must be on an absolute path in UTF-8",
+            Self::OurPath(_) => "the run directories must be on an absolute path in UTF-8",
         };
         Some(hint.to_owned())
     }

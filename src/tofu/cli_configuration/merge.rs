@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::error::CliConfigurationError;
 use super::item::{Item, Value};
+use super::mirror;
 use super::quoted::quote;
 use super::source_file::SourceFile;
 use crate::secret::Secret;
@@ -18,8 +19,12 @@ const FIRST_WINS: &str = "plugin_cache_dir";
 pub(super) struct Merge<'a> {
     /// Whether `credentials` blocks stay.
     pub(super) keep_credentials: bool,
+    /// Whether the cache of providers stays.
+    pub(super) keep_cache: bool,
     /// The only Docker-style file that is named; without it there is none.
     pub(super) docker_config: Option<&'a str>,
+    /// The directory that stands in the place of an `oci_mirror`; without it such a block stays.
+    pub(super) mirror: Option<&'a str>,
 }
 
 impl Merge<'_> {
@@ -43,6 +48,7 @@ impl Merge<'_> {
         match name.as_str() {
             "credentials_helper" => false,
             "credentials" => self.keep_credentials,
+            "plugin_cache_dir" => self.keep_cache,
             _ => !name.starts_with("oci_"),
         }
     }
@@ -53,7 +59,7 @@ impl Merge<'_> {
             if file.is_json {
                 write_credentials(&mut text, file, item)?;
             } else {
-                text.push_str(file.bytes(item));
+                self.write(&mut text, file, item);
                 text.push('\n');
             }
         }
@@ -67,13 +73,22 @@ impl Merge<'_> {
         let mut text = with_room_for(kept);
         text.push_str("{\n");
         for (file, item) in kept {
-            text.push_str(file.bytes(item));
+            self.write(&mut text, file, item);
             text.push_str(",\n");
         }
         text.push_str("\"oci_default_credentials\": {\"docker_style_config_files\": [");
         text.push_str(&self.docker_config.map(quote).unwrap_or_default());
         text.push_str("]}\n}\n");
         Secret::new(text)
+    }
+
+    fn write(&self, text: &mut String, file: &SourceFile, item: &Item) {
+        match self.mirror {
+            Some(mirror) if item.name() == "provider_installation" => {
+                text.push_str(&mirror::replaced(file, item, mirror));
+            }
+            _ => text.push_str(file.bytes(item)),
+        }
     }
 }
 
@@ -111,14 +126,16 @@ fn check(file: &SourceFile, item: &Item) -> Result<(), CliConfigurationError> {
     match item.name().as_str() {
         // tofu expands environment variables here, and only here.
         "plugin_cache_dir" => check_path(file, item, "plugin_cache_dir", &['/', '$']),
-        "provider_installation" => item.value.items().into_iter().try_for_each(|method| check_method(file, method)),
+        "provider_installation" => {
+            mirror::read(file, item)?;
+            item.value.items().into_iter().try_for_each(|method| check_method(file, method))
+        }
         _ => Ok(()),
     }
 }
 
 fn check_method(file: &SourceFile, method: &Item) -> Result<(), CliConfigurationError> {
     match method.name().as_str() {
-        "oci_mirror" => Err(CliConfigurationError::OciMirror { path: file.path.clone(), line: file.line(method) }),
         "filesystem_mirror" => method
             .value
             .items()

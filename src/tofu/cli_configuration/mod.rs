@@ -12,6 +12,7 @@ mod item;
 mod json;
 mod lexer;
 mod merge;
+mod mirror;
 mod native;
 mod places;
 // What tofu says about its CLI configuration on stderr.
@@ -24,6 +25,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::CliConfigurationError;
+pub use mirror::OciMirror;
 pub use places::Places;
 
 use self::item::{Item, Value};
@@ -55,19 +57,37 @@ impl OperatorConfiguration {
         let configuration = Self { files };
         // Both texts, so that what cannot be merged is known before a run depends on it.
         configuration.for_fetch(Path::new("/"))?;
-        configuration.for_steps(true)?;
+        configuration.for_steps(true, Path::new("/"))?;
         Ok(configuration)
     }
 
     /// For the fetch step: everything but `oci_*` blocks and `credentials_helper`, plus one `oci_default_credentials`
     /// that names `docker_config` (an absolute path) alone. `credentials` are kept, hence the [`Secret`].
     pub fn for_fetch(&self, docker_config: &Path) -> Result<Secret, CliConfigurationError> {
-        Merge { keep_credentials: true, docker_config: Some(absolute(docker_config)?) }.text(&self.files)
+        self.merge(true, Some(docker_config), None)
     }
 
     /// For the fetch step with the broker: `credentials` are left out as well, because the broker has them.
     pub fn for_fetch_by_broker(&self, docker_config: &Path) -> Result<Secret, CliConfigurationError> {
-        Merge { keep_credentials: false, docker_config: Some(absolute(docker_config)?) }.text(&self.files)
+        self.merge(false, Some(docker_config), None)
+    }
+
+    /// The mirrors of providers in OCI registries. With one, `plugin_cache_dir` is left out of every text: a provider that
+    /// is a link into a cache cannot go with the run to another host.
+    pub fn oci_mirrors(&self) -> Result<Vec<OciMirror>, CliConfigurationError> {
+        let files = self.files.iter();
+        let blocks = files.flat_map(|file| file.items.iter().map(move |item| (file, item)));
+        let blocks = blocks.filter(|(_, item)| item.name() == "provider_installation");
+        let mirrors = blocks.map(|(file, item)| mirror::read(file, item)).collect::<Result<Vec<_>, _>>()?;
+        Ok(mirrors.into_iter().flatten().collect())
+    }
+
+    /// Whether there is one.
+    pub fn has_oci_mirror(&self) -> bool {
+        let items = self.files.iter().flat_map(|file| &file.items);
+        let mut methods =
+            items.filter(|item| item.name() == "provider_installation").flat_map(|item| item.value.items());
+        methods.any(mirror::is_one)
     }
 
     /// Host and URL of each service for modules and providers that a `host` block places by hand, so that tofu does not
@@ -107,9 +127,22 @@ impl OperatorConfiguration {
     }
 
     /// For `init`, `plan`, `apply`: no OCI credential can be found with it, not even the host's own. `credentials`
-    /// are left out as well unless `keep_credentials`.
-    pub fn for_steps(&self, keep_credentials: bool) -> Result<Secret, CliConfigurationError> {
-        Merge { keep_credentials, docker_config: None }.text(&self.files)
+    /// are left out as well unless `keep_credentials`. What came from an `oci_mirror` is in the directory `mirror` (an
+    /// absolute path), which stands in its place.
+    pub fn for_steps(&self, keep_credentials: bool, mirror: &Path) -> Result<Secret, CliConfigurationError> {
+        self.merge(keep_credentials, None, Some(mirror))
+    }
+
+    fn merge(
+        &self,
+        keep_credentials: bool,
+        docker_config: Option<&Path>,
+        mirror: Option<&Path>,
+    ) -> Result<Secret, CliConfigurationError> {
+        let docker_config = docker_config.map(absolute).transpose()?;
+        let mirror = mirror.map(absolute).transpose()?;
+        let keep_cache = !self.has_oci_mirror();
+        Merge { keep_credentials, keep_cache, docker_config, mirror }.text(&self.files)
     }
 }
 
@@ -119,9 +152,9 @@ impl fmt::Debug for OperatorConfiguration {
     }
 }
 
-fn absolute(docker_config: &Path) -> Result<&str, CliConfigurationError> {
-    let path = docker_config.is_absolute().then(|| docker_config.to_str()).flatten();
-    path.ok_or_else(|| CliConfigurationError::DockerConfig(docker_config.to_path_buf()))
+fn absolute(path: &Path) -> Result<&str, CliConfigurationError> {
+    let text = path.is_absolute().then(|| path.to_str()).flatten();
+    text.ok_or_else(|| CliConfigurationError::OurPath(path.to_path_buf()))
 }
 
 /// Host and token of what is below `credentials`: a labelled block, or blocks in an object.

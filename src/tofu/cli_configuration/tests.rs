@@ -22,16 +22,17 @@ fn fetch(files: &[(&str, &str)]) -> String {
 }
 
 fn steps(files: &[(&str, &str)]) -> String {
-    operator(files).unwrap().for_steps(false).unwrap().expose().to_owned()
+    operator(files).unwrap().for_steps(false, MIRROR.as_ref()).unwrap().expose().to_owned()
 }
 
 fn refused(text: &str) -> CliConfigurationError {
     match operator(&[("/etc/x.tfrc", text)]) {
         Err(error) => error,
-        Ok(configuration) => configuration.for_steps(false).unwrap_err(),
+        Ok(configuration) => configuration.for_steps(false, MIRROR.as_ref()).unwrap_err(),
     }
 }
 
+const MIRROR: &str = "/run/1/providers";
 const OURS: &str = "oci_default_credentials {\n  docker_style_config_files = [\"/run/1/docker/config.json\"]\n}\n";
 const NONE: &str = "oci_default_credentials {\n  docker_style_config_files = []\n}\n";
 
@@ -103,7 +104,7 @@ fn what_tofu_login_wrote_is_translated_beside_a_native_file() {
     assert_eq!(fetch(&files), format!("{expected}{OURS}"));
     assert_eq!(steps(&files), format!("disable_checkpoint = true\n{NONE}"));
     let other = [files[0], ("/d/y.tfrc.json", r#"{"host": {"h": {}}}"#)];
-    let error = operator(&other).unwrap().for_steps(false).unwrap_err();
+    let error = operator(&other).unwrap().for_steps(false, MIRROR.as_ref()).unwrap_err();
     assert!(matches!(error, CliConfigurationError::MixedSyntax { line: 1, .. }) && error.hint().is_some());
 }
 
@@ -116,12 +117,12 @@ fn of_two_files_the_same_wins_as_for_tofu() {
         format!("plugin_cache_dir = \"/a\"\nhost \"k\" {{}}\ncredentials \"h\" {{ token = \"new\" }}\n{OURS}")
     );
     let flag = "plugin_cache_may_break_dependency_lock_file = true";
-    let error = operator(&[("/x", flag), ("/y", flag)]).unwrap().for_steps(false).unwrap_err();
+    let error = operator(&[("/x", flag), ("/y", flag)]).unwrap().for_steps(false, MIRROR.as_ref()).unwrap_err();
     assert!(matches!(error, CliConfigurationError::Twice { line: 1, .. }));
 }
 
 #[test]
-fn what_depends_on_the_runs_directory_or_is_not_delivered_is_refused() {
+fn what_depends_on_the_runs_directory_is_refused() {
     for (text, line) in [
         ("\nplugin_cache_dir = \"cache\"", 2),
         ("provider_installation {\n  filesystem_mirror {\n    path = \"./m\"\n  }\n}", 3),
@@ -131,15 +132,7 @@ fn what_depends_on_the_runs_directory_or_is_not_delivered_is_refused() {
         let error = refused(text);
         assert!(matches!(&error, CliConfigurationError::Relative { line: found, .. } if *found == line), "{error}");
     }
-    operator(&[("/x", "plugin_cache_dir = \"$HOME/cache\"")]).unwrap().for_steps(false).unwrap();
-    for text in [
-        "provider_installation {\n  direct {}\n  oci_mirror { repository_template = \"x\" }\n}",
-        "{\"provider_installation\":\n{\"direct\": {},\n\"oci_mirror\": {}}}",
-    ] {
-        let error = refused(text);
-        assert!(matches!(error, CliConfigurationError::OciMirror { line: 3, .. }), "{error}");
-        assert!(error.hint().unwrap().contains("network_mirror"));
-    }
+    operator(&[("/x", "plugin_cache_dir = \"$HOME/cache\"")]).unwrap().for_steps(false, MIRROR.as_ref()).unwrap();
 }
 
 #[test]
@@ -191,7 +184,7 @@ fn files_are_read_in_tofus_order() {
     let main = directory.path().join("tofurc");
     std::fs::write(&main, "host \"main\" {}").unwrap();
     let configuration = OperatorConfiguration::read(Some(&main), Some(directory.path())).unwrap();
-    let text = configuration.for_steps(false).unwrap();
+    let text = configuration.for_steps(false, MIRROR.as_ref()).unwrap();
     assert_eq!(text.expose(), format!("host \"main\" {{}}\nhost \"a\" {{}}\nhost \"b\" {{}}\n{NONE}"));
     assert!(!format!("{configuration:?}").contains("host"));
     assert!(OperatorConfiguration::read(Some(&directory.path().join("none")), None).is_err());

@@ -74,7 +74,17 @@ pub fn find(output: &str, known: Known<'_>) -> Option<String> {
 
 /// The same for the steps without registries: what the configuration or its variables lack.
 pub fn find_after_fetch(output: &str) -> Option<String> {
-    usage(&Output::new(output))
+    let output = Output::new(output);
+    usage(&output).or_else(|| not_fetched(&output))
+}
+
+/// A provider that the fetch step did not know of.
+fn not_fetched(output: &Output) -> Option<String> {
+    output.has("was not found in any of the search locations").then(|| {
+        "with an `oci_mirror` every provider comes in the fetch step: one that only the state needs has to be named in \
+         `required_providers` until its resources are gone, and agents of one pool need the same `cli_config`"
+            .to_owned()
+    })
 }
 
 /// The short name that people know.

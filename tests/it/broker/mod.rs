@@ -41,6 +41,7 @@ fn credential(address: &str, authority: &Authority) -> RegistryCredential {
         username: USER.to_owned(),
         secret: PASSWORD.into(),
         ca_pem: Some(authority.pem.clone()),
+        whole_run: false,
     }
 }
 

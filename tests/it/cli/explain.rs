@@ -223,3 +223,27 @@ fn a_test_asks_the_registry_for_the_module_itself() {
     // Without the test it is only known that it would be asked for with the credential.
     assert_eq!(text(&stack, &[&source("chart?tag=1")]).code, Some(0));
 }
+
+#[test]
+fn the_mirrors_of_an_agents_cli_configuration_are_explained_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory.path().join("stack"));
+    add(&stack, "mirror", "https://r.example:5000/tofu", &["--export"]);
+    let configuration = directory.path().join("configuration");
+    std::fs::create_dir(&configuration).unwrap();
+    file(&configuration.join("main.tf"), "# nothing\n", 0o644);
+    let configuration = configuration.display().to_string();
+    let block = |template: &str| {
+        format!("provider_installation {{\n  oci_mirror {{\n    repository_template = \"{template}\"\n  }}\n}}\n")
+    };
+    for (template, code, told) in [
+        ("r.example:5000/tofu/${namespace}/${type}", 0, "integration  mirror (r.example:5000/tofu)"),
+        ("r.example:5000/other/${namespace}/${type}", 1, "another path"),
+        ("https://r.example/${type}", 1, "does not begin with the host of a registry"),
+    ] {
+        let settings = file(&directory.path().join("agent.tfrc"), &block(template), 0o644);
+        let said = text(&stack, &[&configuration, "--cli-config", &settings]);
+        assert_eq!(said.code, Some(code), "{template}: {}", said.all());
+        assert!(said.all().contains(told), "{template}: {}", said.all());
+    }
+}

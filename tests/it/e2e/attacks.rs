@@ -15,7 +15,7 @@ use support::search::Search;
 
 use super::shelf::Shelf;
 use super::world::World;
-use super::write;
+use super::{PLAIN, write};
 
 /// Takes whatever is sent to it.
 struct Attacker {
@@ -119,4 +119,34 @@ fn a_credential_process_of_the_backend_runs_without_the_credential() {
         let profile = "[profile spy]\ncredential_process = /bin/bash spy.sh\n".to_owned();
         vec![("backend.tf", text.to_owned()), ("aws.conf", profile)]
     });
+}
+
+/// A program of the configuration, while tofu plans, puts a link where the agent looks for modules when it packs the plan.
+#[test]
+fn a_link_in_place_of_the_modules_takes_nothing_of_the_host_into_the_plan() {
+    let Some(world) = World::start() else { return };
+    let secret = world.path("host/secret");
+    write(&secret, "a file of the host");
+    let host = secret.parent().unwrap().display().to_string();
+    // OpenTofu's protocol for such programs: a header, then the keys.
+    let program = format!(
+        "rm -rf .terraform/modules\nln -s '{host}' .terraform/modules\necho \
+         '{{\"magic\":\"OpenTofu-External-Key-Provider\",\"version\":1}}'\nkey=$(printf '%032d' 7 | base64)\nprintf \
+         '{{\"keys\":{{\"encryption_key\":\"%s\",\"decryption_key\":\"%s\"}},\"meta\":{{}}}}' $key $key\n"
+    );
+    let encryption = "terraform {\n  encryption {\n    key_provider \"external\" \"link\" {\n      command = [\"/bin/sh\", \
+                      \"link.sh\"]\n    }\n    method \"aes_gcm\" \"method\" {\n      keys = key_provider.external.link\n    }\n    \
+                      state {\n      method = method.aes_gcm.method\n    }\n  }\n}\n";
+    let directory = world.configuration(&format!("{PLAIN}{encryption}"));
+    write(&directory.join("link.sh"), &program);
+    let id = world.begin(&directory, &[]);
+    let run = world.wait(&id, "the end", |run| run["state"] == "errored" || run["state"] == "awaiting_approval");
+    assert_eq!(run["state"], "errored", "what is in the link's place was packed: {run:#}");
+    let message = run["failure"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("cannot pack the plan") && message.contains("a link is where a directory should be"),
+        "{run:#}"
+    );
+    world.wait_for_wipe();
+    assert!(secret.exists());
 }

@@ -21,6 +21,7 @@ mod matrix;
 mod meddler;
 mod module_registry;
 mod moved;
+mod oci_mirror;
 mod old_registry;
 mod operator;
 mod operator_token;
@@ -36,6 +37,7 @@ mod sshd;
 mod states;
 mod tofu;
 mod variables;
+mod whole_run;
 mod world;
 
 use std::fs;

@@ -60,14 +60,25 @@ fn a_missing_file_is_no_mere_warning() {
 }
 
 #[test]
-fn an_oci_mirror_is_refused_and_the_hint_says_what_to_take_instead() {
-    let Some(world) = without_agent() else { return };
-    let operator = Operator::new(
-        "provider_installation {\n  oci_mirror {\n    repository_template = \"example.com/${namespace}/${type}\"\n    \
-         include = [\"registry.opentofu.org/*/*\"]\n  }\n}\n",
-    );
-    let said = refused(&world, &["--cli-config", &operator.file()]);
-    assert!(said.contains("oci_mirror") && said.contains("hint: take providers from"), "{said}");
+fn an_oci_mirror_that_cannot_be_one_is_refused_with_what_to_write() {
+    for (template, told) in [
+        // What tofu itself finds.
+        ("example.com/tofu/provider", "must refer to the \"namespace\" symbol"),
+        ("example.com/${name}/${namespace}/${type}", "the symbol \"name\" is not available"),
+        // What is found before it is asked.
+        ("https://example.com/${namespace}/${type}", "does not begin with the host of a registry"),
+        ("", "has no `repository_template`"),
+    ] {
+        let Some(world) = without_agent() else { return };
+        let operator = Operator::new(&format!(
+            "provider_installation {{\n  oci_mirror {{\n    repository_template = \"{template}\"\n    include = \
+             [\"registry.opentofu.org/*/*\"]\n  }}\n}}\n"
+        ));
+        let said = refused(&world, &["--cli-config", &operator.file()]);
+        // tofu breaks its lines.
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("oci_mirror") && said.contains(told) && said.contains("hint: "), "{template}: {said}");
+    }
 }
 
 #[test]

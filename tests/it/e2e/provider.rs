@@ -19,7 +19,7 @@ use super::world::{Setup, USER, World};
 use super::write;
 
 /// The operator's mirror with the provider in it, and where it sends what it sees.
-struct Hostile {
+pub(super) struct Hostile {
     directory: TempDir,
     version: &'static str,
     port: u16,
@@ -28,7 +28,7 @@ struct Hostile {
 
 impl Hostile {
     /// Takes every report into a file of its own.
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let program = require::provider_hostile()?;
         let directory = tempfile::tempdir().unwrap();
         let mirror = directory.path().join("mirror");
@@ -55,26 +55,31 @@ impl Hostile {
         Some(Self { directory, version, port, listener: Some(std::thread::spawn(take)) })
     }
 
-    fn settings(&self) -> String {
+    pub(super) fn settings(&self) -> String {
         self.directory.path().join("operator.tfrc").display().to_string()
     }
 
     /// A module from the registry, and the provider's resource that walks these places.
     fn main(&self, registry: &Shelf, places: &[&Path]) -> String {
+        format!("{}{}", registry.main(), self.resource(places, &[]))
+    }
+
+    /// The provider's resource alone: what it walks, and what it fetches.
+    pub(super) fn resource(&self, places: &[&Path], fetched: &[String]) -> String {
         let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
         format!(
             "terraform {{\n  required_providers {{\n    hostile = {{\n      source  = \"nigari/hostile\"\n      version = \
-             \"{}\"\n    }}\n  }}\n}}\n{}resource \"hostile_look\" \"it\" {{\n  report = \"http://127.0.0.1:{}/\"\n  places = \
-             \"{}\"\n}}\n",
+             \"{}\"\n    }}\n  }}\n}}\nresource \"hostile_look\" \"it\" {{\n  report = \"http://127.0.0.1:{}/\"\n  places = \
+             \"{}\"\n  fetch  = \"{}\"\n}}\n",
             self.version,
-            registry.main(),
             self.port,
-            places.join(":")
+            places.join(":"),
+            fetched.join(" ")
         )
     }
 
     /// The reports that have come; there will be no more.
-    fn reports(&mut self) -> Vec<PathBuf> {
+    pub(super) fn reports(&mut self) -> Vec<PathBuf> {
         // A connection without a request ends the listener.
         drop(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
         self.listener.take().unwrap().join().unwrap()
@@ -109,7 +114,7 @@ fn receive(stream: &TcpStream, file: &Path) -> bool {
     true
 }
 
-fn hits(canary: &Canary, report: &Path) -> usize {
+pub(super) fn hits(canary: &Canary, report: &Path) -> usize {
     let mut search = Search::new(std::slice::from_ref(canary));
     search.file(report);
     search.hits().len()

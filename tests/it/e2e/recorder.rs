@@ -25,6 +25,8 @@ pub(super) struct Start {
     pub(super) memory: String,
     /// Its process id.
     pub(super) pid: String,
+    /// All of its arguments.
+    pub(super) arguments: String,
 }
 
 impl Recorder {
@@ -35,7 +37,7 @@ impl Recorder {
         let records = directory.path().join("records");
         fs::create_dir(&records).unwrap();
         let text = format!(
-            "to=$(mktemp -d '{}/'$1.XXXXXX)\ncat /proc/$$/environ > $to/environ 2>&- || env -0 > $to/environ\necho $$ > $to/pid\ncp \"$TF_CLI_CONFIG_FILE\" \
+            "to=$(mktemp -d '{}/'$1.XXXXXX)\ncat /proc/$$/environ > $to/environ 2>&- || env -0 > $to/environ\necho $$ > $to/pid\necho \"$*\" > $to/arguments\ncp \"$TF_CLI_CONFIG_FILE\" \
              $to/tofu.tfrc 2>&-\ncp \"$DOCKER_CONFIG/config.json\" $to/ 2>&-\n{more}\nexec '{}' \"$@\"",
             records.display(),
             tofu.display()
@@ -85,5 +87,6 @@ fn read(path: &Path) -> Start {
         docker_config: text("config.json"),
         memory: text("memory"),
         pid: text("pid"),
+        arguments: text("arguments"),
     }
 }

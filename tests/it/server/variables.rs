@@ -108,7 +108,8 @@ async fn a_snapshot_holds_what_was_there_and_opens_for_its_run_alone() {
     let sealed = variables::snapshot(&house.state, &mut transaction, &user, (workspace, run)).await.unwrap();
     drop(transaction);
     house.put("/workspaces/w/variables/env/A", json!({"value": "2"})).await.expect(204);
-    let lease = AgentLease { presented_epoch: 1, current_epoch: 1, live: true, step: Some(Step::Init) };
+    let step = Some(Step::Init);
+    let lease = AgentLease { presented_epoch: 1, current_epoch: 1, live: true, step, whole_run: false };
     let permit = lease.open(Protected::RunVariables).unwrap();
     let sealed = Sealed::from_bytes(sealed.into_bytes());
     let opened = variables::open_snapshot(&house.state, &permit, run, &sealed).unwrap();

@@ -28,6 +28,13 @@ const VALID: &[&str] = &[
     "provider_installation {\n  dev_overrides {\n    \"ns/name\" = \"/tmp\"\n  }\n  direct {}\n}\n",
     "provider_installation {\n  filesystem_mirror {\n    path = \"CACHE\"\n    include = [\"a.example/*/*\"]\n  }\n  direct { \
      exclude = [\"a.example/*/*\"] }\n}\n",
+    "provider_installation {\n  oci_mirror {\n    repository_template = \"r.example/${hostname}/${namespace}/${type}\"\n  \
+     }\n}\n",
+    "provider_installation {\n  direct { exclude = [\"a/b\"] }\n  oci_mirror { repository_template = \
+     \"r.example/${type == \"x\" ? \"y\" : type}\" include = [\"h.example/a/*\",] exclude = [] }\n  oci_mirror { include = \
+     [\"a/b\"] repository_template = \"${hostname}/b\" }\n}\n",
+    "{\"provider_installation\": [{\"oci_mirror\": [{\"repository_template\": \"r.example/${type}\", \"include\": [\"a/*\"]}, \
+     {\"repository_template\": \"r.example/b\", \"include\": [\"a/b\"]}], \"direct\": {}}]}",
     "oci_default_credentials {\n  discover_ambient_credentials = false\n}\n",
     "\"oci_default_credentials\" { docker_style_config_files = [\"relative.json\"] }",
     "oci_credentials \"ghcr.io/o\" {\n  username = \"u\"\n  password = \"p}\"\n}\noci_credentials \"ghcr.io\" { \
@@ -66,13 +73,16 @@ fn what_tofu_accepts_is_merged_into_what_tofu_accepts() {
     let Some(bench) = Bench::new(&[]) else { return };
     std::fs::create_dir(bench.path("cache")).unwrap();
     let docker_config = bench.write("docker/config.json", "{}");
+    let mirror = &bench.path("providers");
     for text in VALID {
         let text = text.replace("CACHE", bench.path("cache").to_str().unwrap());
         let file = bench.write("operator.tfrc", &text);
         let control = bench.tofu_with(&file, &arguments::version());
         assert_eq!(find(&control.err), Problems::None, "the control: {text}");
         let operator = OperatorConfiguration::read(Some(&file), None).unwrap_or_else(|error| panic!("{text}: {error}"));
-        for merged in [operator.for_fetch(&docker_config), operator.for_steps(false), operator.for_steps(true)] {
+        for merged in
+            [operator.for_fetch(&docker_config), operator.for_steps(false, mirror), operator.for_steps(true, mirror)]
+        {
             let merged = merged.unwrap();
             let path = bench.write("merged.tfrc", merged.expose());
             let done = bench.tofu_with(&path, &arguments::version());
@@ -161,7 +171,7 @@ fn the_hosts_own_login_is_out_of_reach_after_the_fetch_step() {
         let Some(scene) = scene(operator) else { return };
         let ambient = scene.bench.write("ambient.tfrc", "");
         scene.get(&ambient).succeeded().unwrap();
-        let steps = scene.operator.for_steps(false).unwrap();
+        let steps = scene.operator.for_steps(false, Path::new("/mirror")).unwrap();
         let file = scene.bench.write("steps.tfrc", steps.expose());
         let refused = scene.get(&file);
         assert!(

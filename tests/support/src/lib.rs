@@ -24,8 +24,14 @@ pub mod tools;
 // nigari, tofu and registry, built side by side with progress.
 pub mod builds;
 
-// OpenTofu module packages: a zip written by hand, an OCI manifest around it.
+// A zip archive, written by hand.
+pub mod zip;
+
+// OpenTofu module packages: a zip, and an OCI manifest around it.
 pub mod module;
+
+// OpenTofu provider packages in an OCI registry.
+pub mod provider;
 
 // A real private OCI registry on loopback.
 pub mod registry;

@@ -1,10 +1,12 @@
-//! OpenTofu module packages: a zip written by hand, an OCI manifest around it.
+//! OpenTofu module packages: a zip, and an OCI manifest around it.
 //!
 //! Rule: the manifest is what OpenTofu's documentation asks for (`oci_registries/module-package`): artifact type
 //! `application/vnd.opentofu.modulepkg`, exactly one layer of media type `archive/zip`.
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+
+use crate::zip::{Entry, stored};
 
 /// The artifact type that OpenTofu demands.
 const ARTIFACT: &str = "application/vnd.opentofu.modulepkg";
@@ -25,7 +27,9 @@ pub struct Package {
 impl Package {
     /// A module of these files: (path, content).
     pub fn new(files: &[(&str, &str)]) -> Self {
-        let zip = stored_zip(files);
+        let entries =
+            files.iter().map(|(path, content)| Entry { path, content: content.as_bytes(), is_program: false });
+        let zip = stored(&entries.collect::<Vec<_>>());
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,
@@ -60,74 +64,9 @@ pub fn digest(bytes: &[u8]) -> String {
     })
 }
 
-/// A zip archive (APPNOTE 6.3.3) with stored entries, mode 0644, dated 1980.
-fn stored_zip(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut archive = Vec::new();
-    let mut directory = Vec::new();
-    for (path, content) in files {
-        let offset = length(archive.len());
-        let size = length(content.len());
-        let mut common = Vec::new();
-        // Version 2.0, UTF-8 names, stored, 1980-01-01 00:00.
-        common.extend([20, 0, 0, 8, 0, 0, 0, 0, 0x21, 0]);
-        common.extend(checksum(content.as_bytes()).to_le_bytes());
-        common.extend(size.to_le_bytes());
-        common.extend(size.to_le_bytes());
-        common.extend(short(path.len()).to_le_bytes());
-        common.extend([0, 0]);
-
-        archive.extend(b"PK\x03\x04");
-        archive.extend(&common);
-        archive.extend(path.as_bytes());
-        archive.extend(content.as_bytes());
-
-        // Made on Unix; no comment, disk 0, no internal attributes.
-        directory.extend(b"PK\x01\x02\x14\x03");
-        directory.extend(&common);
-        directory.extend([0; 6]);
-        directory.extend((0o100_644_u32 << 16).to_le_bytes());
-        directory.extend(offset.to_le_bytes());
-        directory.extend(path.as_bytes());
-    }
-    let start = length(archive.len());
-    archive.extend(&directory);
-    archive.extend(b"PK\x05\x06\0\0\0\0");
-    archive.extend(short(files.len()).to_le_bytes());
-    archive.extend(short(files.len()).to_le_bytes());
-    archive.extend(length(directory.len()).to_le_bytes());
-    archive.extend(start.to_le_bytes());
-    archive.extend([0, 0]);
-    archive
-}
-
-/// CRC-32 as zip uses it.
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-    }
-    !crc
-}
-
-fn length(value: usize) -> u32 {
-    u32::try_from(value).unwrap_or_else(|_| unreachable!("test modules are small"))
-}
-
-fn short(value: usize) -> u16 {
-    u16::try_from(value).unwrap_or_else(|_| unreachable!("test modules are small"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{checksum, digest};
-
-    #[test]
-    fn checksum_is_the_published_one() {
-        assert_eq!(checksum(b"123456789"), 0xcbf4_3926);
-    }
+    use super::digest;
 
     #[test]
     fn digest_of_nothing_is_the_published_one() {

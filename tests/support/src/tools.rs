@@ -60,10 +60,11 @@ pub const PROVIDER_TIME: Tool = Tool {
     fits: Path::is_file,
 };
 
-/// A provider that looks at everything in reach while tofu plans and applies, and sends it away; a program of ours.
+/// A provider that looks at everything in reach while tofu plans and applies, fetches what it is told, and sends it all
+/// away; a program of ours.
 pub const PROVIDER_HOSTILE: Tool = Tool {
     name: "terraform-provider-hostile",
-    directory: "provider-hostile-1.0.0",
+    directory: "provider-hostile-1.1.0",
     package: ".",
     link: "-s -w",
     packages: 400,

@@ -59,6 +59,7 @@ pub(super) fn lease(record: &RunRecord, epoch: i64, now: Timestamp) -> AgentLeas
         current_epoch: record.standing.epoch,
         live: in_time,
         step: record.standing.last_step.and_then(of_the_plan),
+        whole_run: false,
     }
 }
 

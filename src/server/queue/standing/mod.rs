@@ -218,11 +218,16 @@ impl Standing {
         self.last_step == Some((Phase::Apply, Step::Apply))
     }
 
-    /// Whether registry credentials may be released now.
+    /// Whether registry credentials may be released now: in the fetch step. In the apply of a claim that had none, as far
+    /// as they are for the whole run, between `init` and `apply`.
     pub fn may_have_credentials(&self) -> bool {
-        self.state == RunState::Planning
-            && self.last_step == Some((Phase::Plan, Step::Fetch))
-            && self.wish == Wish::None
+        let fetches = self.state == RunState::Planning && self.last_step == Some((Phase::Plan, Step::Fetch));
+        (fetches || self.is_about_to_apply()) && self.wish == Wish::None
+    }
+
+    /// Whether the newest claim has an apply before it and has not begun with it.
+    pub fn is_about_to_apply(&self) -> bool {
+        self.state == RunState::Applying && self.last_step == Some((Phase::Apply, Step::Init))
     }
 
     /// What follows.

@@ -190,7 +190,8 @@ impl Watched {
             prop_assert!(!dispatched, "a started apply is never dispatched again");
         }
         if after.may_have_credentials() {
-            prop_assert!(after.is_claimed() && after.last_step == Some((Phase::Plan, Step::Fetch)));
+            let steps = [(Phase::Plan, Step::Fetch), (Phase::Apply, Step::Init)];
+            prop_assert!(after.is_claimed() && after.last_step.is_some_and(|last| steps.contains(&last)));
         }
         prop_assert!(after.kind != RunKind::Plan || self.apply_starts == 0);
         prop_assert!(after.tries <= TRIES);

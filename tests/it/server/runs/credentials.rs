@@ -3,8 +3,8 @@
 use nigari::protocol::id::RequestId;
 use serde_json::{Value, json};
 
-use super::fake_agent::FakeAgent;
-use super::{House, claimed, expire_leases};
+use super::fake_agent::{FakeAgent, Held};
+use super::{House, claimed, expire_leases, make, planned, prepare};
 
 async fn integration(house: &House, name: &str, url: &str, export: bool) {
     let body = json!({
@@ -160,4 +160,81 @@ async fn one_secret_that_does_not_open_holds_up_no_other() {
         json!([{"name": "broken", "address": "registry.example.com:5000", "reason": "unreadable"}])
     );
     assert_eq!(answer.to_string().matches("hunter").count(), 1);
+}
+
+/// A run that is to be applied by a claim of its own, and reports its `init`.
+async fn about_to_apply(house: &House) -> (FakeAgent<'_>, Held) {
+    let (agent, held) = planned(house).await;
+    house.post(&format!("/runs/{}/approve", held.run), json!({})).await.expect(200);
+    let held = agent.claim().await;
+    agent.step(&held, "init").await.expect(204);
+    (agent, held)
+}
+
+#[tokio::test]
+async fn an_apply_is_released_what_permits_the_whole_run_where_the_workspace_wants_it_and_audited() {
+    let house = House::start().await;
+    integration(&house, "stays", "https://ghcr.io/acme", true).await;
+    integration(&house, "goes", "https://quay.io", true).await;
+    integration(&house, "off", "https://registry.example.com", false).await;
+    for name in ["stays", "off"] {
+        let path = format!("/registry-integrations/{name}");
+        house.patch(&path, json!({"permit_whole_run": true})).await.expect(200);
+    }
+    let (agent, held) = about_to_apply(&house).await;
+    agent.credentials(&held, &request()).await.expect_problem(409, "conflict");
+    house.patch("/workspaces/net", json!({"whole_run": true})).await.expect(200);
+    for delivery in ["file", "helper"] {
+        agent.credentials_by(&held, &request(), delivery).await.expect_problem(409, "conflict");
+    }
+    let first = request();
+    let answer = agent.credentials(&held, &first).await.expect(200);
+    let credentials = answer.json()["credentials"].as_array().unwrap().clone();
+    assert_eq!(credentials.len(), 1, "{answer:?}");
+    assert_eq!((&credentials[0]["name"], &credentials[0]["whole_run"]), (&json!("stays"), &json!(true)));
+    assert!(!answer.text.contains("hunter-goes") && !answer.text.contains("hunter-off"));
+    // Once per epoch, and not after the apply has begun.
+    assert_eq!(agent.credentials(&held, &first).await.expect(200).text, answer.text);
+    agent.credentials(&held, &request()).await.expect_problem(409, "conflict");
+    agent.step(&held, "apply").await.expect(204);
+    agent.credentials(&held, &first).await.expect_problem(409, "conflict");
+    let releases = releases(&house).await;
+    assert_eq!(releases.len(), 2, "{releases:#?}");
+    let particulars = &releases[0]["particulars"];
+    assert_eq!((&particulars["phase"], &particulars["released"][0]["whole_run"]), (&json!("apply"), &json!(true)));
+}
+
+#[tokio::test]
+async fn in_the_plan_it_is_said_of_each_whether_it_may_stay() {
+    let house = House::start().await;
+    integration(&house, "stays", "https://ghcr.io/acme", true).await;
+    integration(&house, "goes", "https://quay.io", true).await;
+    house.patch("/registry-integrations/stays", json!({"permit_whole_run": true})).await.expect(200);
+    for (wish, delivery, stays) in
+        [(false, "auto", false), (true, "auto", true), (true, "broker", true), (true, "helper", false)]
+    {
+        let name = format!("w-{wish}-{delivery}");
+        let configuration = prepare(&house, &name).await;
+        house.patch(&format!("/workspaces/{name}"), json!({"whole_run": wish})).await.expect(200);
+        make(&house, &name, &configuration, &json!({})).await;
+        let agent = FakeAgent::join(&house).await;
+        let held = agent.claim().await;
+        agent.step(&held, "fetch").await.expect(204);
+        let answer = agent.credentials_by(&held, &request(), delivery).await.expect(200).json();
+        let all = answer["credentials"].as_array().unwrap();
+        let of = |name: &str| all.iter().find(|one| one["name"] == name).unwrap()["whole_run"].clone();
+        assert_eq!((of("stays"), of("goes")), (json!(stays), json!(false)), "{wish} {delivery}");
+    }
+}
+
+#[tokio::test]
+async fn an_apply_that_is_to_be_canceled_gets_none() {
+    let house = House::start().await;
+    integration(&house, "stays", "https://ghcr.io/acme", true).await;
+    house.patch("/registry-integrations/stays", json!({"permit_whole_run": true})).await.expect(200);
+    let (agent, held) = about_to_apply(&house).await;
+    house.patch("/workspaces/net", json!({"whole_run": true})).await.expect(200);
+    house.post(&format!("/runs/{}/cancel", held.run), json!({})).await.expect(200);
+    agent.credentials(&held, &request()).await.expect_problem(409, "conflict");
+    assert!(releases(&house).await.is_empty());
 }

@@ -17,6 +17,7 @@ use crate::child::{Child, command, random_hex};
 use crate::failure::{During as _, Failure, Outcome};
 use crate::http::{Answer, Request};
 use crate::module::{EMPTY, MANIFEST, Package, digest};
+use crate::provider::{INDEX, ProviderPackage};
 use signer::Signer;
 
 /// How long the registry may take until it listens.
@@ -142,21 +143,38 @@ impl Registry {
 
     /// Puts a module in, under `repository:tag`; the manifest's digest comes back.
     pub fn push(&self, repository: &str, tag: &str, package: &Package) -> Outcome<String> {
+        self.through_the_door(|socket| {
+            for blob in [EMPTY, package.zip.as_slice()] {
+                push_blob(socket, repository, blob)?;
+            }
+            push_manifest(socket, [repository, tag, MANIFEST], &package.manifest)
+        })?;
+        Ok(package.digest())
+    }
+
+    /// Puts a version of a provider in, under `repository:tag`; the index's digest comes back.
+    pub fn push_provider(&self, repository: &str, tag: &str, package: &ProviderPackage) -> Outcome<String> {
+        self.through_the_door(|socket| {
+            push_blob(socket, repository, EMPTY)?;
+            for (zip, manifest) in &package.platforms {
+                push_blob(socket, repository, zip)?;
+                push_manifest(socket, [repository, &digest(manifest), MANIFEST], manifest)?;
+            }
+            push_manifest(socket, [repository, tag, INDEX], &package.index)
+        })?;
+        Ok(package.digest())
+    }
+
+    /// The operator's door, as long as `push` takes.
+    fn through_the_door(&self, push: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
         let door = tempfile::Builder::new().prefix("door").tempdir().during("registry's door")?;
         let socket = door.path().join("s");
         let mut settings = settings(&self.directory);
         settings["http"] = json!({"net": "unix", "addr": socket, "secret": random_hex(16)});
         let mut child = serve(&self.program, &self.directory, "door", &settings)?;
         child.wait_for_line(&format!("listening on {}", socket.display()), START)?;
-        for blob in [EMPTY, package.zip.as_slice()] {
-            push_blob(&socket, repository, blob)?;
-        }
-        let target = format!("/v2/{repository}/manifests/{tag}");
-        let headers = [("Content-Type", MANIFEST)];
-        let put = Request { method: "PUT", target: &target, headers: &headers, body: &package.manifest };
-        expect(&put.over_socket(&socket)?, 201, &target)?;
-        child.stop()?;
-        Ok(package.digest())
+        push(&socket)?;
+        child.stop().map(drop)
     }
 
     /// What it has answered so far, in order.
@@ -221,6 +239,12 @@ fn push_blob(socket: &Path, repository: &str, blob: &[u8]) -> Outcome<()> {
     let headers = [("Content-Type", "application/octet-stream")];
     let answer = Request { method: "PUT", target: &target, headers: &headers, body: blob }.over_socket(socket)?;
     expect(&answer, 201, &target)
+}
+
+fn push_manifest(socket: &Path, [repository, reference, kind]: [&str; 3], manifest: &[u8]) -> Outcome<()> {
+    let target = format!("/v2/{repository}/manifests/{reference}");
+    let put = Request { method: "PUT", target: &target, headers: &[("Content-Type", kind)], body: manifest };
+    expect(&put.over_socket(socket)?, 201, &target)
 }
 
 fn expect(answer: &Answer, status: u16, what: &str) -> Outcome<()> {

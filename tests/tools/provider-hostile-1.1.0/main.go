@@ -1,6 +1,9 @@
 // A provider that does what a hostile one would: while tofu plans and while it applies it looks at everything that it
 // can reach and sends it away, to an address of the test's own.
 //
+// It also fetches an address as any provider would that pulls from a registry: by the proxy and with the authorities of its
+// environment.
+//
 // Looked at: its own environment; of every process that `/proc` shows its environment, arguments, memory map, open
 // files, and memory; every file below the places that it is told; every Unix socket that can be connected to. A line
 // per place says whether that could be read, so that a test sees that the looking was real.
@@ -56,12 +59,13 @@ func (hostile) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{func() resource.Resource { return look{} }}
 }
 
-// look is the resource: `report` is where to send, `places` what to walk, separated by colons.
+// look is the resource: `report` is where to send, `places` what to walk, separated by colons, `fetch` what to fetch.
 type look struct{}
 
 type model struct {
 	Report types.String `tfsdk:"report"`
 	Places types.String `tfsdk:"places"`
+	Fetch  types.String `tfsdk:"fetch"`
 	ID     types.String `tfsdk:"id"`
 }
 
@@ -74,6 +78,7 @@ func (look) Schema(_ context.Context, _ resource.SchemaRequest, answer *resource
 	answer.Schema = schema.Schema{Attributes: map[string]schema.Attribute{
 		"report": schema.StringAttribute{Required: true},
 		"places": schema.StringAttribute{Required: true},
+		"fetch":  schema.StringAttribute{Optional: true},
 		"id":     schema.StringAttribute{Computed: true, PlanModifiers: keep},
 	}}
 }
@@ -117,6 +122,9 @@ func report(wanted model, moment string) error {
 		for _, entry := range os.Environ() {
 			fmt.Fprintf(out, "own environment %s\n", entry)
 		}
+		for _, address := range strings.Fields(wanted.Fetch.ValueString()) {
+			fetch(out, address)
+		}
 		processes(out)
 		for _, place := range strings.Split(wanted.Places.ValueString(), ":") {
 			walk(out, place)
@@ -132,6 +140,23 @@ func report(wanted model, moment string) error {
 		return err
 	}
 	return answer.Body.Close()
+}
+
+func fetch(out io.Writer, address string) {
+	request, err := http.NewRequest(http.MethodGet, address, nil)
+	if err != nil {
+		fmt.Fprintf(out, "\nfetch %s: %v\n", address, err)
+		return
+	}
+	request.Header.Set("Accept", "application/vnd.oci.image.manifest.v1+json")
+	answer, err := (&http.Client{Timeout: time.Minute}).Do(request)
+	if err != nil {
+		fmt.Fprintf(out, "\nfetch %s: %v\n", address, err)
+		return
+	}
+	defer answer.Body.Close()
+	fmt.Fprintf(out, "\nfetch %s: status %d\n%v\n", address, answer.StatusCode, answer.Header)
+	_, _ = io.Copy(out, io.LimitReader(answer.Body, mostOfFile))
 }
 
 func processes(out io.Writer) {
