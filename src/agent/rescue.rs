@@ -98,6 +98,7 @@ pub(crate) fn keep_aside(host: &Host, run_directory: &Path) -> io::Result<Option
         let run = run_directory.file_name().unwrap_or_default().to_string_lossy();
         let target = aside.join(format!("{run}-{}.tfstate", host.clock.now()));
         copy_private(&path, &target)?;
+        failpoint!("agent.rescue.copied");
         fs::remove_file(&path)?;
         tracing::error!(path = %target.display(), "a state that tofu could not write was kept aside");
         kept = Some(target);

@@ -23,6 +23,7 @@ impl Planned {
 /// Plans; `None` when there is nothing to do.
 pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized) -> Result<Option<Planned>, Stop> {
     run.report(Step::Plan).await?;
+    failpoint!("agent.plan.reported");
     let kind = match run.lease.claim.kind {
         RunKind::Plan => PlanKind::PlanOnly,
         RunKind::Apply => PlanKind::Apply,
@@ -30,6 +31,7 @@ pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized) -> Result<Opti
     };
     let arguments = arguments::plan(kind, &run.directory.plan_file());
     let ended = run.start(Start::new(Step::Plan, arguments, initialized.variables(run))).await?;
+    failpoint!("agent.plan.ended");
     match ended.end.exit {
         ExitReason::Code(0) => Ok(None),
         // `-detailed-exitcode`: there are changes.

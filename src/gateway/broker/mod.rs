@@ -123,6 +123,7 @@ impl Broker {
             door.registries.keys().filter_map(|host| Target::of_host(host)).map(|target| target.name()).collect();
         let stop = CancellationToken::new();
         let listening = tokio::spawn(listen(listener, Arc::new(door), stop.clone()));
+        failpoint!("agent.broker.listening");
         Ok(Self { address, nonce, authority: authority.pem().to_owned(), ended, record, stop, listening })
     }
 

@@ -65,6 +65,7 @@ pub(super) fn start(
     // Elsewhere the kernel would count all of this user's processes.
     launch.limits.processes = launch.limits.processes.filter(|_| has_users);
     let (init, mut socket) = spawn_init()?;
+    failpoint!("launcher.init.spawned");
     let begun = begin(&launch, outputs, &mut socket);
     if has_users {
         // Nothing is left to be made.
@@ -91,7 +92,7 @@ fn spawn_init() -> Result<(Child, UnixStream), Refusal> {
     let mut line = CommandLine::new("/proc/self/exe");
     line.arguments.push(INIT_WORD.into());
     let mut command = line.command().map_err(|error| refused(error.to_string()))?;
-    command.arg0("nigari").stdin(Stdio::from(OwnedFd::from(theirs)));
+    command.arg0(crate::failpoint::program_name()).stdin(Stdio::from(OwnedFd::from(theirs)));
     #[expect(unsafe_code, reason = "init needs the capabilities over its exec, the launcher must not keep them so")]
     // SAFETY: the closure runs between fork and exec, and makes system calls through rustix alone.
     unsafe {
@@ -106,6 +107,7 @@ fn begin(launch: &Launch, outputs: &Outputs, socket: &mut UnixStream) -> Result<
     send_descriptors(&*socket, &[outputs.stdout.as_fd(), outputs.stderr.as_fd()]).map_err(|error| lost(&error))?;
     let frame = encode(launch, LONGEST_TO_LAUNCHER).map_err(|error| lost(&error))?;
     io::Write::write_all(socket, &frame).map_err(|error| lost(&error))?;
+    failpoint!("launcher.init.told");
     match receive(socket, LONGEST_TO_AGENT).map_err(|error| lost(&error))? {
         FromInit::Started { has_secrets, has_processes } => {
             let (process, secrets) = if has_secrets {
@@ -116,6 +118,7 @@ fn begin(launch: &Launch, outputs: &Outputs, socket: &mut UnixStream) -> Result<
                 (process, None)
             };
             let pid = number_of(process.as_fd()).ok_or_else(|| lost(&"its process has no number here"))?;
+            failpoint!("launcher.init.answered");
             // Not before this is init to reap: the number would be gone.
             io::Write::write_all(socket, &[0]).map_err(|error| lost(&error))?;
             Ok((process, pid, secrets, has_processes))
