@@ -78,7 +78,8 @@ fn passed(view: &mut View, variables: &[(String, Secret)]) {
 /// The agent's own, and the server's if that is beside it.
 fn hidden(host: &Host) -> Vec<PathBuf> {
     let settings = &host.settings;
-    let mut hidden = vec![settings.state_directory.clone(), settings.run_root.clone(), host.secrets.path().to_owned()];
+    let mut hidden = vec![settings.state_directory.clone(), settings.run_root.clone()];
+    hidden.extend(host.secret_roots.iter().cloned());
     if let Some(token) = &settings.join_token_file {
         let server = token.parent().filter(|directory| directory.join(ROOT_KEY).exists());
         hidden.push(server.unwrap_or(token).to_owned());
