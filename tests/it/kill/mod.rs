@@ -2,8 +2,8 @@
 //!
 //! After each kill no canary is on any file system that the run could write, nothing that `fetch` or `init` started
 //! lives, `plan` and `apply` end by themselves and a state that they leave is rescued; then the next agent sweeps and
-//! does a run. 250 kills in each sandbox, about half of them at fail points, times `NIGARI_LOOPS` (a kill with the run before
-//! it costs a little less than a second of one core in a debug build). 10,000 in each:
+//! does a run. 250 kills in each sandbox, about half of them at fail points, times `NIGARI_LOOPS`; a kill and the run
+//! before it cost nearly a second of one core in a debug build. 10,000 in each:
 //!
 //! ```sh
 //! NIGARI_LOOPS=40 tests/run.sh -- kill:: --nocapture
