@@ -3,6 +3,10 @@
 //! This page is the map: every module in reading order, one line each. What may use what is in
 //! `tests/it/layering.rs`, which fails on everything else.
 
+// Places at which a test lets this program die; no code without the feature `failpoints`.
+#[macro_use]
+mod failpoint;
+
 // The one type that holds secret text.
 pub mod secret;
 

@@ -17,7 +17,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use tar::{Archive, Builder, EntryType};
 
-use super::directory::RunDirectory;
+use super::directory::{PLAN_FILE, RunDirectory};
 use super::failure::Stop;
 use super::private::create_anew;
 use super::providers;
@@ -36,15 +36,16 @@ const LOCK_FILE: &str = ".terraform.lock.hcl";
 pub(crate) async fn seal(run: &Run<'_>) -> Result<String, Stop> {
     let directory = Arc::clone(run.directory);
     let path = directory.private().path().join(FILE);
-    let target = path.clone();
-    let packed = tokio::task::spawn_blocking(move || pack(&directory, &target)).await;
+    let packed = tokio::task::spawn_blocking(move || pack(&directory)).await;
     let digest = packed.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
     let digest = digest.map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => too_large(),
         _ => Stop::io("cannot pack the plan", &error),
     })?;
+    failpoint!("agent.artifact.packed");
     let patience = run.host.settings.patience.request;
     ask(run.lease, patience, || run.lease.server.put_artifact(&path, &digest)).await?;
+    failpoint!("agent.artifact.sent");
     Ok(digest)
 }
 
@@ -55,12 +56,13 @@ pub(crate) async fn fetch(run: &Run<'_>) -> Result<PathBuf, Stop> {
     let patience = run.host.settings.patience.request;
     let download = ask(run.lease, patience, || async {
         let download = run.lease.server.artifact().await?;
-        match create_anew(&path) {
+        match run.directory.private().create(Path::new(FILE)) {
             Ok(file) => download.write_to(&mut tokio::fs::File::from_std(file), &path).await.map(Ok),
             Err(error) => Ok(Err(error)),
         }
     });
     download.await?.map_err(|error| Stop::io("cannot keep the plan's artifact", &error))?;
+    failpoint!("agent.artifact.fetched");
     let sum = path.clone();
     let digest = tokio::task::spawn_blocking(move || digest_of(&sum)).await;
     let digest = digest.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
@@ -77,6 +79,7 @@ pub(crate) async fn restore(run: &Run<'_>, artifact: PathBuf) -> Result<Fetched,
     let unpacked = tokio::task::spawn_blocking(move || unpack(&artifact, &directory)).await;
     let unpacked = unpacked.unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
     unpacked.map_err(|error| Stop::io("cannot unpack the plan's artifact", &error))?;
+    failpoint!("agent.artifact.restored");
     Ok(Fetched::restored())
 }
 
@@ -111,8 +114,9 @@ impl io::Write for Summing {
     }
 }
 
-fn pack(directory: &RunDirectory, target: &Path) -> io::Result<String> {
-    let summing = Summing { file: create_anew(target)?, sum: Context::new(&SHA256), left: ARTIFACT_BYTES };
+fn pack(directory: &RunDirectory) -> io::Result<String> {
+    let file = directory.private().create(Path::new(FILE))?;
+    let summing = Summing { file, sum: Context::new(&SHA256), left: ARTIFACT_BYTES };
     let mut builder = Builder::new(GzEncoder::new(summing, Compression::fast()));
     builder.follow_symlinks(false);
     builder.append_path_with_name(directory.plan_file(), PLAN)?;
@@ -144,7 +148,7 @@ fn unpack(artifact: &Path, directory: &RunDirectory) -> io::Result<()> {
         let refused = || io::Error::new(io::ErrorKind::InvalidData, format!("`{}` has no place in it", name.display()));
         match name.to_str() {
             Some(PLAN) if entry.header().entry_type().is_file() => {
-                io::copy(&mut entry, &mut create_anew(&directory.plan_file())?)?;
+                io::copy(&mut entry, &mut directory.private().create(Path::new(PLAN_FILE))?)?;
             }
             Some(LOCK) if entry.header().entry_type().is_file() => {
                 let lock = directory.working_directory().join(LOCK_FILE);

@@ -22,6 +22,7 @@ pub(crate) async fn request(
     let report = StepReport { request: RequestId::generate() };
     let during = |stop: Stop| stop.during(Step::Fetch);
     ask(lease, patience, || lease.server.report_step(Step::Fetch, &report)).await.map_err(during)?;
+    failpoint!("agent.fetch.reported");
     let request = CredentialsRequest { request: RequestId::generate(), delivery };
     ask(lease, patience, || lease.server.credentials(&request)).await.map_err(during)
 }

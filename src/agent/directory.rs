@@ -14,11 +14,12 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::failure::Stop;
 use super::private::{PrivateDirectory, is_still};
-use super::{Host, remove, rescue};
+use super::{Host, rescue};
 use crate::configuration;
 use crate::delivery::NamedHosts;
 use crate::protocol::agent::Claim;
 use crate::protocol::limits;
+use crate::sandbox::{Files, remove_tree};
 use crate::tofu::{backend, modules};
 
 /// Where the unpacked configuration is, below the run directory.
@@ -26,6 +27,9 @@ const CONFIGURATION: &str = "configuration";
 
 /// Where the providers are that came from an OCI mirror.
 pub(super) const PROVIDERS: &str = "providers";
+
+/// The plan file, in the private directory.
+pub(super) const PLAN_FILE: &str = "plan";
 
 /// A run's place on this host.
 #[derive(Debug)]
@@ -73,6 +77,7 @@ impl RunDirectory {
             io::ErrorKind::ResourceBusy => Unplaced::NotHere(error.to_string()),
             _ => Stop::io(format!("cannot have {}", path.display()), &error).into(),
         })?;
+        failpoint!("agent.directory.made");
         let made = |below: &str| {
             let below = path.join(below);
             DirBuilder::new()
@@ -83,6 +88,7 @@ impl RunDirectory {
         [CONFIGURATION, PROVIDERS, "home", "tmp"].into_iter().try_for_each(made)?;
         let private = PrivateDirectory::make(&host.secrets, &claim.run.to_string());
         let private = private.map_err(|error| Stop::io("cannot make the run's directory in memory", &error))?;
+        failpoint!("agent.directory.private");
         let working_directory = path.join(CONFIGURATION).join(inside(&claim.working_directory)?);
         Ok(Self { path, working_directory, private, _lock: lock })
     }
@@ -96,6 +102,7 @@ impl RunDirectory {
         }
         let root = self.configuration();
         configuration::unpack(archive.reader(), &root, &limits::of_configuration(configuration::Limits::new))?;
+        failpoint!("agent.configuration.unpacked");
         rescue::forget_uploaded(&root).map_err(|error| Stop::io("cannot prepare the configuration", &error))?;
         if !self.working_directory.is_dir() {
             let message = "the configuration has no directory of the name that the run names as working directory";
@@ -110,6 +117,7 @@ impl RunDirectory {
         if backend == backend::Backend::Ours {
             backend::write_override(&self.working_directory)?;
         }
+        failpoint!("agent.configuration.checked");
         Ok(Prepared { backend, sources })
     }
 
@@ -155,16 +163,17 @@ impl RunDirectory {
 
     /// In memory.
     pub(crate) fn plan_file(&self) -> PathBuf {
-        self.private.path().join("plan")
+        self.private.path().join(PLAN_FILE)
     }
 
     /// Removes everything and looks again. Only what was in memory counts as a secret that may remain; what is left on
     /// disk is told and swept at the next start.
     pub(crate) async fn wipe(self: Arc<Self>) -> Result<(), String> {
         let wiped = tokio::task::spawn_blocking(move || {
-            if let Err(error) = remove::tree(&self.path) {
+            if let Err(error) = remove_tree(&self.path, Files::Unlinked) {
                 tracing::error!(path = %self.path.display(), %error, "a run's directory could not be removed");
             }
+            failpoint!("agent.directory.removed");
             let private = self.private.path();
             self.private.wipe().map_err(|error| format!("{} could not be removed: {error}", private.display()))
         });
@@ -209,7 +218,7 @@ fn clear(host: &Host, path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::ResourceBusy, "a step of an earlier claim of this run still lives"));
     }
     rescue::keep_aside(host, path)?;
-    remove::tree(path)
+    remove_tree(path, Files::Unlinked)
 }
 
 #[cfg(test)]

@@ -32,6 +32,18 @@ pub enum AgentError {
     /// Exit 77: nothing to show to the server.
     #[error("the agent has no identity in {}, and no join token; hint: give `join_token_file`", .0.display())]
     NoIdentity(PathBuf),
+    /// Exit 77: the agent of this host is another user's.
+    #[error(
+        "{} belongs to the user {owner}, as whom the agent of this host has run, and this is the user {}",
+        path.display(),
+        rustix::process::geteuid().as_raw()
+    )]
+    OtherUser {
+        /// What that agent has written, or where it has put secrets.
+        path: PathBuf,
+        /// That user's number.
+        owner: u32,
+    },
     /// Exit 78: a file that the settings name cannot be read.
     #[error("{what} {} cannot be used", path.display())]
     Directory {
@@ -95,7 +107,7 @@ impl AgentError {
         match self {
             Self::Unavailable(_) => AgentExit::Unavailable,
             Self::SecretsRemain(_) | Self::Sweep(_) => AgentExit::SecretsRemain,
-            Self::Refused(_) | Self::Superseded | Self::NoIdentity(_) => AgentExit::Refused,
+            Self::Refused(_) | Self::Superseded | Self::NoIdentity(_) | Self::OtherUser { .. } => AgentExit::Refused,
             Self::Directory { .. }
             | Self::NotAlone(_)
             | Self::NotUtf8(_)
@@ -122,6 +134,10 @@ impl AgentError {
             Self::SecretsRemain(_) => {
                 Some("look at the directory, remove it by hand, then start the agent again".into())
             }
+            Self::OtherUser { owner, .. } => Some(format!(
+                "run it as that user, who alone can see and sweep what its runs have left: `setpriv --reuid {owner} \
+                 --clear-groups nigari agent sweep …`"
+            )),
             Self::Superseded => Some(
                 "was the state directory copied? give each agent its own, and start the copy with a join token".into(),
             ),

@@ -5,11 +5,11 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::AgentError;
 use super::alone::{self, Alone};
 use super::failure::Stop;
 use super::needles;
 use super::operator::Operator;
+use super::{AgentError, secret_roots};
 use crate::clock::Clock;
 use crate::delivery;
 use crate::protocol::agent::RegistryCredential;
@@ -33,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) tofu: PathBuf,
     pub(crate) version: Version,
     pub(crate) secrets: SecretRoot,
+    /// That one, and every other in which an earlier agent of this host may have left something.
+    pub(crate) secret_roots: Vec<PathBuf>,
     pub(crate) operator: Operator,
     pub(crate) clock: Clock,
     /// `PATH` of the steps.
@@ -59,6 +61,7 @@ impl Host {
             return Err(AgentError::NotUtf8(settings.run_root));
         }
         let secrets = SecretRoot::choose(&settings.secret_roots, false)?;
+        let secret_roots = secret_roots::remember(&settings, secrets.path())?;
         let tofu = find::find(settings.tofu.as_deref(), settings.search_path.as_deref())?;
         let operator = Operator::new(settings.cli_configuration.clone(), tofu.clone());
         let (configuration, version) = operator.current(&secrets)?;
@@ -79,6 +82,7 @@ impl Host {
             tofu,
             version,
             secrets,
+            secret_roots,
             operator,
             clock: Clock::new(),
             search_path,

@@ -22,11 +22,11 @@ mod phase_log;
 mod private;
 mod providers;
 mod reach;
-mod remove;
 mod report;
 mod rescue;
 mod run;
 pub(crate) mod sandbox_choice;
+pub(crate) mod secret_roots;
 mod session;
 mod steps;
 mod sweep;
@@ -67,8 +67,10 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
     host.sandbox = sandbox_choice::choose(&host).await?;
     exposure::warn(&host.settings, host.sandbox);
     let host = Arc::new(host);
+    failpoint!("agent.prepared");
     let swept = Arc::clone(&host);
     blocking(move || sweep::secrets(&swept)).await?;
+    failpoint!("agent.swept");
     let keeper = Keeper::start().map_err(AgentError::Thread)?;
     let opened = tokio::select! {
         opened = Session::open(&host) => Some(opened?),
@@ -77,6 +79,7 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
     let Some((session, lifetime)) = opened else { return Ok(()) };
     lifecycle::ready("waiting for runs");
     host.launcher.stand_by(host.sandbox);
+    failpoint!("agent.session.opened");
     let sweeping = tokio::spawn(sweep::directories(Arc::clone(&host), session.clone()));
     let mut sweeping = std::pin::pin!(failure_of(sweeping).fuse());
     let running = Running::default();
@@ -90,15 +93,52 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
         error = &mut sweeping => Err(error),
     };
     agent.stop.cancel();
-    // The session must outlive what still runs.
+    // The session must outlive what still runs, so whatever goes wrong now is told at the end and hurries only.
+    let trouble = Trouble::default();
+    let beside = async {
+        let session = agent.session.clone();
+        let renewing = async {
+            if ended.is_ok() {
+                trouble.note(session.renew(lifetime).await);
+            }
+        };
+        let sweeping = async { trouble.note(sweeping.await) };
+        tokio::join!(renewing, sweeping, watch::follow(&agent.session, &agent.running, &agent.stop));
+    };
+    if ended.is_err() {
+        trouble.told.cancel();
+    }
     let drained = tokio::select! {
-        drained = agent.drain(&mut runs, ended.is_err()) => drained,
-        error = agent.session.clone().renew(lifetime), if ended.is_ok() => Err(error),
-        () = watch::follow(&agent.session, &agent.running, &agent.stop) => Ok(()),
-        error = &mut sweeping => Err(error),
+        drained = agent.drain(&mut runs, &trouble.told) => drained,
+        () = beside => Ok(()),
     };
     agent.host.launcher.stand_down().await;
-    ended.and(drained)
+    gravest([ended, drained, trouble.into_result()])
+}
+
+/// The first error, unless a later one says that secrets may remain: nothing else may hide that.
+fn gravest(results: [Result<(), AgentError>; 3]) -> Result<(), AgentError> {
+    let mut errors: Vec<AgentError> = results.into_iter().filter_map(Result::err).collect();
+    let at = errors.iter().position(|error| error.exit() == AgentExit::SecretsRemain).unwrap_or(0);
+    if errors.is_empty() { Ok(()) } else { Err(errors.swap_remove(at)) }
+}
+
+/// What went wrong while runs were still at work: no reason to leave them, because an apply that is left is killed.
+#[derive(Debug, Default)]
+struct Trouble {
+    told: CancellationToken,
+    first: std::sync::OnceLock<AgentError>,
+}
+
+impl Trouble {
+    fn note(&self, error: AgentError) {
+        let _ = self.first.set(error);
+        self.told.cancel();
+    }
+
+    fn into_result(self) -> Result<(), AgentError> {
+        self.first.into_inner().map_or(Ok(()), Err)
+    }
 }
 
 struct Agent {
@@ -155,15 +195,14 @@ impl Agent {
         });
     }
 
-    /// Waits for what runs; interrupts it when the time is up, at the second signal, or at once.
-    async fn drain(&self, runs: &mut Runs, at_once: bool) -> Result<(), AgentError> {
+    /// Waits for what runs, all of it; interrupts it when the time is up, at the second signal, or at trouble.
+    async fn drain(&self, runs: &mut Runs, trouble: &CancellationToken) -> Result<(), AgentError> {
         let patience = self.host.settings.patience.drain;
         let told = async {
-            if !at_once {
-                tokio::select! {
-                    () = tokio::time::sleep(patience) => {}
-                    () = self.hard.cancelled() => {}
-                }
+            tokio::select! {
+                () = tokio::time::sleep(patience) => {}
+                () = self.hard.cancelled() => {}
+                () = trouble.cancelled() => {}
             }
             self.running.tell_all(Order::Stop);
             std::future::pending::<()>().await;

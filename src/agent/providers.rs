@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::Path;
 
 use super::directory::RunDirectory;
-use super::remove;
+use crate::sandbox::{Files, remove_tree};
 
 /// tofu's directory for them, in its data directory.
 const INSTALLED: &str = "providers";
@@ -20,7 +20,7 @@ const INSTALLED: &str = "providers";
 /// they were. Gives address and version of each.
 pub(crate) fn keep(directory: &RunDirectory, is_mirrored: impl Fn([&str; 3]) -> bool) -> io::Result<Vec<String>> {
     let mirror = directory.providers();
-    remove::tree(&mirror)?;
+    remove_tree(&mirror, Files::Unlinked)?;
     DirBuilder::new().mode(0o700).create(&mirror)?;
     let installed = directory.data_directory().join(INSTALLED);
     if !is_real(directory.path(), &installed)? {

@@ -44,6 +44,7 @@ pub(crate) async fn finish(
     report: Report,
 ) -> NextAction {
     let log_bytes = spool.finish(LOG_PATIENCE).await;
+    failpoint!("agent.log.sent");
     let run_directory = report.artifact_digest.as_ref().map(|_| run.directory.path().display().to_string());
     let mut finish = ended(outcome, run.lease);
     finish.plan = report.plan;
@@ -71,7 +72,10 @@ async fn send(host: &Host, lease: &Lease, phase: Phase, finish: &Finish) -> Next
     let patience = host.settings.patience;
     let patience = if phase == Phase::Apply { patience.state_write } else { patience.request };
     match lease.persist(patience, || lease.server.finish(finish)).await {
-        Ok(answer) => answer.next,
+        Ok(answer) => {
+            failpoint!("agent.finish.sent");
+            answer.next
+        }
         Err(error) => {
             tracing::warn!(run = %lease.claim.run, %phase, %error, "the end of a phase could not be reported");
             NextAction::Done

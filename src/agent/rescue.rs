@@ -149,14 +149,15 @@ fn move_private(from: &Path, to: &Path) -> io::Result<()> {
         let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
         io::copy(&mut source, &mut target)?;
         target.sync_all()?;
-        return fs::remove_file(from);
+    } else {
+        source.sync_all()?;
+        let (opened, moved) = (source.metadata()?, fs::symlink_metadata(to)?);
+        if (opened.dev(), opened.ino()) != (moved.dev(), moved.ino()) {
+            fs::remove_file(to)?;
+            return Err(io::Error::other("another file was put in its place"));
+        }
     }
-    source.sync_all()?;
-    let (opened, moved) = (source.metadata()?, fs::symlink_metadata(to)?);
-    if (opened.dev(), opened.ino()) != (moved.dev(), moved.ino()) {
-        fs::remove_file(to)?;
-        return Err(io::Error::other("another file was put in its place"));
-    }
+    failpoint!("agent.rescue.copied");
     fs::remove_file(from)
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct SecretsRemain(String);
 
 /// Does the claimed phase, and with auto-apply the one after it; leaves nothing behind.
 pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRemain> {
+    failpoint!("agent.claimed");
     let directory = match RunDirectory::reserve(host, &lease.claim) {
         Ok(directory) => Arc::new(directory),
         Err(Unplaced::NotHere(reason)) => return give_back(lease, &reason).await,
@@ -37,6 +38,7 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
             return Ok(());
         }
     };
+    failpoint!("agent.reserved");
     let first = lease.claim.phase;
     let redactions = host.redactions.below();
     redactions.add(needles::of_claim(&lease.claim));
@@ -54,6 +56,7 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
     let mut remains = secrets_remain(&result);
     let next = report::finish(&at, first, spool, result, report).await;
     if let (NextAction::ApplyNow, Some(planned)) = (next, planned) {
+        failpoint!("agent.apply.now");
         let (log, spool) = log::open(phase_log::of(&lease, Phase::Apply), Pace::default());
         let at = Run { log: log.without(&redactions), ..at.clone() };
         let mut report = Report::default();
@@ -61,6 +64,7 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
         remains = remains.or(secrets_remain(&result));
         report::finish(&at, Phase::Apply, spool, result, report).await;
     }
+    failpoint!("agent.run.over");
     drop(at);
     let wiped = directory.wipe().await;
     remains.or(wiped.err()).map_or(Ok(()), |reason| Err(SecretsRemain(redactions.text(&reason))))
@@ -74,6 +78,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     at.log.redactions().add(needles::of_operator(&operator));
     let wish = at.host.settings.delivery.and(at.lease.claim.delivery);
     let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience(), wish))?;
+    failpoint!("agent.credentials.received");
     at.log.redactions().add(needles::of_credentials(&answer));
     let (known, kept) = (steps::Known::of(&answer), whole_run::keep(at, &answer));
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
@@ -95,6 +100,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     at.host.check_version(&answer.credentials, wish)?;
     let stand_in = steps::stand_in(at, &prepared.backend).await?;
     let delivery = delivery::open(answer.credentials, surroundings).await?;
+    failpoint!("agent.delivery.opened");
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
     report.receipt = receipt;
     stand_in.remove()?;
@@ -144,6 +150,7 @@ fn end_of<T>(result: &Result<T, Stop>) -> ReceiptEnd {
 async fn prepare(at: &Run<'_>) -> Result<Prepared, Stop> {
     let download = || async { at.lease.server.configuration().await?.bytes().await };
     let archive = steps::ask(at.lease, at.patience(), download).await?;
+    failpoint!("agent.configuration.received");
     let (directory, digest) = (Arc::clone(at.directory), at.lease.claim.configuration_digest.clone());
     let prepared = tokio::task::spawn_blocking(move || directory.prepare(archive, &digest)).await;
     prepared.unwrap_or_else(|_| Err(Stop::infrastructure("the configuration could not be unpacked", None)))

@@ -22,9 +22,6 @@ use crate::protocol::id::RequestId;
 use crate::redact::Needles;
 use crate::secret::Secret;
 
-/// The server's word for a session that another process's session has ended.
-const SUPERSEDED: &str = "session_superseded";
-
 /// The session; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
@@ -141,7 +138,7 @@ impl Session {
         loop {
             let generation = *self.shared.generation.borrow();
             match retry::until(deadline, || self.shared.reach.note(call())).await {
-                Err(error) if error.is_problem(SUPERSEDED) => {
+                Err(error) if error.is_superseded() => {
                     self.shared.ended.superseded();
                     return Err(error);
                 }

@@ -13,18 +13,19 @@ use rustix::fs::{FlockOperation, flock};
 use super::failure::failure;
 use super::private::is_still;
 use super::session::Session;
-use super::{AgentError, Host, mark, remove, rescue};
+use super::{AgentError, Host, mark, rescue};
 use crate::delivery::helper::remove_copy;
 use crate::protocol::agent::{FailureClass, Finish, KeptState, Outcome};
 use crate::protocol::id::{RequestId, RunId};
 use crate::protocol::run::Step;
+use crate::sandbox::{Files, remove_tree, sweep_all};
 
 /// How often a directory that is still held is looked at again.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Wipes left secret directories. Blocks.
 pub(crate) fn secrets(host: &Host) -> Result<(), AgentError> {
-    let swept = crate::sandbox::sweep(&host.secrets)?;
+    let swept = sweep_all(&host.secret_roots)?;
     for path in &swept.swept {
         tracing::warn!(path = %path.display(), "a secret directory of an earlier agent was wiped");
     }
@@ -52,6 +53,7 @@ async fn one(host: &Arc<Host>, session: &Session, run: RunId) -> Result<(), Agen
         tokio::time::sleep(PAUSE).await;
     };
     if let Some(lock) = lock {
+        failpoint!("agent.sweep.locked");
         clear(host, session, run, &path).await;
         drop(lock);
     }
@@ -64,7 +66,10 @@ async fn clear(host: &Host, session: &Session, run: RunId, path: &Path) {
     if let Some(epoch) = mark::read(path) {
         report_apply(host, session, run, epoch, path).await;
     }
-    let removed = rescue::keep_aside(host, path).and_then(|_| remove::tree(path)).and_then(|()| remove_copy(path));
+    let removed = rescue::keep_aside(host, path)
+        .and_then(|_| remove_tree(path, Files::Unlinked))
+        .and_then(|()| remove_copy(path));
+    failpoint!("agent.sweep.removed");
     tell_of_kept(host, session, run).await;
     match removed {
         Ok(()) => tracing::warn!(%run, "the directory of a run of an earlier agent was removed"),
@@ -76,6 +81,7 @@ async fn clear(host: &Host, session: &Session, run: RunId, path: &Path) {
 async fn report_apply(host: &Host, session: &Session, run: RunId, epoch: i64, path: &Path) {
     let server = session.client.leased_run(run, epoch);
     let rescued = rescue::state(host, path, &server).await;
+    failpoint!("agent.sweep.rescued");
     let message = "the agent died during the apply; tofu was interrupted and has ended";
     let hint = rescued.unwrap_or_else(|| "look at what was made, then plan again".to_owned());
     let mut failed = failure(FailureClass::Infrastructure, message, Some(hint));
@@ -91,6 +97,7 @@ async fn report_apply(host: &Host, session: &Session, run: RunId, epoch: i64, pa
         receipt: None,
         log_bytes: 0,
     };
+    failpoint!("agent.sweep.reporting");
     if let Err(error) = session.persist(host.settings.patience.state_write, || server.finish(&finish)).await {
         tracing::warn!(%run, %error, "the end of an earlier agent's apply could not be reported");
     }

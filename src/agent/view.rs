@@ -74,7 +74,8 @@ fn passed(view: &mut View, variables: &[(String, Secret)]) {
 /// have of them it gets as files of its own.
 fn hidden(host: &Host) -> Vec<PathBuf> {
     let settings = &host.settings;
-    let mut hidden = vec![settings.state_directory.clone(), settings.run_root.clone(), host.secrets.path().to_owned()];
+    let mut hidden = vec![settings.state_directory.clone(), settings.run_root.clone()];
+    hidden.extend(host.secret_roots.iter().cloned());
     hidden.extend(settings.ssh.key.iter().chain(&settings.cli_configuration).cloned());
     if let Some(token) = &settings.join_token_file {
         let server = token.parent().filter(|directory| directory.join(ROOT_KEY).exists());

@@ -11,10 +11,10 @@ use super::exit::ExitStatus;
 use super::runtime;
 use super::screen::{Screen, time};
 use super::session::Session;
-use crate::agent::{AgentError, AgentExit, run_agent};
+use crate::agent::{AgentError, AgentExit, run_agent, secret_roots};
 use crate::lifecycle::{self, Shutdown};
 use crate::protocol::api::{AgentPool, AgentStatus};
-use crate::sandbox::{Launcher, SecretRoot, sweep as sweep_secrets};
+use crate::sandbox::{Launcher, SecretRoot};
 use crate::settings::AgentSettings;
 use crate::settings::agent_layer::AgentLayer;
 use crate::settings::cli::ContextLayer;
@@ -89,16 +89,22 @@ pub(super) fn sweep(arguments: HostArguments, flags: ContextLayer, screen: Scree
     // A sweep talks to nobody, so it does not ask for a server either.
     layer.server = flags.server.or_else(|| Some("http://127.0.0.1".to_owned()));
     let settings = AgentSettings::load(config.as_deref(), layer)?;
-    let root = SecretRoot::choose(&settings.secret_roots, false)
-        .map_err(|error| CommandError::service(&error, ExitStatus::Settings))?;
-    let swept = sweep_secrets(&root).map_err(|error| CommandError::service(&error, ExitStatus::WipeFailed))?;
+    let (roots, swept) = secret_roots::sweep_by_hand(&settings).map_err(|error| failed(&error))?;
     for path in &swept.swept {
         screen.line(format_args!("wiped {}", path.display()))?;
     }
     for path in &swept.in_use {
         screen.note(format_args!("{} is in use; its launcher wipes it", path.display()));
     }
-    screen.note(format_args!("swept {}", root.path().display()));
+    for root in &roots {
+        screen.note(format_args!("swept {}", root.display()));
+    }
+    if roots.is_empty() {
+        screen.note(format_args!("no agent of this user has left anything on this host"));
+    }
+    for (path, owner) in SecretRoot::of_others(&settings.secret_roots) {
+        screen.note(format_args!("{} is left to the user {owner}, whose it is", path.display()));
+    }
     Ok(ExitStatus::Ok)
 }
 

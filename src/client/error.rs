@@ -114,6 +114,11 @@ impl ClientError {
         }
     }
 
+    /// Whether the server says that another process has this agent's identity now: no repeat betters that.
+    pub fn is_superseded(&self) -> bool {
+        self.is_problem("session_superseded")
+    }
+
     /// Whether the server gave a problem with this `code`.
     pub fn is_problem(&self, code: &str) -> bool {
         self.problem().is_some_and(|problem| problem.code == code)

@@ -67,6 +67,8 @@ fn done(answer: Result<StateAnswer, ClientError>) -> Result<StateAnswer, StoreEr
 fn failed(error: &ClientError) -> StoreError {
     match error.kind() {
         ErrorKind::Locked(holder) => StoreError::Locked(serde_json::to_vec(holder).unwrap_or_default().into()),
+        // tofu leaves the state on this host, which is better than to wait for what cannot come.
+        _ if error.is_superseded() => StoreError::Refused(error.to_string()),
         // The agent opens a new session by itself; until then its token may be the old one.
         _ if error.is_retryable() || error.status() == Some(401) => StoreError::Away(error.to_string()),
         _ => StoreError::Refused(error.to_string()),

@@ -5,9 +5,10 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, mkdirat, open};
+use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, mkdirat, open};
 use rustix::process::geteuid;
 
 use super::{SecretDirectory, SecretFile};
@@ -20,6 +21,9 @@ const RAMFS: u64 = 0x8584_58f6;
 
 /// The lowest bits of a mode, which are the rights of the group and of others.
 const OTHERS_BITS: u32 = 6;
+
+/// What all secret roots begin with; the owner's number follows.
+const PREFIX: &str = "nigari-";
 
 /// Where this host's secret directories are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +50,8 @@ pub enum SecretRootError {
 pub(super) enum RootProblem {
     #[error("it is on a disk (file system type {file_system:#x})")]
     OnDisk { file_system: u64 },
-    #[error("it belongs to another user")]
-    Owner,
+    #[error("it belongs to another user ({owner})")]
+    Owner { owner: u32 },
     #[error("other users may enter it (mode {mode:o})")]
     Mode { mode: u32 },
     #[error("{0}")]
@@ -61,7 +65,7 @@ impl SecretRoot {
         let mut reasons = Vec::new();
         for allow_disk in [false, true].into_iter().take(if allow_disk { 2 } else { 1 }) {
             for candidate in candidates {
-                let path = candidate.join(format!("nigari-{}", geteuid().as_raw()));
+                let path = candidate.join(own_name());
                 match prepare(candidate, &path, allow_disk) {
                     Ok(()) => return Ok(Self { path, allow_disk }),
                     Err(problem) => reasons.push(format!("{}: {problem}", candidate.display())),
@@ -74,6 +78,25 @@ impl SecretRoot {
         Err(SecretRootError::NoCandidate { reasons: reasons.join(", ") })
     }
 
+    /// Every secret root of this user that there is in `candidates`, usable or not.
+    pub fn existing(candidates: &[PathBuf]) -> Vec<PathBuf> {
+        let is_ours = |path: &PathBuf| {
+            std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw())
+        };
+        candidates.iter().map(|candidate| candidate.join(own_name())).filter(is_ours).collect()
+    }
+
+    /// The secret roots of other users in `candidates`, each with its owner's number.
+    pub fn of_others(candidates: &[PathBuf]) -> Vec<(PathBuf, u32)> {
+        let entries = candidates.iter().filter_map(|candidate| std::fs::read_dir(candidate).ok()).flatten().flatten();
+        let of_other = |entry: std::fs::DirEntry| {
+            let owner = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
+            let found = entry.metadata().ok().filter(|found| found.is_dir() && found.uid() == owner)?;
+            (found.uid() != geteuid().as_raw()).then(|| (entry.path(), owner))
+        };
+        entries.filter_map(of_other).collect()
+    }
+
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
@@ -84,6 +107,16 @@ impl SecretRoot {
         let name = uuid::Uuid::new_v4().simple().to_string();
         SecretDirectory { root: self.path.clone(), name, files, allow_disk: self.allow_disk }
     }
+}
+
+/// What this user's secret root is called.
+fn own_name() -> String {
+    format!("{PREFIX}{}", geteuid().as_raw())
+}
+
+/// Whether it is called as this user's secret root is.
+pub(super) fn is_named_after_us(root: &Path) -> bool {
+    root.file_name().is_some_and(|name| name == own_name().as_str())
 }
 
 fn prepare(candidate: &Path, path: &Path, allow_disk: bool) -> Result<(), RootProblem> {
@@ -103,8 +136,8 @@ pub(super) fn open_root(path: &Path, allow_disk: bool) -> Result<OwnedFd, RootPr
     let root = open(path, flags, Mode::empty()).map_err(problem)?;
     check_memory(&root, allow_disk)?;
     let stat = fstat(&root).map_err(problem)?;
-    if stat.st_uid != geteuid().as_raw() || FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Err(RootProblem::Owner);
+    if stat.st_uid != geteuid().as_raw() {
+        return Err(RootProblem::Owner { owner: stat.st_uid });
     }
     let mode = stat.st_mode & 0o7777;
     if mode.trailing_zeros() >= OTHERS_BITS { Ok(root) } else { Err(RootProblem::Mode { mode }) }

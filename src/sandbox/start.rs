@@ -40,7 +40,10 @@ pub(super) fn start(launch: Launch, outputs: Outputs, fence: Fence) -> Result<Ch
     let mut command = line.command().map_err(refusal)?;
     command.stdout(Stdio::from(outputs.stdout)).stderr(Stdio::from(outputs.stderr));
     prepare_in_child(&mut command, launch.limits, fence);
-    spawn(command).map_err(refusal)
+    failpoint!("step.spawning");
+    let child = spawn(command).map_err(refusal)?;
+    failpoint!("step.spawned");
+    Ok(child)
 }
 
 /// Makes the kernel take the process first when memory is short. A wish, not a promise: some hosts hide the file.

@@ -1,6 +1,6 @@
-//! Wipes what an earlier agent and its launchers left in the secret root.
+//! Wipes what an earlier agent and its launchers left in the secret roots.
 //!
-//! Rule: a secret directory is locked by its launcher as long as it lives. The sweep takes only what it can lock, and
+//! Rule: every root that may ever have been used is looked at, not only the one that would be used now. A secret directory is locked by its launcher as long as it lives. The sweep takes only what it can lock, and
 //! after locking looks whether the name still stands for what was locked; the launcher does the same when it makes one.
 
 use std::ffi::CStr;
@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FlockOperation, flock, fstat, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::SecretRoot;
-use super::secret_root::open_root;
+use super::secret_root::{RootProblem, is_named_after_us, open_root};
 use super::wipe::{entries, open_directory, wipe};
 
 /// What a sweep found.
@@ -34,6 +33,19 @@ pub enum SweepError {
         /// What is wrong.
         detail: String,
     },
+    /// It is another user's, who may have left secrets in it.
+    #[error(
+        "the secret root {} belongs to the user {owner}, and this is the user {}; hint: run `nigari agent sweep` as that \
+         user, then remove the directory",
+        .root.display(),
+        rustix::process::geteuid().as_raw()
+    )]
+    OtherUser {
+        /// Its path.
+        root: PathBuf,
+        /// The number of its owner.
+        owner: u32,
+    },
     /// Something in it could not be wiped; everything else was.
     #[error("secret directory {} may still hold secrets: {detail}; hint: remove it by hand", .directory.display())]
     Unverified {
@@ -50,15 +62,39 @@ enum Found {
     Gone,
 }
 
-/// Wipes every secret directory that no living launcher holds. Blocks for as long as removing takes.
-pub fn sweep(root: &SecretRoot) -> Result<Sweep, SweepError> {
-    let failed = |detail: String| SweepError::Root { root: root.path().to_owned(), detail };
-    // Whatever is there is wiped, also on a disk: what was allowed when it was made does not matter any more.
-    let directory = open_root(root.path(), true).map_err(|problem| failed(problem.to_string()))?;
+/// Wipes every secret directory in these roots that no living launcher holds, also when one of them cannot be swept: the
+/// first such failure is told at the end. Blocks for as long as removing takes.
+pub fn sweep_all<'r>(roots: impl IntoIterator<Item = &'r PathBuf>) -> Result<Sweep, SweepError> {
+    let mut all = Sweep::default();
+    let mut failure = None;
+    for root in roots {
+        match sweep(root) {
+            Ok(Sweep { swept, in_use }) => {
+                all.swept.extend(swept);
+                all.in_use.extend(in_use);
+            }
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    failure.map_or(Ok(all), Err)
+}
+
+/// The same for one root. One that is not there has nothing to sweep.
+pub fn sweep(root: &Path) -> Result<Sweep, SweepError> {
+    let failed = |detail: String| SweepError::Root { root: root.to_owned(), detail };
     let mut sweep = Sweep::default();
+    // Whatever is there is wiped, also on a disk: what was allowed when it was made does not matter any more.
+    let directory = match open_root(root, true) {
+        Ok(directory) => directory,
+        Err(RootProblem::Open(error)) if is_absence(&error) => return Ok(sweep),
+        // Somebody else was quicker to make a directory of our name: it was never used.
+        Err(RootProblem::Owner { .. }) if is_named_after_us(root) => return Ok(sweep),
+        Err(RootProblem::Owner { owner }) => return Err(SweepError::OtherUser { root: root.to_owned(), owner }),
+        Err(problem) => return Err(failed(problem.to_string())),
+    };
     let mut unverified = None;
     for name in entries(directory.as_fd()).map_err(|error| failed(error.to_string()))? {
-        let path = root.path().join(Path::new(&*name.to_string_lossy()));
+        let path = root.join(Path::new(&*name.to_string_lossy()));
         match sweep_one(directory.as_fd(), &name) {
             Ok(Found::Swept) => sweep.swept.push(path),
             Ok(Found::InUse) => sweep.in_use.push(path),
@@ -67,6 +103,10 @@ pub fn sweep(root: &SecretRoot) -> Result<Sweep, SweepError> {
         }
     }
     unverified.map_or(Ok(sweep), Err)
+}
+
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 fn sweep_one(root: std::os::fd::BorrowedFd<'_>, name: &CStr) -> Result<Found, String> {

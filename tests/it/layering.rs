@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::source::{Kind, Source};
 
 /// Everyone may use these.
-const EVERYONE: [&str; 2] = ["secret", "clock"];
+const EVERYONE: [&str; 3] = ["failpoint", "secret", "clock"];
 
 /// What agents and the ways into other people's runners may use.
 const HOST: &[&str] = &[
@@ -52,6 +52,7 @@ const SERVER: &[&str] = &[
 
 /// Module → what it may use besides itself and [`EVERYONE`].
 const TABLE: &[(&str, &[&str])] = &[
+    ("failpoint", &[]),
     ("secret", &[]),
     ("clock", &[]),
     ("protocol", &[]),

@@ -13,6 +13,7 @@ mod client;
 mod configuration;
 mod dependencies;
 mod e2e;
+mod kill;
 mod layering;
 mod redact;
 mod refused_names;

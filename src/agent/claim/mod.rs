@@ -50,6 +50,7 @@ pub(crate) async fn next(
             }
         };
         if let Some(claim) = answer {
+            failpoint!("agent.claim.answered");
             return Ok(Some(hold(session, keeper, claim, sent)));
         }
     }

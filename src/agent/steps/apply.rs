@@ -15,13 +15,16 @@ pub(crate) async fn apply(run: &Run<'_>, planned: Planned, lending: &Lending) ->
     run.stop_if_told(Step::Apply)?;
     mark::write(run.directory.path(), run.lease.claim.epoch)
         .map_err(|error| Stop::io("cannot mark the apply", &error).during(Step::Apply))?;
+    failpoint!("agent.apply.marked");
     run.report(Step::Apply).await?;
+    failpoint!("agent.apply.reported");
     if let Some(gateway) = &planned.initialized.gateway {
         gateway.allow_writes();
     }
     let arguments = arguments::apply(&run.directory.plan_file());
     let variables = planned.initialized.variables(run).into_iter().chain(lending.variables(run)).collect();
     let ended = run.start(Start::new(Step::Apply, arguments, variables)).await;
+    failpoint!("agent.apply.ended");
     // Before anything is wiped, and however it ended.
     let rescued = rescue::state(run.host, run.directory.path(), &run.lease.server).await;
     if let Some(rescued) = &rescued {

@@ -58,6 +58,7 @@ pub(crate) async fn fetch(
         Err(stop) => return (None, Err(stop.during(Step::Fetch))),
     };
     let Delivered { files, mut variables, readable, sockets, mut beside, receipt } = delivered;
+    failpoint!("agent.delivery.described");
     secrets.files = files;
     secrets.files.extend(ssh_files);
     variables.push(ssh_command);
@@ -67,13 +68,16 @@ pub(crate) async fn fetch(
     start.secrets = Some(secrets);
     (start.readable, start.sockets) = (readable, sockets);
     let ended = run.start_beside(start, &mut beside).await;
+    failpoint!("agent.fetch.ended");
     let witnessed = close_all(beside).await;
+    failpoint!("agent.beside.closed");
     match ended {
         Ok(ended) => {
             let faults = witnessed.faults.clone();
             let mut receipt = close(run, receipt, witnessed, &ended);
             let result = judge(run, &ended, (known, &faults), &mut receipt);
             let result = result.map_err(|stop| stop.because(&faults));
+            failpoint!("agent.receipt.closed");
             (Some(receipt), result)
         }
         Err(stop) => (Some(unverified(run, receipt, witnessed, &stop)), Err(stop)),

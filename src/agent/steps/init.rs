@@ -45,15 +45,19 @@ pub(crate) async fn init(run: &Run<'_>, prepared: &Prepared, _modules: Fetched) 
     let during = |stop: Stop| stop.during(Step::Init);
     write_cli_configuration(run).map_err(during)?;
     files::write(run).map_err(during)?;
+    failpoint!("agent.init.written");
     let gateway = open_gateway(run, &prepared.backend).await.map_err(during)?;
     let initialized = Initialized { gateway, backend: prepared.backend.clone() };
+    failpoint!("agent.gateway.opened");
     run.report(Step::Init).await?;
+    failpoint!("agent.init.reported");
     let ended = run.start(Start::new(Step::Init, arguments::init(), initialized.variables(run))).await?;
     if !ended.is_success() {
         return Err(failed(Step::Init, &ended, hint::find_after_fetch(&ended.tail)));
     }
     backend::check_chosen(&run.directory.data_directory(), &initialized.backend)
         .map_err(|error| during(error.into()))?;
+    failpoint!("agent.init.checked");
     Ok(initialized)
 }
 

@@ -30,14 +30,14 @@ pub(crate) use stand_in::stand_in;
 use super::Host;
 use super::claim::Lease;
 use super::directory::RunDirectory;
-use super::failure::Stop;
+use super::failure::{Stop, failure};
 use super::log::Log;
 use super::orders::{Order, Orders};
 use super::view;
 use crate::client::ClientError;
 use crate::delivery::Beside;
 use crate::process::ExitReason;
-use crate::protocol::agent::StepReport;
+use crate::protocol::agent::{FailureClass, StepReport};
 use crate::protocol::id::RequestId;
 use crate::protocol::run::Step;
 use crate::sandbox::{Launch, Limits, Output, SecretDirectory, StepEnd, WhenAgentDies};
@@ -149,6 +149,7 @@ impl Run<'_> {
             limits: limits(self.host.settings.step_limits),
         };
         let mut process = self.host.launcher.start(launch).await.map_err(|error| Stop::from(error).during(step))?;
+        failpoint!("agent.step.started");
         for one in beside {
             one.started(process.process_id());
         }
@@ -171,9 +172,10 @@ impl Run<'_> {
         let ((), (), followed) =
             tokio::join!(stdout, stderr, supervise::until_end(&mut process, orders, step, patience));
         let supervise::Followed { end, order, overdue } = followed;
+        let end = end.map_err(Stop::from).and_then(|end| all_dead(step, end)).map_err(|stop| stop.during(step))?;
         // Everything of the step is dead: the next one's launcher may begin while the server is told of this one.
         self.host.launcher.stand_by(self.host.sandbox);
-        let end = end.map_err(|error| Stop::from(error).during(step))?;
+        failpoint!("agent.step.ended");
         let (tail, stderr_head) = kept.into_texts();
         Ok(Ended { end, order, overdue, tail, stderr_head })
     }
@@ -242,6 +244,17 @@ fn told(order: Order) -> Option<Stop> {
     }
 }
 
+/// What `fetch` and `init` started must not outlive them: it may hold in memory what these steps were lent. What is left
+/// of a later step is told, but its outcome counts.
+fn all_dead(step: Step, end: StepEnd) -> Result<StepEnd, Stop> {
+    if end.survivors == 0 || !matches!(step, Step::Fetch | Step::Init) {
+        return Ok(end);
+    }
+    let message = format!("the kernel does not let {} process(es) die that the step has started", end.survivors);
+    let hint = "look for processes of the agent's user in the state D, and for the device or mount that they wait for";
+    Err(Stop::SecretsRemain(failure(FailureClass::WipeFailed, message, Some(hint.to_owned()))))
+}
+
 fn limits(limits: StepLimits) -> Limits {
     let StepLimits { processes, open_files, file_size_bytes } = limits;
     Limits { open_files, file_size_bytes, processes, ..Limits::default() }
@@ -259,8 +272,30 @@ fn when_agent_dies(step: Step, patience: Patience) -> WhenAgentDies {
 
 #[cfg(test)]
 mod tests {
-    use super::{Order, Orders, Stop, unless_told};
+    use super::{Order, Orders, Stop, all_dead, unless_told};
     use crate::client::ClientError;
+    use crate::process::ExitReason;
+    use crate::protocol::run::Step;
+    use crate::sandbox::StepEnd;
+
+    #[test]
+    fn what_does_not_die_after_fetch_and_init_ends_the_agent_and_never_takes_an_applys_outcome_away() {
+        let end = |survivors| StepEnd {
+            exit: ExitReason::Code(0),
+            out_of_memory: false,
+            launcher_lost: false,
+            leftovers: survivors,
+            survivors,
+            wiped: None,
+        };
+        for step in [Step::Fetch, Step::Init] {
+            assert!(matches!(all_dead(step, end(1)), Err(Stop::SecretsRemain(_))), "{step:?}");
+            assert!(all_dead(step, end(0)).is_ok());
+        }
+        for step in [Step::Plan, Step::Show, Step::Apply] {
+            assert!(all_dead(step, end(1)).is_ok(), "{step:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_wait_for_the_server_ends_with_an_order() {

@@ -24,6 +24,7 @@ impl Planned {
 /// Plans, with what the step is lent; `None` when there is nothing to do.
 pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized, lending: &Lending) -> Result<Option<Planned>, Stop> {
     run.report(Step::Plan).await?;
+    failpoint!("agent.plan.reported");
     let kind = match run.lease.claim.kind {
         RunKind::Plan => PlanKind::PlanOnly,
         RunKind::Apply => PlanKind::Apply,
@@ -32,6 +33,7 @@ pub(crate) async fn plan(run: &Run<'_>, initialized: Initialized, lending: &Lend
     let arguments = arguments::plan(kind, &run.directory.plan_file());
     let variables = initialized.variables(run).into_iter().chain(lending.variables(run)).collect();
     let ended = run.start(Start::new(Step::Plan, arguments, variables)).await?;
+    failpoint!("agent.plan.ended");
     match ended.end.exit {
         ExitReason::Code(0) => Ok(None),
         // `-detailed-exitcode`: there are changes.

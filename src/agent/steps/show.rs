@@ -14,6 +14,7 @@ use crate::tofu::{arguments, plan_json};
 /// Summarizes the plan.
 pub(crate) async fn show(run: &Run<'_>, planned: &Planned) -> Result<PlanSummary, Stop> {
     run.report(Step::Show).await?;
+    failpoint!("agent.show.reported");
     let (given, summary) = tokio::sync::oneshot::channel();
     let mut start =
         Start::new(Step::Show, arguments::show(&run.directory.plan_file()), planned.initialized.variables(run));
@@ -30,6 +31,7 @@ pub(crate) async fn show(run: &Run<'_>, planned: &Planned) -> Result<PlanSummary
     if !ended.is_success() {
         return Err(failed(Step::Show, &ended, None));
     }
+    failpoint!("agent.show.ended");
     match summary.await {
         Ok(Ok(summary)) => Ok(PlanSummary {
             add: summary.add,

@@ -131,6 +131,7 @@ impl Broker {
         };
         let stop = CancellationToken::new();
         let listening = tokio::spawn(listen(listener, Arc::new(door), stop.clone()));
+        failpoint!("agent.broker.listening");
         Ok(Self { address, nonce, authority: authority.pem().to_owned(), record, stop, listening })
     }
 

@@ -33,6 +33,8 @@ pub fn main() -> ExitCode {
     if harden().is_err() {
         return ExitCode::FAILURE;
     }
+    // First of all points: init can open nothing of the host later.
+    failpoint!("init.hardened");
     let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else {
         return ExitCode::FAILURE;
     };
@@ -58,17 +60,21 @@ fn begin(socket: &mut UnixStream) -> Result<Child, Refusal> {
     let protocol = |error: ChannelError| Refusal::Protocol { detail: error.to_string() };
     let [stdout, stderr] = receive_descriptors(&*socket).map_err(protocol)?;
     let mut launch: Launch = receive(socket, LONGEST_TO_LAUNCHER).map_err(protocol)?;
+    failpoint!("init.told");
     let inside = root::enter(&mut launch)?;
+    failpoint!("init.entered");
     let refused = |detail: String| Refusal::Namespace { detail };
     let fence = Fence::of_view(&launch.view, &root::SYSTEM, &root::TEMPORARY, inside.secret_path.as_deref());
     let fence = fence.map_err(|detail| refused(format!("Landlock: {detail}")))?;
     capabilities::drop_all().map_err(|error| refused(format!("capabilities: {error}")))?;
     let child = start(launch, Outputs { stdout, stderr }, fence)?;
+    failpoint!("init.begun");
     let mut descriptors: Vec<BorrowedFd<'_>> = vec![child.pidfd()];
     descriptors.extend(inside.secrets.as_ref().map(OwnedFd::as_fd));
     let started = FromInit::Started { has_secrets: inside.secrets.is_some(), has_processes: inside.has_processes };
     say(socket, &started);
     send_descriptors(&*socket, &descriptors).map_err(protocol)?;
+    failpoint!("init.started.said");
     // Until the launcher has asked what the process is called outside, it must not be reaped.
     let asked = socket.read_exact(&mut [0]);
     asked.map_err(|error| protocol(error.into()))?;
@@ -82,7 +88,9 @@ fn follow(socket: &mut UnixStream, child: &Child) {
             Ok(Some((pid, status))) if pid == child.pid() => {
                 let by_signal = || status.terminating_signal().map(ExitReason::Signal);
                 if let Some(exit) = status.exit_status().map(ExitReason::Code).or_else(by_signal) {
+                    failpoint!("init.step.over");
                     say(socket, &FromInit::Ended(exit));
+                    failpoint!("init.ended.said");
                 }
             }
             Ok(_) | Err(Errno::INTR) => {}

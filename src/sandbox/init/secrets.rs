@@ -37,11 +37,13 @@ pub(super) fn place(wanted: &SecretDirectory) -> Result<Placed, Refusal> {
     make(before, true).map_err(|errno| refused(errno.to_string()))?;
     // Not tmpfs: it would be swapped, and its `noswap` is refused in a user namespace.
     mount_memory(before, "ramfs", "mode=0700").map_err(refused)?;
+    failpoint!("init.secrets.mounted");
     let directory = open(before, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let directory = directory.map_err(|errno| refused(errno.to_string()))?;
     for file in &wanted.files {
         let written = create(directory.as_fd(), &file.path).and_then(|mut written| fill(&mut written, file));
         written.map_err(|error| refused(failed("write", &file.path, error)))?;
+        failpoint!("init.secrets.filled");
     }
     for directory in directories(&wanted.files) {
         let directory = before.join(directory);
@@ -50,6 +52,7 @@ pub(super) fn place(wanted: &SecretDirectory) -> Result<Placed, Refusal> {
         closed.map_err(|error| refused(failed("close", &directory, error)))?;
     }
     put(before, &path).map_err(refused)?;
+    failpoint!("init.secrets.placed");
     Ok(Placed { directory, path })
 }
 

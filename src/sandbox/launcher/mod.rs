@@ -34,6 +34,7 @@ pub fn main() -> ExitCode {
     if let Err(error) = harden::harden() {
         return refuse_all(&format!("cannot harden the launcher: {error}"));
     }
+    failpoint!("launcher.hardened");
     let Ok((mut connection, pipes)) = Connection::open() else {
         return ExitCode::FAILURE;
     };
@@ -66,12 +67,14 @@ struct Pipes {
 
 /// In the namespaces of `entered`, if there are any.
 fn run(connection: &mut Connection, launch: Launch, pipes: Pipes, entered: Option<Entered>) {
+    failpoint!("launcher.told");
     // Held until this function returns, which is the launcher's end.
     let locked: Result<Vec<OwnedFd>, Refusal> = launch.lock_directories.iter().map(|path| lock(path)).collect();
     let _locks = match locked {
         Ok(locks) => locks,
         Err(refusal) => return connection.say(&ToAgent::Refused(refusal)),
     };
+    failpoint!("launcher.locked");
     let reads = [pipes.stdout_read, pipes.stderr_read];
     let outputs = Outputs { stdout: pipes.stdout_write, stderr: pipes.stderr_write };
     let (limits, when_agent_dies) = (launch.limits, launch.when_agent_dies);
@@ -89,13 +92,20 @@ fn run(connection: &mut Connection, launch: Launch, pipes: Pipes, entered: Optio
             return connection.say(&ToAgent::Refused(refusal));
         }
     };
+    failpoint!("launcher.begun");
     adjust_for_want_of_memory(running.pid(), limits);
     connection.say(&ToAgent::Started { pid: running.pid().as_raw_pid(), has_processes });
+    failpoint!("launcher.started.said");
     let exited = watch::watch(connection, running, when_agent_dies, reads, &mut secrets);
+    failpoint!("launcher.step.over");
     if let Some(secrets) = secrets {
-        connection.say(&ToAgent::Wiped(secrets.wipe()));
+        let wiped = secrets.wipe();
+        failpoint!("launcher.wiped");
+        connection.say(&ToAgent::Wiped(wiped));
+        failpoint!("launcher.wiped.said");
     }
     connection.say(&ToAgent::Exited(exited));
+    failpoint!("launcher.exited.said");
 }
 
 /// A step that runs.

@@ -75,6 +75,7 @@ pub(super) struct Entered {
 /// Starts init in what [`enter`] has made: before there is a launch, because that takes a while.
 pub(super) fn begin_init(has_users: bool) -> Result<Entered, String> {
     let (init, socket) = spawn_init()?;
+    failpoint!("launcher.init.spawned");
     Ok(Entered { has_users, init, socket })
 }
 
@@ -112,7 +113,7 @@ fn spawn_init() -> Result<(Child, UnixStream), String> {
     let mut line = CommandLine::new("/proc/self/exe");
     line.arguments.push(INIT_WORD.into());
     let mut command = line.command().map_err(|error| error.to_string())?;
-    command.arg0("nigari").stdin(Stdio::from(OwnedFd::from(theirs)));
+    command.arg0(crate::failpoint::program_name()).stdin(Stdio::from(OwnedFd::from(theirs)));
     #[expect(unsafe_code, reason = "init needs the capabilities over its exec, the launcher must not keep them so")]
     // SAFETY: the closure runs between fork and exec, and makes system calls through rustix alone.
     unsafe {
@@ -127,6 +128,7 @@ fn begin(launch: &Launch, outputs: &Outputs, socket: &mut UnixStream) -> Result<
     send_descriptors(&*socket, &[outputs.stdout.as_fd(), outputs.stderr.as_fd()]).map_err(|error| lost(&error))?;
     let frame = encode(launch, LONGEST_TO_LAUNCHER).map_err(|error| lost(&error))?;
     io::Write::write_all(socket, &frame).map_err(|error| lost(&error))?;
+    failpoint!("launcher.init.told");
     match receive(socket, LONGEST_TO_AGENT).map_err(|error| lost(&error))? {
         FromInit::Started { has_secrets, has_processes } => {
             let (process, secrets) = if has_secrets {
@@ -137,6 +139,7 @@ fn begin(launch: &Launch, outputs: &Outputs, socket: &mut UnixStream) -> Result<
                 (process, None)
             };
             let pid = number_of(process.as_fd()).ok_or_else(|| lost(&"its process has no number here"))?;
+            failpoint!("launcher.init.answered");
             // Not before this is init to reap: the number would be gone.
             io::Write::write_all(socket, &[0]).map_err(|error| lost(&error))?;
             Ok((process, pid, secrets, has_processes))

@@ -60,6 +60,7 @@ impl MadeDirectory {
     pub(super) fn make(wanted: SecretDirectory) -> Result<Self, MakeFailure> {
         let path = wanted.path();
         let mut made = Self::make_empty(&wanted).map_err(|refusal| MakeFailure { refusal, wiped: None })?;
+        failpoint!("launcher.secrets.made");
         for file in wanted.files {
             if let Err(error) = made.write(&file) {
                 let refusal = match Errno::from_io_error(&error) {
@@ -69,6 +70,7 @@ impl MadeDirectory {
                 return Err(MakeFailure { refusal, wiped: Some(made.wipe()) });
             }
         }
+        failpoint!("launcher.secrets.complete");
         Ok(made)
     }
 
@@ -94,12 +96,16 @@ impl MadeDirectory {
         let mut written = create(self.directory.as_fd(), &file.path)?;
         // Kept before it has content, so that a failed write is emptied too.
         self.files.push(written.try_clone()?.into());
-        fill(&mut written, file)
+        failpoint!("launcher.secrets.created");
+        fill(&mut written, file)?;
+        failpoint!("launcher.secrets.filled");
+        Ok(())
     }
 
     /// Wipes and verifies. The error says what remains.
     pub(super) fn wipe(self) -> Result<(), String> {
         let emptied = self.files.iter().try_for_each(|file| ftruncate(file, 0));
+        failpoint!("launcher.secrets.emptied");
         wipe(self.root.as_fd(), &self.name, Some(self.directory.as_fd())).map_err(|error| error.to_string())?;
         emptied.map_err(|errno| format!("a file cannot be emptied: {errno}"))
     }
@@ -108,6 +114,7 @@ impl MadeDirectory {
 /// Makes a directory and locks it, again if a sweep took it between the two.
 fn make_locked(root: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     mkdirat(root, name, Mode::RWXU)?;
+    failpoint!("launcher.secrets.unlocked");
     for _ in 0..TRIES {
         match open_directory(root, name) {
             Ok(directory) => match flock(&directory, FlockOperation::NonBlockingLockExclusive) {

@@ -62,6 +62,7 @@ impl Driver {
         // A launcher that dies while it is written to is seen below as one that says nothing more.
         let _ = write.write_all(&launch).await;
         drop(launch);
+        failpoint!("agent.launch.sent");
         let mut incoming = Incoming::default();
         let mut has_owner = true;
         loop {
@@ -88,6 +89,7 @@ impl Driver {
                 }
             }
         }
+        failpoint!("agent.launcher.silent");
         drop((read, write, started));
         let _ = ended.send(conclude(self.child, said, self.secret, self.sandbox).await);
     }
@@ -127,25 +129,31 @@ async fn conclude(
         // It closed its socket without a word: dead already, or of no use any more.
         let _ = child.signal(rustix::process::Signal::KILL);
     }
-    let clean_up = move || -> io::Result<tree::Killed> {
+    let clean_up = move || -> (io::Result<()>, tree::Killed) {
         // First without reaping, because reaping holds the lock that other steps need.
-        child.wait_ended(None)?;
-        orphans::reap_launcher(child)?;
-        Ok(orphans::kill_orphans())
+        let ended = child.wait_ended(None).and_then(|_| orphans::reap_launcher(child).map(drop));
+        (ended, orphans::kill_orphans())
     };
-    let orphaned = match tokio::task::spawn_blocking(clean_up).await {
-        Ok(Ok(orphaned)) => orphaned,
-        Ok(Err(error)) => return Err(StepError::Channel { detail: error.to_string() }),
-        Err(_) => return Err(StepError::Abandoned),
+    let Ok((ended, orphaned)) = tokio::task::spawn_blocking(clean_up).await else {
+        return Err(StepError::Abandoned);
     };
+    failpoint!("agent.launcher.reaped");
+    let said_survivors = said.exited.map_or(0, |exited| exited.survivors);
+    let life =
+        Life { survivors: said_survivors + orphaned.survivors, launcher: ended.map_err(|error| error.to_string()) };
     let exit = said.exited.map(|exited| exited.exit);
     // A refusal is the launcher's last word: without a word about a wipe before it, nothing was made.
     let secret = secret.filter(|_| said.refused.is_none() || said.wiped.is_some());
-    let lives = orphaned.survivors > 0;
-    let wiped = match (sandbox, said.wiped) {
-        (Sandbox::Namespace, None) => secret.map(|secret| died_with_sandbox(&secret, lives, exit)).transpose()?,
-        (_, wiped_by_launcher) => wiped(wiped_by_launcher, secret, exit)?,
+    let wiped = match (secret, sandbox, said.wiped) {
+        (None, _, _) => None,
+        (Some((root, name)), Sandbox::Namespace, None) => Some(judge(Wiper::Kernel, &life, root.join(name), exit)?),
+        (Some((root, name)), _, by_launcher) => {
+            let by = wiped(by_launcher, (&root, &name), exit)?;
+            Some(judge(by, &life, root.join(name), exit)?)
+        }
     };
+    failpoint!("agent.wipe.judged");
+    life.launcher.map_err(|detail| StepError::Channel { detail })?;
     match (said.refused, said.exited) {
         (Some(refusal), _) => Err(refusal.into()),
         (None, Some(exited)) => Ok(StepEnd {
@@ -153,7 +161,7 @@ async fn conclude(
             out_of_memory: exited.out_of_memory,
             launcher_lost: false,
             leftovers: exited.leftovers + orphaned.killed,
-            survivors: exited.survivors + orphaned.survivors,
+            survivors: life.survivors,
             wiped,
         }),
         (None, None) if said.is_started => Ok(StepEnd {
@@ -161,47 +169,55 @@ async fn conclude(
             out_of_memory: false,
             launcher_lost: true,
             leftovers: orphaned.killed,
-            survivors: orphaned.survivors,
+            survivors: life.survivors,
             wiped,
         }),
         (None, None) => Err(StepError::LauncherLost),
     }
 }
 
-/// What became of the secret directory. The launcher's word is checked by a look of our own.
+/// What may still live of a step.
+struct Life {
+    survivors: u32,
+    /// Whether the launcher itself is gone for certain.
+    launcher: Result<(), String>,
+}
+
+/// Who wiped the secret directory. The launcher's word is checked by a look of our own.
 fn wiped(
     said: Option<Result<(), String>>,
-    secret: Option<(PathBuf, String)>,
+    (root, name): (&Path, &str),
     exit: Option<ExitReason>,
-) -> Result<Option<Wipe>, StepError> {
-    let Some((root, name)) = secret else {
-        return Ok(None);
-    };
-    let directory = root.join(&name);
+) -> Result<Wiper, StepError> {
+    let directory = root.join(name);
     let by = match said {
         Some(Ok(())) => Wiper::Launcher,
         Some(Err(_)) | None => Wiper::Agent,
     };
     let mine = match by {
         Wiper::Launcher | Wiper::Kernel => Ok(()),
-        Wiper::Agent => wipe_here(&root, &name),
+        Wiper::Agent => wipe_here(root, name),
     };
     // The launcher held the directory open and could follow it; if it failed, an empty place proves nothing.
     let detail = match (said, mine, is_gone(&directory)) {
         (Some(Err(detail)), _, _) | (_, Err(detail), _) => detail,
         (_, Ok(()), false) => "it is still there after it was removed".to_owned(),
-        (_, Ok(()), true) => return Ok(Some(Wipe { by })),
+        (_, Ok(()), true) => return Ok(by),
     };
     Err(StepError::WipeUnverified { directory, detail, exit })
 }
 
-/// In the sandbox `namespace` the directory was never on the host; it is gone when nothing of the sandbox lives.
-fn died_with_sandbox(secret: &(PathBuf, String), lives: bool, exit: Option<ExitReason>) -> Result<Wipe, StepError> {
-    if !lives {
-        return Ok(Wipe { by: Wiper::Kernel });
-    }
-    let detail = "the sandbox that holds it has processes that the kernel does not let die".to_owned();
-    Err(StepError::WipeUnverified { directory: secret.0.join(&secret.1), detail, exit })
+/// A wipe counts only when nobody is left who could hold what was there: in an open file, in memory, or, in the sandbox
+/// `namespace`, in a directory that the sandbox alone has.
+fn judge(by: Wiper, life: &Life, directory: PathBuf, exit: Option<ExitReason>) -> Result<Wipe, StepError> {
+    let detail = match &life.launcher {
+        Err(detail) => format!("its launcher cannot be waited for: {detail}"),
+        Ok(()) if life.survivors > 0 => {
+            format!("the kernel does not let {} process(es) die that could use them", life.survivors)
+        }
+        Ok(()) => return Ok(Wipe { by }),
+    };
+    Err(StepError::WipeUnverified { directory, detail, exit })
 }
 
 fn wipe_here(root: &Path, name: &str) -> Result<(), String> {
@@ -214,4 +230,25 @@ fn wipe_here(root: &Path, name: &str) -> Result<(), String> {
 
 fn is_gone(path: &Path) -> bool {
     matches!(std::fs::symlink_metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Life, StepError, Wiper, judge};
+
+    #[test]
+    fn a_wipe_is_not_verified_while_somebody_lives_who_could_have_read_what_was_there() {
+        for by in [Wiper::Launcher, Wiper::Agent, Wiper::Kernel] {
+            let told = |survivors, launcher: Result<(), String>| {
+                judge(by, &Life { survivors, launcher }, PathBuf::from("/dev/shm/nigari-0/x"), None)
+            };
+            assert_eq!(told(0, Ok(())).unwrap().by, by);
+            for left in [told(1, Ok(())), told(0, Err("interrupted".to_owned()))] {
+                let Err(StepError::WipeUnverified { directory, .. }) = left else { panic!("{left:?}") };
+                assert_eq!(directory, PathBuf::from("/dev/shm/nigari-0/x"));
+            }
+        }
+    }
 }

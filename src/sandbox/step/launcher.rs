@@ -117,6 +117,7 @@ impl Launcher {
             Some(ends) => ends,
             None => spawn(&self.program, sandbox)?,
         };
+        failpoint!("agent.launcher.spawned");
         let stdout = Output::from_owned_fd(ends.stdout).map_err(channel)?;
         let stderr = Output::from_owned_fd(ends.stderr).map_err(channel)?;
         ends.socket.set_nonblocking(true).map_err(channel)?;
@@ -149,7 +150,7 @@ fn spawn(program: &File, sandbox: Sandbox) -> Result<Ends, StepError> {
     // It calls setsid, which makes its group its own as well.
     line.group = ProcessGroup::Inherited;
     let mut command = line.command().map_err(StepError::SpawnLauncher)?;
-    command.arg0("nigari").stdin(Stdio::from(OwnedFd::from(theirs)));
+    command.arg0(crate::failpoint::program_name()).stdin(Stdio::from(OwnedFd::from(theirs)));
     let child = spawn_launcher(command).map_err(StepError::SpawnLauncher)?;
     Ok(Ends { child, socket, stdout, stderr })
 }

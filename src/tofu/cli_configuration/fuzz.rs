@@ -35,7 +35,7 @@ pub(crate) fn scanner(data: &[u8]) {
     for (text, has_credentials) in [
         (operator.for_fetch(Path::new(DOCKER)), true),
         (operator.for_fetch_by_broker(Path::new(DOCKER)), false),
-        (operator.for_steps(false), false),
+        (operator.for_steps(false, Path::new("/run/providers")), false),
     ] {
         if let Ok(text) = text {
             merged(&text, has_credentials);

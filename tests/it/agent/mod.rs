@@ -1,11 +1,14 @@
 //! The agent as a process, with the real server, the real tofu and a real registry.
 
 mod death;
+mod draining;
 mod elsewhere;
 mod fetch;
+mod litter;
 mod orders;
 mod start;
 mod state;
+mod swept;
 mod view;
 
 use std::fs;

@@ -53,6 +53,7 @@ impl Place {
             username: login.user.clone(),
             secret: login.password.as_str().into(),
             ca_pem: Some(std::fs::read_to_string(registry.ca_file()).unwrap()),
+            whole_run: false,
         };
         let broker = open(vec![credential]).await;
         std::fs::write(directory.path().join("broker.pem"), broker.authority()).unwrap();

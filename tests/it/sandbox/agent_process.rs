@@ -130,6 +130,16 @@ impl Programs {
         }
         Self { test, nigari, _place: place }
     }
+
+    /// This test program.
+    pub(super) fn test(&self) -> &Path {
+        &self.test
+    }
+
+    /// nigari.
+    pub(super) fn nigari(&self) -> &Path {
+        &self.nigari
+    }
 }
 
 fn spawn_planned(mut line: CommandLine, launch: Launch, directory: &Path, nigari: PathBuf) -> Child {

@@ -7,8 +7,10 @@ mod death;
 mod ending;
 mod namespace;
 mod probes;
+mod racer;
 mod secrets;
 mod steps;
+mod survivors;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -131,7 +133,7 @@ impl Place {
 }
 
 /// Whether this host lets us make namespaces; says it when not.
-fn has_namespaces() -> bool {
+pub(crate) fn has_namespaces() -> bool {
     static HAS: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
         let probe = std::thread::spawn(|| {
             let runtime = tokio::runtime::Runtime::new().unwrap();

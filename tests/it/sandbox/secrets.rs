@@ -9,7 +9,8 @@ use nigari::sandbox::{Refusal, SecretFile, SecretRoot, StepError, Wiper, sweep};
 use nigari::secret::Secret;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{CANARY, Place, launcher, run};
+use super::agent_process::{self, Programs, User};
+use super::{CANARY, Place, launcher, run, wait_until};
 
 fn refusal(result: Result<super::Ran, StepError>) -> Refusal {
     match result.map(|ran| ran.end) {
@@ -37,6 +38,29 @@ async fn what_the_step_did_in_its_secret_directory_is_wiped_too() {
     let ran = run(place.shell_with_secret(script)).await.unwrap();
     assert_eq!((ran.end.exit, ran.end.wiped.unwrap().by), (ExitReason::Code(0), Wiper::Launcher));
     assert!(place.secrets_left().is_empty() && fs::exists("/etc/passwd").unwrap());
+}
+
+#[test]
+fn no_depth_and_no_mode_keeps_the_secret_directory_from_being_wiped() {
+    // 64 and 1000 were limits once, of ours and of the kernel for open files; a root needs no right, a user does.
+    let script = "cd $SECRETS && mkdir -p shut/deep none && touch shut/deep/file && chmod 500 shut/deep shut && chmod 000 none; \
+                  mkdir nest && cd nest; n=0; while [ $n -lt 1500 ]; do mkdir d && cd d || exit 9; n=$((n+1)); done; exit 0";
+    let programs = Programs::make();
+    for user in agent_process::users() {
+        let place = Place::new();
+        let launch = place.shell_with_secret(script);
+        let agent = match user {
+            User::Ours => agent_process::start(launch, place.run.path()),
+            User::Nobody => agent_process::start_as_nobody(place.given_to_nobody(launch), place.run.path(), &programs),
+        };
+        wait_until("the agent has an end", || place.path("ended").exists());
+        let end = fs::read_to_string(place.path("ended")).unwrap();
+        assert!(end.contains("exit: Code(0)") && end.contains("by: Launcher"), "{user:?}: {end}");
+        assert!(agent.wait().unwrap().is_success());
+        let left = fs::read_dir(place.memory.path()).unwrap().flatten().flat_map(|root| fs::read_dir(root.path()));
+        // The secret root itself, of whichever user, may be there.
+        assert!(left.flatten().next().is_none(), "{user:?}");
+    }
 }
 
 #[tokio::test]
@@ -172,14 +196,14 @@ async fn the_sweep_takes_what_is_left_and_leaves_what_is_in_use() {
     fs::write(left.join("docker/config.json"), CANARY).unwrap();
     symlink(place.run.path(), root.path().join("link")).unwrap();
     fs::write(place.path("kept"), "").unwrap();
-    let mut swept = sweep(&root).unwrap();
+    let mut swept = sweep(root.path()).unwrap();
     swept.swept.sort();
     assert_eq!((swept.swept, swept.in_use), (vec![left, root.path().join("link")], in_use.clone()));
     assert_eq!(place.secrets_left(), in_use);
     assert!(place.path("kept").exists());
     step.kill();
     assert!(step.wait().await.unwrap().wiped.is_some());
-    assert_eq!(sweep(&root).unwrap(), nigari::sandbox::Sweep::default());
+    assert_eq!(sweep(root.path()).unwrap(), nigari::sandbox::Sweep::default());
 }
 
 #[tokio::test]
@@ -191,7 +215,7 @@ async fn a_sweep_never_takes_a_directory_from_a_launcher_that_is_making_it() {
         let (root, is_over) = (root.clone(), is_over.clone());
         move || {
             while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                sweep(&root).unwrap();
+                sweep(root.path()).unwrap();
             }
         }
     });
@@ -212,7 +236,7 @@ fn a_sweep_of_a_root_that_is_not_ours_alone_is_an_error() {
     fs::create_dir(&left).unwrap();
     let held = fs::File::open(&left).unwrap();
     flock(&held, FlockOperation::LockExclusive).unwrap();
-    assert_eq!(sweep(&root).unwrap().in_use, [left]);
+    assert_eq!(sweep(root.path()).unwrap().in_use, [left]);
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(sweep(&root).is_err());
+    assert!(sweep(root.path()).is_err());
 }

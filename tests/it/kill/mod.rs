@@ -1,0 +1,132 @@
+//! Kill loops: SIGKILL of agent, launcher and init at every fail point and at random moments, in both sandboxes.
+//!
+//! After each kill no canary is on any file system that the run could write, nothing that `fetch` or `init` started
+//! lives, `plan` and `apply` end by themselves and a state that they leave is rescued; then the next agent sweeps and
+//! does a run. 250 kills in each sandbox, about half of them at fail points, times `NIGARI_LOOPS`; a kill and the run
+//! before it cost nearly a second of one core in a debug build. 10,000 in each:
+//!
+//! ```sh
+//! NIGARI_LOOPS=40 tests/run.sh -- kill:: --nocapture
+//! ```
+//!
+//! They need the program with the feature `failpoints`, which `tests/run.sh` builds beside the one that is tested
+//! otherwise, and say so when it is missing or older than the source. A stand-in takes tofu's place, because that is
+//! where the time would go; kills with the real one are in `agent::death`.
+
+#![expect(clippy::print_stdout, reason = "what was measured is for whoever runs this")]
+
+mod killer;
+mod points;
+mod processes;
+mod world;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use nigari::sandbox::Sandbox;
+use support::loops;
+
+use killer::{Job, Killer};
+
+/// How long anything may take that happens by itself, on a machine that does other things too.
+const SOON: Duration = Duration::from_mins(2);
+
+/// How many kills in each sandbox.
+const KILLS: u32 = 250;
+
+/// Worlds beside each other.
+const WORLDS: usize = 4;
+
+/// One sandbox at a time: the machine is as busy as it should be with one.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// The program with fail points, made of the present source; says it when there is none.
+fn program() -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_nigari")).with_file_name("failpoints").join("nigari");
+    let made = fs::metadata(&program).and_then(|found| found.modified());
+    if made.is_ok_and(|made| made >= newest(&support::tools::repository().join("src"))) {
+        return Some(program);
+    }
+    support::require::missing("the program with the feature `failpoints`, as tests/run.sh builds it");
+    None
+}
+
+fn newest(directory: &Path) -> SystemTime {
+    let entries = fs::read_dir(directory).unwrap().flatten();
+    let times = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => newest(&entry.path()),
+        _ => entry.metadata().unwrap().modified().unwrap(),
+    });
+    times.max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Every point, dying at it and (agents alone) standing still at it until killed; then random moments.
+fn jobs(sandbox: Sandbox) -> Vec<Job> {
+    let points: Vec<String> = points::all().into_keys().filter(|point| points::is_in(point, sandbox)).collect();
+    let die = points.iter().map(|point| Job::Point { point: point.clone(), stops: false });
+    let agents = points.iter().filter(|point| point.starts_with("agent."));
+    let mut jobs: Vec<Job> = die.chain(agents.map(|point| Job::Point { point: point.clone(), stops: true })).collect();
+    let wanted = usize::try_from(loops::times(KILLS)).unwrap();
+    jobs.truncate(wanted);
+    jobs.resize_with(wanted, || Job::Moment);
+    jobs
+}
+
+fn kill_in(sandbox: Sandbox) {
+    let Some(program) = program() else { return };
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (jobs, next, is_over) = (jobs(sandbox), AtomicUsize::new(0), AtomicBool::new(false));
+    let begun = std::time::Instant::now();
+    let mut took: Vec<Duration> = std::thread::scope(|scope| {
+        let work = || {
+            let _guard = Guard(&is_over);
+            let mut killer = Killer::new(&program, sandbox);
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                killer.kill(job);
+            }
+            killer.finish()
+        };
+        let workers: Vec<_> = (0..WORLDS.min(jobs.len())).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    took.sort_unstable();
+    let at = |part: usize| took[(took.len() - 1) * part / 100];
+    println!(
+        "{}: {} kills in {:?}; until nothing was left: median {:?}, p99 {:?}, slowest {:?}",
+        sandbox.name(),
+        jobs.len(),
+        begun.elapsed(),
+        at(50),
+        at(99),
+        at(100)
+    );
+}
+
+/// Tells the others that one has failed.
+struct Guard<'a>(&'a AtomicBool);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_by_kills_at_every_point_and_moment_in_the_sandbox_process() {
+    kill_in(Sandbox::Process);
+}
+
+#[test]
+fn nothing_is_left_by_kills_at_every_point_and_moment_in_the_sandbox_namespace() {
+    if crate::sandbox::has_namespaces() {
+        kill_in(Sandbox::Namespace);
+    }
+}
