@@ -111,7 +111,7 @@ fn is_replaced(item: &Item, later: &[SourceFile]) -> bool {
 /// Whether an earlier file has set the same argument: once merged, tofu would refuse it.
 fn is_set_before(file: &SourceFile, item: &Item, kept: &[(&SourceFile, &Item)]) -> Result<bool, CliConfigurationError> {
     let argument = item.name();
-    let plain = |item: &Item| item.keys.len() == 1 && !matches!(item.value, Value::Object(_));
+    let plain = |item: &Item| item.keys.len() == 1 && (item.assigned || !matches!(item.value, Value::Object(_)));
     let earlier = kept.iter().filter(|(other, _)| !std::ptr::eq(*other, file));
     if !plain(item) || !earlier.into_iter().any(|(_, other)| plain(other) && other.name() == argument) {
         return Ok(false);
