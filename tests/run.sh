@@ -60,8 +60,9 @@ if ! cargo run --quiet --example tools >&2; then
     say "going on without them; their tests will be skipped"
 fi
 
-# In the same target directory, so that only nigari itself is compiled once more; what cargo puts in place of the program
-# that is tested otherwise, it puts back in the next command.
+# In the same target directory: nigari itself is compiled once more, and some libraries without what only tests want of
+# them, which the quickstart needs in that form too. What cargo puts in place of the program that is tested otherwise, it
+# puts back in the next command.
 say "building the program with fail points, which the kill loops need"
 program=$(cargo build --package nigari --bin nigari --features failpoints --message-format=json-render-diagnostics |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
