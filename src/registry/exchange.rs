@@ -79,7 +79,8 @@ impl Exchange {
 
     /// The same, through the operator's proxy if there is one.
     pub(super) fn through(ca_pem: Option<&str>, proxy: Option<&OutwardProxy>) -> Result<Self, InvalidCa> {
-        let extra = tls::roots_with(ca_pem)?;
+        let mut tls = tls::client_config(ca_pem)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let builder = || {
             reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
@@ -89,7 +90,7 @@ impl Exchange {
                 .tcp_nodelay(true)
                 .dns_resolver(CheckedResolver)
                 .user_agent(concat!("nigari/", env!("CARGO_PKG_VERSION")))
-                .tls_certs_merge(extra.clone())
+                .tls_backend_preconfigured(tls.clone())
         };
         let refused = |source| InvalidCa::Refused { number: 1, source };
         let mut outside = builder();

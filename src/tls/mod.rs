@@ -5,6 +5,7 @@
 
 mod certificate;
 mod failure;
+mod host_roots;
 mod listener;
 mod presented;
 mod roots;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, pem};
 use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::Verifier;
 
 use super::CertificateSummary;
+use super::host_roots::host_roots;
 
 /// A text that is not one or more certificates of authorities in PEM.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +43,11 @@ pub enum InvalidCa {
         #[source]
         source: rustls::Error,
     },
-    /// There is nobody whom this host trusts, or something else is wrong with its roots.
-    #[error("the host's root certificates cannot be used")]
+    /// There is nobody whom this host trusts.
+    #[error("this host has no root certificates; hint: install its package of them (`ca-certificates`)")]
+    NoRoots,
+    /// TLS itself does not work.
+    #[error("no TLS with this host's cryptography")]
     Host(#[source] rustls::Error),
     /// reqwest does not take it.
     #[error("certificate {number} is refused")]
@@ -79,21 +82,30 @@ pub fn roots_with(extra_pem: Option<&str>) -> Result<Vec<reqwest::Certificate>, 
         .collect()
 }
 
-/// TLS of a client that is not reqwest, with the same roots. Reads the host's from disk.
-pub fn client_config(extra_pem: Option<&str>) -> Result<Arc<ClientConfig>, InvalidCa> {
-    let extra = match extra_pem.filter(|text| !text.trim().is_empty()) {
-        Some(text) => certificates(text)?,
-        None => Vec::new(),
+/// TLS of a client with the host's roots and a private authority in addition: what reqwest would make by itself, but
+/// without reading the host's roots from disk each time.
+pub fn client_config(extra_pem: Option<&str>) -> Result<ClientConfig, InvalidCa> {
+    let host = host_roots();
+    let trusted = match extra_pem.filter(|text| !text.trim().is_empty()) {
+        Some(text) => {
+            let mut trusted = anchors(text)?.1;
+            trusted.roots.extend(host.roots.iter().cloned());
+            Arc::new(trusted)
+        }
+        None if host.is_empty() => return Err(InvalidCa::NoRoots),
+        None => host,
     };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider)).map_err(InvalidCa::Host)?;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    // Not a verifier of less: it is the one that reqwest has.
-    let builder = builder.map_err(InvalidCa::Host)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-    Ok(Arc::new(builder.with_no_client_auth()))
+    Ok(builder.map_err(InvalidCa::Host)?.with_root_certificates(trusted).with_no_client_auth())
 }
 
 fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, InvalidCa> {
+    anchors(text).map(|(found, _)| found)
+}
+
+/// Each certificate, and all of them as somebody to trust.
+fn anchors(text: &str) -> Result<(Vec<CertificateDer<'static>>, RootCertStore), InvalidCa> {
     let mut found = Vec::new();
     let mut trusted = RootCertStore::empty();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
@@ -116,7 +128,7 @@ fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, InvalidCa> {
     if text.contains("PRIVATE KEY-----") {
         return Err(InvalidCa::PrivateKey);
     }
-    if found.is_empty() { Err(InvalidCa::NoCertificate) } else { Ok(found) }
+    if found.is_empty() { Err(InvalidCa::NoCertificate) } else { Ok((found, trusted)) }
 }
 
 #[cfg(test)]

@@ -61,9 +61,8 @@ impl Outside {
         let proxies = proxy.map_or_else(Matcher::from_env, OutwardProxy::matcher);
         let any = hyper::Uri::from_static("https://any.invalid/");
         let wants_tls = proxies.intercept(&any).is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
-        // Only then: the host's roots are read from disk.
         let tls = wants_tls.then(|| tls::client_config(roots)).transpose()?;
-        Ok(Self { proxies, tls })
+        Ok(Self { proxies, tls: tls.map(Arc::new) })
     }
 
     /// Connects to where the child wants to go.

@@ -1,5 +1,6 @@
 //! The delivery `broker` on the whole way: tofu pulls what is private and never has a credential.
 
+use std::fs;
 use std::net::TcpStream;
 
 use support::canary::Canary;
@@ -71,13 +72,13 @@ fn two_registries_and_three_credentials_on_one_host_serve_one_run() {
     let (Some(one), Some(two)) = (Shelf::start_far(&logins[2].password), Shelf::start_far(&other.password)) else {
         return;
     };
-    let mut lines = std::fs::read_to_string(one.file("htpasswd")).unwrap();
+    let mut lines = fs::read_to_string(one.file("htpasswd")).unwrap();
     for (login, path) in [(&logins[0], "one"), (&logins[1], "one/net")] {
         one.registry.set_password(&login.user, &login.password).unwrap();
-        lines.push_str(&std::fs::read_to_string(one.file("htpasswd")).unwrap());
+        lines.push_str(&fs::read_to_string(one.file("htpasswd")).unwrap());
         one.add_path(&world, path, login);
     }
-    std::fs::write(one.file("htpasswd"), lines).unwrap();
+    fs::write(one.file("htpasswd"), lines).unwrap();
     for repository in ["one/db", "one/net"] {
         one.registry.push(repository, "1.0.0", &Package::greeting()).unwrap();
     }
@@ -115,6 +116,36 @@ fn a_wrong_password_is_told_with_its_integration() {
     let shown = world.ends(&["run", "show", &world.newest()], 0);
     let told = format!("broker: `{}` refuses the credential of the registry integration `demo`", shelf.host());
     assert!(shown.contains(&told), "{shown}");
+}
+
+#[test]
+fn roots_of_the_host_that_change_count_from_the_next_run_on() {
+    let Some(world) = World::with(Setup { without_agent: true, ..Setup::default() }) else { return };
+    let Some(shelf) = Shelf::start_far(&world.canaries[0].password) else { return };
+    let url = format!("https://{}", shelf.host());
+    let words = ["registry", "add", "demo", "--url", &url, "--username", USER, "--secret-stdin", "--export"];
+    world.types_with(&words, &world.canaries[0].password).succeeded().unwrap();
+    let (roots, newer) = (world.path("roots.pem"), world.path("newer.pem"));
+    let nobody = rcgen::generate_simple_self_signed(vec!["nobody.example".to_owned()]).unwrap().cert.pem();
+    fs::write(&roots, &nobody).unwrap();
+    let named = roots.display().to_string();
+    let _agent = world.another_agent_with("rooted", &["--delivery", "broker"], &[("SSL_CERT_FILE", &named)]);
+    let configuration = world.configuration(&shelf.main());
+    let refuses = || {
+        world.apply(&configuration, 1);
+        let shown = world.ends(&["run", "show", &world.newest()], 0);
+        assert!(shown.contains("an authority that is not trusted here"), "{shown}");
+    };
+    let replace = |text: &str| {
+        // As distributions do it: another file in place of the old one.
+        fs::write(&newer, text).unwrap();
+        fs::rename(&newer, &roots).unwrap();
+    };
+    refuses();
+    replace(&format!("{nobody}{}", fs::read_to_string(shelf.registry.ca_file()).unwrap()));
+    world.apply(&configuration, 0);
+    replace(&nobody);
+    refuses();
 }
 
 #[test]
