@@ -116,18 +116,25 @@ pub(super) fn make(target: &Path, is_directory: bool) -> Result<(), Errno> {
     if fs::symlink_metadata(target).is_ok() {
         return Ok(());
     }
-    let directory = if is_directory { Some(target) } else { target.parent() };
-    let above: Vec<&Path> = directory.into_iter().flat_map(Path::ancestors).collect();
-    for ancestor in above.into_iter().rev() {
-        match mkdirat(CWD, ancestor, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
-        }
+    match make_one(target, is_directory) {
+        // Most have their directory already; each is looked for from the top only where something is missing.
+        Err(Errno::NOENT) => {}
+        made => return made,
     }
-    if is_directory {
-        return Ok(());
+    let above: Vec<&Path> = target.ancestors().skip(1).collect();
+    above.into_iter().rev().try_for_each(|ancestor| make_one(ancestor, true))?;
+    make_one(target, is_directory)
+}
+
+fn make_one(target: &Path, is_directory: bool) -> Result<(), Errno> {
+    if !is_directory {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        return openat(CWD, target, flags, Mode::RUSR).map(drop);
     }
-    openat(CWD, target, OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR).map(drop)
+    match mkdirat(CWD, target, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// What could not be done, to what, and why.

@@ -9,14 +9,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::mount::{MountFlags, UnmountFlags, mount_bind, unmount};
+use rustix::mount::{MountFlags, mount_bind};
 
 use super::bind::{failed, make, mount_memory, restrict};
 use crate::sandbox::protocol::{Refusal, SecretDirectory, SecretFile, is_below};
 use crate::sandbox::secret_file::{create, fill};
-
-/// Where it is written.
-const BEFORE: &str = "/.secrets";
 
 /// A secret directory in its place.
 pub(super) struct Placed {
@@ -26,15 +23,13 @@ pub(super) struct Placed {
     pub(super) path: PathBuf,
 }
 
-/// Makes it with all of its files.
-pub(super) fn place(wanted: &SecretDirectory) -> Result<Placed, Refusal> {
+/// Makes it with all of its files. It is written at `before`, a directory that is gone before the step starts.
+pub(super) fn place(wanted: &SecretDirectory, before: &Path) -> Result<Placed, Refusal> {
     let path = wanted.path();
     let refused = |detail: String| Refusal::SecretDirectory { path: wanted.path(), detail };
     if !is_below(Path::new(&wanted.name)) || wanted.name.contains('/') {
         return Err(refused("its name is not one plain component".to_owned()));
     }
-    let before = Path::new(BEFORE);
-    make(before, true).map_err(|errno| refused(errno.to_string()))?;
     // Not tmpfs: it would be swapped, and its `noswap` is refused in a user namespace.
     mount_memory(before, "ramfs", "mode=0700").map_err(refused)?;
     failpoint!("init.secrets.mounted");
@@ -65,11 +60,9 @@ fn directories(files: &[SecretFile]) -> Vec<&Path> {
     directories
 }
 
-/// Read-only where the step finds it; where it was written it cannot be found any more.
+/// Read-only where the step finds it.
 fn put(before: &Path, path: &Path) -> Result<(), String> {
     make(path, true).map_err(|errno| failed("make", path, errno))?;
     mount_bind(before, path).map_err(|errno| failed("mount", path, errno))?;
-    restrict(path, MountFlags::RDONLY | MountFlags::NOEXEC)?;
-    unmount(before, UnmountFlags::DETACH).map_err(|errno| failed("leave", before, errno))?;
-    fs::remove_dir(before).map_err(|error| failed("remove", before, error))
+    restrict(path, MountFlags::RDONLY | MountFlags::NOEXEC)
 }
