@@ -21,36 +21,48 @@ use crate::world::World;
 const BLOB: usize = 200 * 1024 * 1024;
 const PASSWORD: &str = "a-password-for-figures";
 
-/// Measures both.
-pub(crate) fn report(programs: [&Path; 3], directory: &Path) -> Outcome<()> {
-    fetches(programs, directory)?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(throughput(programs[2], &directory.join("throughput")))
-}
-
-fn fetches(programs: [&Path; 3], directory: &Path) -> Outcome<()> {
+/// A fetch, from the opening of its delivery, which each run pays, to what comes behind it.
+pub(crate) fn fetches(programs: [&Path; 3], directory: &Path) -> Outcome<()> {
     let mut by_file = World::start_delivering(programs, &directory.join("file"), "file")?;
     let mut by_broker = World::start_delivering(programs, &directory.join("by-broker"), "broker")?;
-    let [mut file, mut broker, mut ratio, mut whole, mut before] = <[Series; 5]>::default();
+    let [mut file, mut broker, mut ratio, mut bare, mut whole] = <[Series; 5]>::default();
+    let [mut file_opening, mut broker_opening] = <[Series; 2]>::default();
     let count = loops::times(50);
     for round in 0..count + 3 {
-        let (one, other) = (by_file.run()?, by_broker.run()?);
+        // Whoever comes second finds the machine in another state, so that each is second as often.
+        let (one, other) = if round % 2 == 0 {
+            let one = by_file.run()?;
+            (one, by_broker.run()?)
+        } else {
+            let other = by_broker.run()?;
+            (by_file.run()?, other)
+        };
         // The first rounds warm caches on both sides.
         if round >= 3 {
-            file.add(one.fetch);
-            broker.add(other.fetch);
-            ratio.add(other.fetch / one.fetch);
+            let [one_opening, other_opening] = [&one, &other].map(|run| run.delivery - run.fetch);
+            file_opening.add(one_opening);
+            broker_opening.add(other_opening);
+            file.add(one.delivery);
+            broker.add(other.delivery);
+            ratio.add(other.delivery / one.delivery);
+            bare.add(other.fetch / one.fetch);
             whole.add(other.whole / one.whole);
-            before.add(other.dispatch - one.dispatch);
         }
     }
-    title(&format!("{count} interleaved pairs: a fetch step with the broker ÷ with a file"));
+    title(&format!("{count} interleaved pairs: opening the delivery, `get`, wipe; with the broker ÷ with a file"));
     print("with the broker, ms", format_args!("{broker}"));
     print("with a file, ms", format_args!("{file}"));
     print("ratio", format_args!("{ratio}"));
-    print("ratio of the whole runs", format_args!("{whole}"));
-    print("opening the broker, difference before `get`, ms", format_args!("{before}"));
+    print("  of the part behind the start of `get`", format_args!("{bare}"));
+    print("  of the whole runs", format_args!("{whole}"));
+    print("opening the broker → `get`, ms", format_args!("{broker_opening}"));
+    print("opening the files → `get`, ms", format_args!("{file_opening}"));
     Ok(())
+}
+
+/// A large blob.
+pub(crate) fn blob(registry: &Path, directory: &Path) -> Outcome<()> {
+    tokio::runtime::Runtime::new()?.block_on(throughput(registry, directory))
 }
 
 async fn throughput(registry: &Path, directory: &Path) -> Outcome<()> {

@@ -1,5 +1,6 @@
 //! The figures: `cargo bench --bench figures`. Everything in one run on one machine, both sides with the same logging
-//! wrapper around the same tofu. With `-- redaction`, that figure alone.
+//! wrapper around the same tofu. `NIGARI_BENCH` chooses among `redaction`, `sandbox`, `runs`, `fetch`, `blob`, `requests`
+//! (separated by commas).
 //!
 //! Rule: nothing is asserted and nothing is remembered from elsewhere; what is printed was measured just now. Ratios
 //! are of interleaved pairs, because machines are noisy.
@@ -20,36 +21,59 @@ use support::{Outcome, loops, require};
 use world::World;
 
 fn main() -> Outcome<()> {
-    redaction::report();
-    if std::env::args().any(|argument| argument == "redaction") {
-        return Ok(());
+    let chosen = support::child::variable("NIGARI_BENCH");
+    let wants = |part: &str| chosen.as_deref().is_none_or(|chosen| chosen.split(',').any(|one| one == part));
+    if wants("redaction") {
+        redaction::report();
     }
     let (Some(tofu), Some(registry)) = (require::tofu(), require::registry()) else { return Ok(()) };
     let nigari = PathBuf::from(env!("CARGO_BIN_EXE_nigari"));
-    let directory = tempfile::tempdir()?;
-    // `NIGARI_BENCH=sandbox` measures this alone.
-    sandbox::report(&nigari, directory.path())?;
-    if support::child::variable("NIGARI_BENCH").as_deref() == Some("sandbox") {
-        return Ok(());
+    let (directory, programs) = (tempfile::tempdir()?, [nigari.as_path(), tofu.as_path(), registry.as_path()]);
+    if wants("sandbox") {
+        sandbox::report(&nigari, directory.path())?;
     }
-    let mut world = World::start(&nigari, &tofu, &registry, directory.path())?;
+    let mut world = if wants("runs") { Some(runs(programs, directory.path())?) } else { None };
+    if wants("fetch") {
+        broker::fetches(programs, &directory.path().join("fetch"))?;
+    }
+    if wants("blob") {
+        broker::blob(&registry, &directory.path().join("blob"))?;
+    }
+    if wants("requests") {
+        requests(programs)?;
+    }
+    if let Some(world) = &mut world {
+        memory_after_many(world)?;
+    }
+    size::report(&nigari);
+    Ok(())
+}
+
+/// One world, fresh and then at work.
+fn runs([nigari, tofu, registry]: [&Path; 3], directory: &Path) -> Outcome<World> {
+    let mut world = World::start(nigari, tofu, registry, directory)?;
     // A process that has just begun is not yet what it will be.
     std::thread::sleep(std::time::Duration::from_secs(3));
     let (agent, server) = world.memory()?;
     title("memory, fresh (resident / anonymous, KiB)");
     print("agent", format_args!("{agent}"));
     print("server", format_args!("{server}"));
+    pairs(&mut world, directory)?;
+    Ok(world)
+}
 
-    pairs(&mut world, directory.path())?;
-    broker::report([&nigari, &tofu, &registry], &directory.path().join("broker"))?;
-    let counted = relay::requests_of_one_run(&nigari, &tofu, &registry)?;
+fn requests([nigari, tofu, registry]: [&Path; 3]) -> Outcome<()> {
+    let counted = relay::requests_of_one_run(nigari, tofu, registry)?;
     title("requests of one auto-applied run");
     print("agent's own", format_args!("{}", counted.own));
     print("tofu's, for its state", format_args!("{}", counted.state));
     for line in counted.lines {
         print("", format_args!("{line}"));
     }
+    Ok(())
+}
 
+fn memory_after_many(world: &mut World) -> Outcome<()> {
     while world.runs() < loops::times(300) {
         world.run()?;
     }
@@ -57,7 +81,6 @@ fn main() -> Outcome<()> {
     title(&format!("memory after {} runs (resident / anonymous, KiB)", world.runs()));
     print("agent", format_args!("{agent}"));
     print("server", format_args!("{server}"));
-    size::report(&nigari);
     Ok(())
 }
 

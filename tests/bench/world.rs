@@ -33,6 +33,8 @@ pub(crate) struct Measured {
     pub(crate) dispatch: f64,
     /// From the start of `get` to the start of `init`: the fetch step and the wipe behind it.
     pub(crate) fetch: f64,
+    /// From the moment when the delivery began to be opened (the receipt says it) to the start of `init`.
+    pub(crate) delivery: f64,
     /// From the POST's first byte to the answer that says `applied`.
     pub(crate) whole: f64,
 }
@@ -139,7 +141,21 @@ impl World {
         let (Some(get), Some(init)) = (starts.next(), starts.next()) else {
             return Err(Failure::new("the wrapper wrote nothing"));
         };
-        Ok(Measured { dispatch: milliseconds(wall, get), fetch: milliseconds(get, init), whole })
+        let opened = self.delivery_began(&run)?;
+        Ok(Measured {
+            dispatch: milliseconds(wall, get),
+            fetch: milliseconds(get, init),
+            delivery: milliseconds(opened, init),
+            whole,
+        })
+    }
+
+    /// Microseconds since 1970.
+    fn delivery_began(&self, run: &str) -> Outcome<u64> {
+        let shown = self.get(&format!("runs/{run}"))?;
+        let began = shown["receipts"][0]["began_at"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let began = began.and_then(|at| u64::try_from(at.as_microsecond()).ok());
+        began.ok_or_else(|| Failure::new(format!("no receipt in {shown}")))
     }
 
     fn wait_for_end(&self, run: &str) -> Outcome<String> {
