@@ -22,7 +22,7 @@ pub(super) async fn choose(host: &Host) -> Result<Sandbox, AgentError> {
     }
     match trial(&host.launcher, &host.tofu, view::of_host(host)).await {
         Ok(has_processes) => {
-            let note = if has_processes { "" } else { NO_PROCESSES };
+            let note = (!has_processes).then_some(NO_PROCESSES);
             tracing::info!(note, "steps run in the sandbox `namespace`");
             Ok(Sandbox::Namespace)
         }

@@ -13,7 +13,7 @@ use super::screen::{Screen, time};
 use super::session::Session;
 use crate::agent::{AgentError, AgentExit, run_agent, secret_roots};
 use crate::lifecycle::{self, Shutdown};
-use crate::protocol::api::{AgentPool, AgentStatus};
+use crate::protocol::api::{Agent, AgentPool, AgentStatus};
 use crate::sandbox::{Launcher, SecretRoot};
 use crate::settings::AgentSettings;
 use crate::settings::agent_layer::AgentLayer;
@@ -155,7 +155,8 @@ pub(super) fn failed(error: &AgentError) -> CommandError {
 
 async fn list(session: &Session) -> Result<(), CommandError> {
     let heading = &["NAME", "POOL", "STATUS", "RUNS", "TOFU", "VERSION", "LAST SEEN", "ID"];
-    session.screen.list(&session.client.agents().await?, heading, |agent| {
+    let agents = session.client.agents().await?;
+    session.screen.list(&agents, heading, |agent| {
         let status = match (agent.status, agent.draining) {
             (AgentStatus::Online, _) => "online",
             (AgentStatus::Offline, false) => "offline",
@@ -164,7 +165,7 @@ async fn list(session: &Session) -> Result<(), CommandError> {
             (AgentStatus::Draining, _) => "draining",
         };
         vec![
-            agent.name.clone(),
+            name(agent, &agents),
             agent.pool.clone(),
             status.to_owned(),
             format!("{}/{}", agent.runs.len(), agent.concurrency),
@@ -174,4 +175,35 @@ async fn list(session: &Session) -> Result<(), CommandError> {
             agent.id.to_string(),
         ]
     })
+}
+
+/// Its name; of several with one name in a pool, with the end of its id, by which they are told apart.
+fn name(agent: &Agent, all: &[Agent]) -> String {
+    let is_alike = |other: &&Agent| other.name == agent.name && other.pool == agent.pool;
+    if all.iter().filter(is_alike).count() < 2 {
+        return agent.name.clone();
+    }
+    let id = agent.id.to_string();
+    format!("{} (…{})", agent.name, &id[id.len().saturating_sub(6)..])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::name;
+    use crate::protocol::api::Agent;
+
+    #[test]
+    fn agents_of_one_name_in_a_pool_are_told_apart() {
+        let agent = |end: &str, pool: &str| -> Agent {
+            let value = json!({ "id": format!("agent-01a1fd86582072059141fd6011{end}"), "name": "runner", "pool": pool,
+                "status": "online", "draining": false, "version": "0", "tofu_version": "1", "concurrency": 1,
+                "joined_at": 1, "last_seen_at": 1, "runs": [] });
+            serde_json::from_value(value).unwrap()
+        };
+        let all = [agent("7b5c25", "a"), agent("7b5c26", "a"), agent("7b5c27", "b")];
+        let names: Vec<String> = all.iter().map(|one| name(one, &all)).collect();
+        assert_eq!(names, ["runner (…7b5c25)", "runner (…7b5c26)", "runner"]);
+    }
 }

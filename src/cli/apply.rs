@@ -118,10 +118,9 @@ async fn start(
     auto_apply: Option<bool>,
     session: &Session,
 ) -> Result<Run, CommandError> {
-    let directory = source
-        .directory
-        .canonicalize()
-        .map_err(|error| CommandError::io(format!("cannot use the directory {}", source.directory.display()), error))?;
+    let directory = source.directory.canonicalize().map_err(|error| {
+        CommandError::named(format!("cannot use the directory {}", source.directory.display()), error)
+    })?;
     let name = match source.workspace {
         Some(name) => name,
         None => name_of(&directory)?,
@@ -135,7 +134,9 @@ async fn start(
     let working_directory = if packed.working_directory == "." { "" } else { &packed.working_directory };
     let id = workspace.id.to_string();
     let client = &session.client;
-    session.screen.note(format_args!("uploading {} files and directories to `{name}`", packed.entries));
+    let what =
+        if packed.entries == 1 { "1 file".to_owned() } else { format!("{} files and directories", packed.entries) };
+    session.screen.note(format_args!("uploading {what} to `{name}`"));
     let configuration = client.upload_configuration(&id, working_directory, archive.path().to_path_buf()).await?;
     let new = NewRun { configuration: configuration.id, kind, auto_apply, message: source.message };
     Ok(client.create_run(&id, &new).await?)

@@ -33,7 +33,7 @@ pub(super) async fn ask(
     session: &Session,
     decided_elsewhere: impl Future<Output = Result<(), CommandError>>,
 ) -> Result<Answer, CommandError> {
-    let Session { client, screen } = session;
+    let Session { client, screen, .. } = session;
     if let Some(summary) = &run.plan {
         screen.heading(format_args!("Plan: {}", plan(summary)));
     }

@@ -14,12 +14,14 @@ use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::screen::Screen;
 use super::session::{Session, client};
+use super::waiting;
 use crate::agent::{reachable_sockets, sandbox_choice};
-use crate::client::{ClientError, TokenSource};
+use crate::client::{Client, ClientError, TokenSource};
 use crate::clock::Clock;
 use crate::delivery::meanings;
 use crate::process::{CommandLine, capture};
 use crate::protocol::Timestamp;
+use crate::protocol::api::{Agent, AgentPool, AgentStatus};
 use crate::protocol::delivery::DeliveryChoice;
 use crate::sandbox::{Launcher, Sandbox, SecretRoot, landlock_version, left_open};
 use crate::settings::AgentSettings;
@@ -306,7 +308,9 @@ async fn server(flags: &ContextLayer) -> Vec<Finding> {
         let session = Session::open(flags, Screen::new(false)).map_err(|error| (error.to_string(), error.hint()))?;
         session.client.whoami().await.map_err(|error| (told(&error), None))
     };
-    findings.push(match whoami.await {
+    let whoami = whoami.await;
+    let has_token = whoami.is_ok();
+    findings.push(match whoami {
         Ok(whoami) if whoami.server_version == env!("CARGO_PKG_VERSION") => {
             Finding::ok("token", format!("`{}`, role {}", whoami.name, whoami.role))
         }
@@ -316,7 +320,25 @@ async fn server(flags: &ContextLayer) -> Vec<Finding> {
         }
         Err((message, hint)) => Finding::fail("token", &message, hint),
     });
+    if has_token && let Ok(session) = Session::open(flags, Screen::new(false)) {
+        findings.extend(agents(&session.client).await);
+    }
     findings
+}
+
+/// Whether each pool has somebody who takes its runs. A token that may not see agents is told nothing.
+async fn agents(client: &Client) -> Vec<Finding> {
+    let (Ok(agents), Ok(pools)) = (client.agents().await, client.agent_pools().await) else { return Vec::new() };
+    let of_pool = |pool: AgentPool| {
+        if let Some(nobody) = waiting::told_of_pool(&pool.name, &agents) {
+            let hint = "its runs wait; start an agent, or look at `journalctl -u nigari-agent` on its host";
+            return Finding::bad(Verdict::Warn, "agents", &nobody, Some(hint.to_owned()));
+        }
+        let is_there = |agent: &&Agent| agent.pool == pool.name && agent.status == AgentStatus::Online;
+        let names: Vec<&str> = agents.iter().filter(is_there).map(|agent| agent.name.as_str()).collect();
+        Finding::ok("agents", format!("pool `{}`: {} online ({})", pool.name, names.len(), names.join(", ")))
+    };
+    pools.into_iter().map(of_pool).collect()
 }
 
 /// Compares the server's `Date` with our wall clock (microseconds). What cannot be read says nothing.

@@ -47,6 +47,15 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
+    /// A file that the person named is not there.
+    #[error("{operation}")]
+    NotThere {
+        /// What was tried, and on what.
+        operation: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// What came is not what was expected.
     #[error("the JSON cannot be read or written")]
     Json(#[from] serde_json::Error),
@@ -77,6 +86,25 @@ impl CommandError {
     /// A failed operation on a file.
     pub(super) fn io(operation: impl Into<String>, source: io::Error) -> Self {
         Self::Io { operation: operation.into(), source }
+    }
+
+    /// A failed operation on a file that the person named: one that is not there is a wrong word.
+    pub(super) fn named(operation: impl Into<String>, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotThere { operation: operation.into(), source },
+            _ => Self::io(operation, source),
+        }
+    }
+
+    /// The same for a file with a secret.
+    pub(super) fn named_secret(error: SecretFileError) -> Self {
+        match error {
+            SecretFileError::Read(path, source) => match source.kind() {
+                io::ErrorKind::NotFound => Self::named(format!("cannot read {}", path.display()), source),
+                _ => Self::SecretFile(SecretFileError::Read(path, source)),
+            },
+            other => Self::SecretFile(other),
+        }
     }
 
     /// Wrong words.
@@ -122,6 +150,7 @@ impl CommandError {
             Self::Service { hint, .. } => hint.clone(),
             Self::Pack(error) => error.hint(),
             Self::SecretFile(error) => error.hint(),
+            Self::NotThere { .. } => Some("give the path of a file that is there".to_owned()),
             Self::Client(_) | Self::Settings(_) | Self::Io { .. } | Self::Json(_) | Self::Output(_) => None,
         }
     }

@@ -108,7 +108,7 @@ impl From<&CommandError> for ExitStatus {
     fn from(error: &CommandError) -> Self {
         match error {
             CommandError::Settings(_) | CommandError::SecretFile(_) => Self::Settings,
-            CommandError::Usage { .. } => Self::Usage,
+            CommandError::Usage { .. } | CommandError::NotThere { .. } => Self::Usage,
             CommandError::Client(error) => of_client(error),
             CommandError::Service { status, .. } => *status,
             CommandError::Pack(_)

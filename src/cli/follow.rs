@@ -16,12 +16,15 @@ use super::run_log::{Log, patiently, write_log};
 use super::run_show::{failed, plan, remaining_lock, what_next};
 use super::screen::Screen;
 use super::session::Session;
+use super::waiting;
 use crate::protocol::api::{Run, RunEvent, RunEventKind};
 use crate::protocol::id::RunId;
 use crate::protocol::run::{Phase, RunState};
 
 /// How long the server may hold a request.
 const HOLD: Duration = Duration::from_secs(20);
+/// How long the server has for what is only told by the way.
+const ASIDE: Duration = Duration::from_secs(3);
 
 /// What happens when the plan waits for approval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +45,14 @@ enum End {
 
 /// Follows a run from its beginning until it rests, and tells how it ended.
 pub(super) async fn to_the_end(run: RunId, approval: Approval, session: &Session) -> Result<ExitStatus, CommandError> {
-    let follower = Follower { session, run, after: 0, state: None, reached: None, shown: None };
+    let follower = Follower { session, run, after: 0, state: None, reason: None, reached: None, shown: None };
     follower.follow(approval).await
 }
 
 /// Follows the apply of a run that was just approved.
 pub(super) async fn apply_to_the_end(run: RunId, session: &Session) -> Result<ExitStatus, CommandError> {
     let shown = Some(Phase::Plan);
-    Follower { session, run, after: 0, state: None, reached: shown, shown }.follow(Approval::Leave).await
+    Follower { session, run, after: 0, state: None, reason: None, reached: shown, shown }.follow(Approval::Leave).await
 }
 
 struct Follower<'a> {
@@ -59,6 +62,8 @@ struct Follower<'a> {
     after: i64,
     /// The state that the last event told.
     state: Option<RunState>,
+    /// What it waits for, as it was told last.
+    reason: Option<String>,
     /// The last phase that has begun.
     reached: Option<Phase>,
     /// The last phase whose log was shown to its end.
@@ -72,7 +77,7 @@ impl Follower<'_> {
         let screen = self.session.screen;
         loop {
             if let End::Detached = self.watch().await? {
-                return Ok(detached(self.run, screen));
+                return Ok(self.detached().await);
             }
             let found = self.session.client.run(self.run).await?;
             if found.state == RunState::AwaitingApproval && approval == Approval::Ask {
@@ -118,7 +123,40 @@ impl Follower<'_> {
             if self.rests() {
                 return self.drain(log).await.map(|()| End::Rests);
             }
+            tokio::select! {
+                biased;
+                _ = tokio::signal::ctrl_c() => return Ok(End::Detached),
+                () = self.tell_reason() => {}
+            }
         }
+    }
+
+    /// Names what the run waits for, once and whenever that is something else.
+    async fn tell_reason(&mut self) {
+        if !self.state.is_some_and(is_waiting) {
+            self.reason = None;
+            return;
+        }
+        let asked = async {
+            let run = self.session.client.run(self.run).await.ok()?;
+            waiting::reason(&run, self.session).await
+        };
+        let reason = tokio::time::timeout(ASIDE, asked).await.ok().flatten();
+        if let Some(reason) = reason.filter(|reason| self.reason.as_ref() != Some(reason)) {
+            self.session.screen.note(&reason);
+            self.reason = Some(reason);
+        }
+    }
+
+    /// The person goes away: says what becomes of the run, which may be more than they think.
+    async fn detached(&self) -> ExitStatus {
+        let asked = tokio::time::timeout(ASIDE, self.session.client.run(self.run)).await;
+        let run = asked.ok().and_then(Result::ok);
+        let (what, id) = (what_becomes(run.as_ref()), self.run);
+        self.session.screen.note(format_args!(
+            "\ndetached: {what}.\n  follow it again:  nigari run logs --follow {id}\n  end it:           nigari run cancel {id}"
+        ));
+        ExitStatus::Ok
     }
 
     fn rests(&self) -> bool {
@@ -239,12 +277,24 @@ async fn events(session: &Session, run: RunId, after: i64) -> Result<Vec<RunEven
     Ok(list.await?.items)
 }
 
-fn detached(run: RunId, screen: Screen) -> ExitStatus {
-    screen.note(format_args!(
-        "\ndetached: the run goes on without you.\n  follow it again:  nigari run logs --follow {run}\n  end it:           \
-         nigari run cancel {run}"
-    ));
-    ExitStatus::Ok
+fn is_waiting(state: RunState) -> bool {
+    matches!(state, RunState::Pending | RunState::Queued | RunState::ApplyQueued)
+}
+
+/// What a run does when nobody follows it. `None`: the server does not say.
+fn what_becomes(run: Option<&Run>) -> &'static str {
+    match run {
+        Some(run) if run.auto_apply && matches!(run.state, RunState::Pending | RunState::Queued) => {
+            "the run stays queued; when its turn comes, it plans and applies by itself, without another question"
+        }
+        Some(run) if run.auto_apply && !run.state.is_final() => {
+            "the run goes on without you, and applies by itself, without another question"
+        }
+        Some(run) if matches!(run.state, RunState::Pending | RunState::Queued) => {
+            "the run stays queued; when its turn comes, it plans without you"
+        }
+        _ => "the run goes on without you",
+    }
 }
 
 fn tell_end(run: &Run, screen: Screen) -> Result<(), CommandError> {

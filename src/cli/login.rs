@@ -1,10 +1,11 @@
-//! `nigari login`, `nigari whoami`
+//! `nigari login`, `nigari logout`, `nigari whoami`
 //!
 //! Rule: a token is stored only after the server has taken it, in a file of its own with mode 0600.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use url::Url;
 
 use super::error::CommandError;
 use super::exit::ExitStatus;
@@ -14,7 +15,7 @@ use super::{private_file, prompt};
 use crate::client::TokenSource;
 use crate::protocol::api::Whoami;
 use crate::settings::cli::{self, Context, ContextLayer, server_url};
-use crate::settings::secret_file;
+use crate::settings::{environment, secret_file};
 
 /// Arguments of `login`.
 #[derive(Debug, Args)]
@@ -38,8 +39,13 @@ pub(super) async fn login(
     };
     let server = server_url("server", server)?;
     let token = match &flags.token_file {
-        Some(path) => secret_file::read(path)?,
-        None if arguments.token_stdin => prompt::secret_from_stdin()?,
+        // What is said now wins over what the environment has said all the time.
+        _ if arguments.token_stdin => prompt::secret_from_stdin()?,
+        Some(path) => {
+            let by = if is_of_environment(path) { ", which NIGARI_TOKEN_FILE names" } else { "" };
+            screen.note(format_args!("the token is taken from {}{by}", path.display()));
+            secret_file::read(path).map_err(CommandError::named_secret)?
+        }
         None if prompt::is_possible() => prompt::ask_secret("Token: ")?,
         None => {
             return Err(CommandError::usage(
@@ -55,15 +61,54 @@ pub(super) async fn login(
     private_file::make_directory(&directory)?;
     let token_file = cli::token_file(&directory);
     private_file::write_secret(&token_file, &kept)?;
+    let url = server.clone();
     store(&directory, &Context { server, token_file, ca_file })?;
     screen.note(format_args!("logged in; stored in {}", directory.display()));
-    show(&whoami, screen)?;
+    show(&whoami, &url, screen)?;
+    Ok(ExitStatus::Ok)
+}
+
+fn is_of_environment(path: &Path) -> bool {
+    environment::path("NIGARI_TOKEN_FILE").is_some_and(|named| named == path)
+}
+
+/// Removes what `login` has stored. A token in a file of somebody else, such as that of `nigari up`, stays.
+pub(super) fn logout(screen: Screen) -> Result<ExitStatus, CommandError> {
+    let directory = cli::directory();
+    let Some(context) = cli::stored_context(&directory)? else {
+        screen.note("nobody is logged in here");
+        return Ok(ExitStatus::Ok);
+    };
+    let token_file = cli::token_file(&directory);
+    let context_file = cli::context_file(&directory);
+    let (removed, kept): (Vec<&Path>, _) = if context.token_file == token_file {
+        (vec![&token_file, &context_file], None)
+    } else {
+        (vec![&context_file], Some(&context.token_file))
+    };
+    for path in removed {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(CommandError::io(format!("cannot remove {}", path.display()), error));
+            }
+            _ => {}
+        }
+    }
+    screen.note(format_args!("logged out of {}", context.server));
+    match kept {
+        Some(file) => {
+            screen.note(format_args!("the token in {} stays: it was not stored by `nigari login`", file.display()));
+        }
+        None => screen.note(
+            "its token is removed from this host; it stays valid until it expires or `nigari token revoke` ends it",
+        ),
+    }
     Ok(ExitStatus::Ok)
 }
 
 /// Says whose token this is.
 pub(super) async fn whoami(session: &Session) -> Result<(), CommandError> {
-    show(&session.client.whoami().await?, session.screen)
+    show(&session.client.whoami().await?, &session.server, session.screen)
 }
 
 /// Writes the context that the other commands use.
@@ -72,17 +117,20 @@ pub(super) fn store(directory: &Path, context: &Context) -> Result<(), CommandEr
     private_file::write(&cli::context_file(directory), &serde_json::to_vec_pretty(context)?)
 }
 
-fn show(whoami: &Whoami, screen: Screen) -> Result<(), CommandError> {
+fn show(whoami: &Whoami, server: &Url, screen: Screen) -> Result<(), CommandError> {
     if screen.json {
-        return screen.json(whoami);
+        let mut value = serde_json::to_value(whoami)?;
+        value["server"] = server.as_str().into();
+        return screen.json(&value);
     }
     screen.fields(&[
+        ("server", server.to_string()),
         ("name", whoami.name.clone()),
         ("token", whoami.token.to_string()),
         ("kind", whoami.kind.word().to_owned()),
         ("role", whoami.role.clone()),
         ("expires", time_or(whoami.expires_at, "never")),
-        ("server", whoami.server_version.clone()),
+        ("version", whoami.server_version.clone()),
     ])
 }
 

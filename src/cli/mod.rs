@@ -19,6 +19,7 @@ mod private_file;
 mod prompt;
 mod registry;
 mod run;
+mod run_choice;
 mod run_log;
 mod run_show;
 mod runtime;
@@ -30,6 +31,7 @@ mod table;
 mod token;
 mod up;
 mod variable;
+mod waiting;
 mod workspace;
 
 use std::ffi::OsString;
@@ -105,6 +107,8 @@ enum Command {
     Audit(audit::Verb),
     /// Store a server and a token for the other commands
     Login(login::Arguments),
+    /// Remove what `login` has stored
+    Logout,
     /// Say whose token this is
     Whoami,
     /// Say which version this is
@@ -180,6 +184,7 @@ fn dispatch(cli: Cli, screen: Screen) -> Result<ExitStatus, CommandError> {
         other => runtime::for_command()?.run(async move {
             match other {
                 Command::Login(arguments) => login::login(arguments, &context, screen).await,
+                Command::Logout => login::logout(screen),
                 Command::Doctor(arguments) => doctor::run(arguments, &context, screen).await,
                 Command::Explain(arguments) => explain::run(arguments, &context, screen).await,
                 other => talk(other, Session::open(&context, screen)?).await,
@@ -208,6 +213,7 @@ async fn talk(command: Command, session: Session) -> Result<ExitStatus, CommandE
         | Command::Server(_)
         | Command::Version
         | Command::Login(_)
+        | Command::Logout
         | Command::Doctor(_)
         | Command::Explain(_) => Ok(ExitStatus::Usage),
     }

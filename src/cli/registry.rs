@@ -12,12 +12,14 @@ use super::exit::ExitStatus;
 use super::prompt;
 use super::screen::{Screen, time, yes_no};
 use super::session::{Session, read_pem};
+use crate::clock::Clock;
 use crate::protocol::api::{
     ConnectionTest, ConnectionTestRequest, ConnectionVerdict, NewRegistryIntegration, RegistryIntegration,
     RegistryIntegrationChange,
 };
 use crate::secret::Secret;
 use crate::settings::secret_file;
+use crate::tls::summaries_of;
 
 /// Verbs.
 #[derive(Debug, Subcommand)]
@@ -149,7 +151,7 @@ pub(super) struct UpdateArguments {
 
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, CommandError> {
-    let Session { client, screen } = session;
+    let Session { client, screen, .. } = session;
     match verb {
         Verb::Add(arguments) => add(arguments, session).await?,
         Verb::List => {
@@ -160,7 +162,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
                     integration.address.to_string(),
                     integration.username.clone(),
                     export(integration),
-                    integration.last_test.as_ref().map(|test| verdict(test.verdict)).unwrap_or_default(),
+                    integration.last_test.as_ref().map(when_tested).unwrap_or_default(),
                 ]
             })?;
         }
@@ -253,7 +255,7 @@ fn change(arguments: UpdateArguments) -> Result<RegistryIntegrationChange, Comma
 impl SecretArguments {
     fn read(&self) -> Result<Option<Secret>, CommandError> {
         match &self.secret_file {
-            Some(path) => Ok(Some(secret_file::read(path)?)),
+            Some(path) => secret_file::read(path).map(Some).map_err(CommandError::named_secret),
             None if self.secret_stdin => prompt::secret_from_stdin().map(Some),
             None => Ok(None),
         }
@@ -293,16 +295,35 @@ fn verdict(verdict: ConnectionVerdict) -> String {
         ConnectionVerdict::NotARegistry => "not a registry",
         ConnectionVerdict::Denied => "denied",
         ConnectionVerdict::NoAccess => "no access",
+        ConnectionVerdict::NotFound => "not found",
         ConnectionVerdict::RegistryFault => "registry's fault",
     }
     .to_owned()
+}
+
+/// What a test found, and when: what was good a year ago may not be now.
+fn when_tested(test: &ConnectionTest) -> String {
+    format!("{}, {}", verdict(test.verdict), time(test.tested_at))
+}
+
+/// Whose certificates are trusted besides, and until when.
+fn private_ca(integration: &RegistryIntegration) -> String {
+    let Some(pem) = &integration.ca_pem else { return yes_no(false) };
+    let told: Vec<String> = summaries_of(pem)
+        .iter()
+        .map(|ca| {
+            let over = if ca.not_after < Clock::new().now() { "expired" } else { "until" };
+            format!("`{}`, {over} {}", ca.subject, time(ca.not_after))
+        })
+        .collect();
+    if told.is_empty() { yes_no(true) } else { told.join("; ") }
 }
 
 fn show(integration: &RegistryIntegration, screen: Screen) -> Result<(), CommandError> {
     if screen.json {
         return screen.json(integration);
     }
-    let test = integration.last_test.as_ref().map(|test| format!("{}: {}", verdict(test.verdict), test.message));
+    let test = integration.last_test.as_ref().map(|test| format!("{}: {}", when_tested(test), test.message));
     screen.fields(&[
         ("name", integration.name.clone()),
         ("id", integration.id.to_string()),
@@ -312,7 +333,7 @@ fn show(integration: &RegistryIntegration, screen: Screen) -> Result<(), Command
         ("export credentials", export(integration)),
         ("permit file", yes_no(integration.permit_file)),
         ("permit whole run", yes_no(integration.permit_whole_run)),
-        ("private CA", yes_no(integration.ca_pem.is_some())),
+        ("private CA", private_ca(integration)),
         ("last test", test.unwrap_or_default()),
     ])?;
     if integration.permit_file {
@@ -347,6 +368,7 @@ fn tell(test: &ConnectionTest, screen: Screen) -> Result<ExitStatus, CommandErro
         ConnectionVerdict::Tls
         | ConnectionVerdict::NotARegistry
         | ConnectionVerdict::Denied
-        | ConnectionVerdict::NoAccess => ExitStatus::Failed,
+        | ConnectionVerdict::NoAccess
+        | ConnectionVerdict::NotFound => ExitStatus::Failed,
     })
 }

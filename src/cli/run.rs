@@ -7,12 +7,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::follow::{self, Approval as Approving};
+use super::run_choice::{Purpose, RunChoice};
 use super::screen::time;
 use super::session::Session;
 use super::{run_log, run_show};
 use crate::client::RunFilter;
 use crate::protocol::api::{Approval, Cancellation, Resolution, ResolvedAs, Run};
-use crate::protocol::id::RunId;
 use crate::protocol::run::{Phase, RunState};
 
 /// Verbs.
@@ -20,18 +20,15 @@ use crate::protocol::run::{Phase, RunState};
 pub(super) enum Verb {
     /// List runs, newest first
     List(ListArguments),
-    /// Show a run: its steps, what failed, and its receipts
+    /// Show a run, the newest if none is named: its steps, what failed, and its receipts
     Show {
-        /// The run [default: the newest]
-        run: Option<RunId>,
-        /// The newest run of this workspace
-        #[arg(short, long, conflicts_with = "run")]
-        workspace: Option<String>,
+        #[command(flatten)]
+        run: RunChoice,
     },
     /// Write a run's log to stdout
     Logs {
-        /// The run
-        run: RunId,
+        #[command(flatten)]
+        run: RunChoice,
         /// Only this phase's
         #[arg(long, value_enum)]
         phase: Option<PhaseName>,
@@ -41,8 +38,8 @@ pub(super) enum Verb {
     },
     /// Approve what a run has planned: it will be applied
     Approve {
-        /// The run
-        run: RunId,
+        #[command(flatten)]
+        run: RunChoice,
         /// Refuse unless this is what waits (`run show` tells it)
         #[arg(long, value_name = "SHA256")]
         digest: Option<String>,
@@ -52,13 +49,13 @@ pub(super) enum Verb {
     },
     /// Throw a run's plan away
     Discard {
-        /// The run
-        run: RunId,
+        #[command(flatten)]
+        run: RunChoice,
     },
     /// Cancel a run: tofu is interrupted and ends in order
     Cancel {
-        /// The run
-        run: RunId,
+        #[command(flatten)]
+        run: RunChoice,
         /// Do not wait for tofu: kill it. May leave resources that no state knows
         #[arg(long)]
         kill: bool,
@@ -66,8 +63,8 @@ pub(super) enum Verb {
     /// Say what became of a lost run; frees its workspace and state lock
     #[command(group = clap::ArgGroup::new("as").required(true))]
     Resolve {
-        /// The run
-        run: RunId,
+        #[command(flatten)]
+        run: RunChoice,
         /// It was applied
         #[arg(long, group = "as")]
         applied: bool,
@@ -105,49 +102,42 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<ExitStatus, Com
     let client = &session.client;
     match verb {
         Verb::List(arguments) => list(arguments, session).await?,
-        Verb::Show { run, workspace } => {
-            let run = match run {
-                Some(run) => run,
-                None => newest(workspace, session).await?,
-            };
-            run_show::show(run, session).await?;
-        }
-        Verb::Logs { run, follow: true, .. } => return follow::to_the_end(run, Approving::Leave, session).await,
-        Verb::Logs { run, phase, .. } => {
+        Verb::Show { run } => run_show::show(run.of(Purpose::Show, session).await?, session).await?,
+        Verb::Logs { run, phase, follow } => {
+            let run = run.of(Purpose::Read, session).await?;
+            if follow {
+                return follow::to_the_end(run, Approving::Leave, session).await;
+            }
             let phases = match phase {
                 Some(PhaseName::Plan) => &[Phase::Plan][..],
                 Some(PhaseName::Apply) => &[Phase::Apply],
                 None => Phase::ALL,
             };
-            for phase in phases {
-                run_log::write_log(run, *phase, session).await?;
-            }
+            run_log::write_logs(run, phases, session).await?;
         }
         Verb::Approve { run, digest, follow } => {
+            let run = run.of(Purpose::Decide, session).await?;
             let approved = client.approve_run(run, &Approval { artifact_digest: digest }).await?;
             if follow {
                 return follow::apply_to_the_end(run, session).await;
             }
             tell(&approved, session)?;
         }
-        Verb::Discard { run } => tell(&client.discard_run(run).await?, session)?,
-        Verb::Cancel { run, kill } => tell(&client.cancel_run(run, &Cancellation { kill }).await?, session)?,
+        Verb::Discard { run } => {
+            let run = run.of(Purpose::Decide, session).await?;
+            tell(&client.discard_run(run).await?, session)?;
+        }
+        Verb::Cancel { run, kill } => {
+            let run = run.of(Purpose::Cancel, session).await?;
+            tell(&client.cancel_run(run, &Cancellation { kill }).await?, session)?;
+        }
         Verb::Resolve { run, applied, .. } => {
+            let run = run.of(Purpose::Resolve, session).await?;
             let resolved_as = if applied { ResolvedAs::Applied } else { ResolvedAs::NotApplied };
             tell(&client.resolve_run(run, &Resolution { resolved_as }).await?, session)?;
         }
     }
     Ok(ExitStatus::Ok)
-}
-
-/// The newest run, of all or of one workspace.
-async fn newest(workspace: Option<String>, session: &Session) -> Result<RunId, CommandError> {
-    let filter = RunFilter { workspace, limit: Some(1), ..RunFilter::default() };
-    let list = session.client.runs(&filter).await?;
-    let newest = list.items.first().map(|run| run.id);
-    newest.ok_or_else(|| {
-        CommandError::refused("there is no run yet", "`nigari plan DIR` or `nigari apply DIR` makes one")
-    })
 }
 
 async fn list(arguments: ListArguments, session: &Session) -> Result<(), CommandError> {

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::error::CommandError;
 use super::harmless::Harmless;
 use super::screen::Screen;
@@ -18,6 +20,49 @@ use crate::protocol::run::Phase;
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Between two tries while it is away.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A phase's log, as data.
+#[derive(Debug, Serialize)]
+struct WholeLog {
+    phase: Phase,
+    /// The claim whose log it is.
+    epoch: i64,
+    /// Whether the phase has ended, so that nothing more comes.
+    complete: bool,
+    text: String,
+}
+
+/// Writes the logs of these phases as far as they are; as JSON where that is wanted.
+pub(super) async fn write_logs(run: RunId, phases: &[Phase], session: &Session) -> Result<(), CommandError> {
+    if !session.screen.json {
+        for &phase in phases {
+            write_log(run, phase, session).await?;
+        }
+        return Ok(());
+    }
+    let mut logs = Vec::new();
+    for &phase in phases {
+        let log = whole(run, phase, session).await?;
+        logs.extend(Some(log).filter(|log| log.epoch > 0));
+    }
+    session.screen.json(&logs)
+}
+
+/// What there is of a log now.
+async fn whole(run: RunId, phase: Phase, session: &Session) -> Result<WholeLog, CommandError> {
+    let (mut bytes, mut offset) = (Vec::new(), 0);
+    loop {
+        let mut part = session.client.run_log(run, phase, offset, None).await?;
+        while let Some(chunk) = part.bytes.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        if part.complete || part.next_offset == offset {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            return Ok(WholeLog { phase, epoch: part.epoch, complete: part.complete, text });
+        }
+        offset = part.next_offset;
+    }
+}
 
 /// Writes a phase's log as far as it is.
 pub(super) async fn write_log(run: RunId, phase: Phase, session: &Session) -> Result<(), CommandError> {

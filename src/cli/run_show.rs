@@ -7,7 +7,7 @@ use super::harmless::printable;
 use super::screen::{Screen, time, time_or, yes_no};
 use super::session::Session;
 use crate::clock::Clock;
-use crate::protocol::agent::{Failure, PlanSummary, ReceiptEnd, RegistryUse, WholeRun};
+use crate::protocol::agent::{Failure, PlanSummary, Receipt, ReceiptEnd, RegistryUse, WholeRun};
 use crate::protocol::api::{Run, RunEvent, RunEventKind, RunReceipt};
 use crate::protocol::id::RunId;
 use crate::protocol::run::{Phase, RunState};
@@ -133,12 +133,14 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
         ReceiptEnd::Killed => "it was killed",
         ReceiptEnd::Swept => "a sweep found the rest",
     };
-    let wiped = format!("{}, verified by {}", yes_no(receipt.wiped), receipt.verified_by);
+    let wiped = format!("{}, verified: {}", yes_no(receipt.wiped), receipt.verified_by);
+    let (asked, besides) = registries(receipt);
     screen.fields(&[
         ("  delivery", receipt.delivery.clone()),
         ("  meaning", receipt.meaning.clone()),
         ("  sandbox", receipt.sandbox.clone()),
-        ("  registries", receipt.hosts.join(", ")),
+        ("  registries", asked.join(", ")),
+        ("  not used", besides.join(", ")),
         ("  on the host", format!("{} to {} ({end})", time(receipt.began_at), time(receipt.ended_at))),
         ("  wiped", wiped),
     ])?;
@@ -151,6 +153,18 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
         }
     }
     receipt.whole_run.as_ref().map_or(Ok(()), |whole_run| show_whole_run(whole_run, screen))
+}
+
+/// The registries that were asked with what was lent, and those whose credentials were lent besides. Of a file nobody
+/// knows who has read it.
+fn registries(receipt: &Receipt) -> (Vec<String>, Vec<String>) {
+    let hosts = receipt.hosts.iter().cloned();
+    if receipt.delivery.contains("file") {
+        return (hosts.collect(), Vec::new());
+    }
+    let host_of = |address: &str| address.split('/').next().unwrap_or_default().to_owned();
+    let is_used = |used: &RegistryUse, host: &str| used.host == host && !used.integrations.is_empty();
+    hosts.partition(|address| receipt.used.iter().any(|used| is_used(used, &host_of(address))))
 }
 
 /// What stayed after the fetch step.
@@ -233,7 +247,7 @@ pub(super) fn what_next(run: &Run) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{kept_aside, what_next};
+    use super::{kept_aside, registries, what_next};
 
     #[test]
     fn a_state_that_is_kept_aside_is_told_with_its_place_and_the_way_in() {
@@ -245,6 +259,22 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert!(told[0].contains("`host-7` in /var/lib/x") && told[0].contains("nigari state push"), "{told:?}");
         assert!(!told[0].contains('\u{1b}'));
+    }
+
+    #[test]
+    fn registries_that_were_used_stand_apart_from_those_that_were_only_lent() {
+        let receipt = |delivery: &str| {
+            let receipt = json!({ "delivery": delivery, "sandbox": "namespace", "meaning": "m",
+                "hosts": ["ghcr.io/acme", "r.example:5000", "quay.io"], "began_at": 1, "ended_at": 2, "end": "step_over",
+                "wiped": true, "verified_by": "v", "modules": [], "used": [
+                    { "host": "ghcr.io", "integrations": ["acme"], "requests": 3 },
+                    { "host": "quay.io", "requests": 1 }] });
+            serde_json::from_value(receipt).unwrap()
+        };
+        let (used, lent) = registries(&receipt("broker"));
+        assert_eq!(used, ["ghcr.io/acme"]);
+        assert_eq!(lent, ["r.example:5000", "quay.io"]);
+        assert_eq!(registries(&receipt("file")).1, [""; 0], "nobody knows who read it");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use url::Url;
+
 use super::error::CommandError;
 use super::screen::Screen;
 use crate::client::{Client, ClientOptions, ServerAddress, TokenSource};
@@ -15,6 +17,8 @@ use crate::settings::{SettingsProblem, secret_file};
 pub(super) struct Session {
     /// The server.
     pub(super) client: Client,
+    /// Where it is.
+    pub(super) server: Url,
     /// Where the command writes.
     pub(super) screen: Screen,
 }
@@ -23,9 +27,11 @@ impl Session {
     /// Finds server and token; nothing is sent yet.
     pub(super) fn open(flags: &ContextLayer, screen: Screen) -> Result<Self, CommandError> {
         let context = Context::load(flags)?;
-        let token = secret_file::read(&context.token_file)?;
+        let token = secret_file::read(&context.token_file);
+        // One that `login` wrote and that is gone is no wrong word.
+        let token = if flags.token_file.is_some() { token.map_err(CommandError::named_secret)? } else { token? };
         let client = client(context.server.as_str(), TokenSource::fixed(token), context.ca_file.as_deref())?;
-        Ok(Self { client, screen })
+        Ok(Self { client, server: context.server, screen })
     }
 }
 
@@ -42,5 +48,6 @@ pub(super) fn client(url: &str, token: TokenSource, ca_file: Option<&Path>) -> R
 
 /// Reads a file with certificates.
 pub(super) fn read_pem(path: &Path) -> Result<String, CommandError> {
-    std::fs::read_to_string(path).map_err(|source| CommandError::io(format!("cannot read {}", path.display()), source))
+    std::fs::read_to_string(path)
+        .map_err(|source| CommandError::named(format!("cannot read {}", path.display()), source))
 }

@@ -73,7 +73,7 @@ struct Header {
 
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandError> {
-    let Session { client, screen } = session;
+    let Session { client, screen, .. } = session;
     match verb {
         Verb::Pull { workspace, out } => pull(&workspace, out.as_deref(), session).await,
         Verb::Push(arguments) => push(arguments, session).await,
@@ -174,7 +174,7 @@ fn header(state: &[u8]) -> Option<Header> {
 }
 
 fn read(file: &Path) -> Result<Bytes, CommandError> {
-    let failed = |source| CommandError::io(format!("cannot read {}", file.display()), source);
+    let failed = |source| CommandError::named(format!("cannot read {}", file.display()), source);
     let mut source: Box<dyn Read> = if file == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {

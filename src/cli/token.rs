@@ -69,7 +69,7 @@ pub(super) struct CreateArguments {
 
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandError> {
-    let Session { client, screen } = session;
+    let Session { client, screen, .. } = session;
     match verb {
         Verb::Create(arguments) => {
             let out = arguments.out.clone();

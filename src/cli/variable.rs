@@ -91,7 +91,7 @@ impl From<Kind> for VariableKind {
 
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandError> {
-    let Session { client, screen } = session;
+    let Session { client, screen, .. } = session;
     match verb {
         Verb::Set(arguments) => {
             let value = arguments.value()?;
@@ -147,9 +147,9 @@ impl SetArguments {
         let is_file = matches!(self.kind, Kind::File);
         if self.is_sensitive() {
             let read = if is_file { secret_file::read_whole } else { secret_file::read };
-            return Ok(read(path)?);
+            return read(path).map_err(CommandError::named_secret);
         }
-        let failed = |source| CommandError::io(format!("cannot read {}", path.display()), source);
+        let failed = |source| CommandError::named(format!("cannot read {}", path.display()), source);
         let text = std::fs::read_to_string(path).map_err(failed)?;
         Ok(if is_file { Secret::new(text) } else { secret_file::without_line_end(text) })
     }

@@ -87,7 +87,7 @@ pub(super) struct UpdateArguments {
 
 /// Runs a verb.
 pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandError> {
-    let Session { client, screen } = session;
+    let Session { client, screen, .. } = session;
     match verb {
         Verb::Create(CreateArguments { name, description, pool, auto_apply, delivery, whole_run }) => {
             let new = NewWorkspace { name, description, pool, auto_apply, delivery, whole_run };

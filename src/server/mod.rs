@@ -191,8 +191,8 @@ impl Server {
         let Self { state, listener, alone } = self;
         let ended = state.shutdown.clone();
         let tasks = tokio::spawn(write_down_presence(state.clone()));
-        tasks::begin(&state).await;
-        let own_tasks = tokio::spawn(tasks::run(state.clone()));
+        let looked = tasks::begin(&state).await;
+        let own_tasks = tokio::spawn(tasks::run(state.clone(), looked));
         let router = api::router(state.clone());
         tokio::select! {
             () = shutdown.cancelled() => ended.cancel(),

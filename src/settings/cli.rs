@@ -102,6 +102,14 @@ pub fn directory() -> PathBuf {
     environment::config_home()
 }
 
+/// What `login` or `up` wrote in `directory`, if anything.
+///
+/// # Errors
+/// When it is there and cannot be read.
+pub fn stored_context(directory: &Path) -> Result<Option<Context>, SettingsError> {
+    Ok(Context::stored(directory)?)
+}
+
 /// Path of the context's file in `directory`.
 pub fn context_file(directory: &Path) -> PathBuf {
     directory.join(CONTEXT)

@@ -14,7 +14,7 @@ pub use certificate::CertificateSummary;
 pub use failure::ConnectFailure;
 pub use listener::{ListenerError, server_config};
 pub use presented::presented_certificate;
-pub use roots::{InvalidCa, check_ca_pem, client_config, roots_with};
+pub use roots::{InvalidCa, check_ca_pem, client_config, roots_with, summaries_of};
 
 /// Makes aws-lc-rs the provider of every TLS connection of this process. Called first in `main`; more calls do nothing.
 pub fn install_provider() {

@@ -64,6 +64,12 @@ fn named(subject: &str) -> String {
     if subject.is_empty() { String::new() } else { format!(" (`{subject}`)") }
 }
 
+/// What the certificates of a private authority say of themselves; for people.
+pub fn summaries_of(text: &str) -> Vec<CertificateSummary> {
+    let found = certificates(text).unwrap_or_default();
+    found.iter().filter_map(|der| CertificateSummary::of(der)).collect()
+}
+
 /// Checks a private authority: one or more certificates in PEM, nothing else. Gives their number.
 pub fn check_ca_pem(text: &str) -> Result<usize, InvalidCa> {
     certificates(text).map(|found| found.len())

@@ -79,6 +79,12 @@ pub(super) async fn run(
             "note: the server could not be asked, so which integration would serve is not known: {why}"
         ));
     }
+    if arguments.test && explanations.iter().any(Explanation::is_untested) {
+        return Err(CommandError::refused(
+            "`--test` was asked for, but not every source could be tried: no integration that runs get serves it",
+            "see `served` above; `nigari registry test NAME --repository REPOSITORY` tries an integration by its name",
+        ));
+    }
     let is_good = explanations.iter().all(Explanation::is_good);
     Ok(if is_good { ExitStatus::Ok } else { ExitStatus::Failed })
 }
@@ -102,7 +108,7 @@ fn sources(arguments: &Arguments) -> Result<Vec<ModuleSource>, CommandError> {
     }
     let root = arguments.root.as_deref().unwrap_or(directory);
     let absolute = |path: &Path| {
-        path.canonicalize().map_err(|source| CommandError::io(format!("cannot find {}", path.display()), source))
+        path.canonicalize().map_err(|source| CommandError::named(format!("cannot find {}", path.display()), source))
     };
     let (root, directory) = (absolute(root)?, absolute(directory)?);
     let Ok(below) = directory.strip_prefix(&root) else {

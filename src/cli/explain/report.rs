@@ -129,6 +129,11 @@ impl Explanation {
         Self { source, module: name, file, kind, served, reason, integration, delivery, this_host, test, warnings }
     }
 
+    /// Whether it is from an OCI registry and no registry was asked.
+    pub(super) fn is_untested(&self) -> bool {
+        self.kind == "oci" && self.test.is_none()
+    }
+
     /// Adds what the connection test said.
     pub(super) fn tested(&mut self, test: ConnectionTest) {
         if !is_passed(&test) {
@@ -200,6 +205,14 @@ impl Warning {
             Near::Path(address) => (
                 format!("there is an integration for {address}, which is another path"),
                 "add one for this path, or for the whole host".to_owned(),
+            ),
+            Near::Name(address) => (
+                format!("there is an integration for {address}, which is nearly the same name"),
+                format!("was `{}` meant?", address.host()),
+            ),
+            Near::Hub(address) => (
+                format!("`{host}` is not where Docker Hub's registry is, and there is an integration for {address}"),
+                format!("write the source with `{}`", address.host()),
             ),
         };
         Self { message, hint: Some(hint) }

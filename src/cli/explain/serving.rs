@@ -26,7 +26,18 @@ pub(super) enum Near<'a> {
     Port(&'a RegistryAddress),
     /// The same registry, but another path of it.
     Path(&'a RegistryAddress),
+    /// Nearly the same name: a slip of the finger.
+    Name(&'a RegistryAddress),
+    /// Docker Hub, by a name that is none of its registry.
+    Hub(&'a RegistryAddress),
 }
+
+/// Names of Docker Hub that people know, and that integrations do not have.
+const HUB_NAMES: [&str; 4] = ["hub.docker.com", "docker.com", "registry.docker.io", "registry.hub.docker.com"];
+/// Letters that may be wrong in a name that was meant otherwise.
+const SLIPS: usize = 2;
+/// Names shorter than this are too much alike.
+const SHORTEST_NAME: usize = 6;
 
 /// Finds it.
 pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration], wish: DeliveryChoice) -> Serving<'a> {
@@ -55,7 +66,31 @@ fn near<'a>(address: &'a RegistryAddress, host: &str) -> Option<Near<'a>> {
     if address.host() == host {
         return Some(Near::Path(address));
     }
-    (without_port(address.host()) == without_port(host)).then_some(Near::Port(address))
+    let (name, other) = (without_port(address.host()), without_port(host));
+    if name == other {
+        return Some(Near::Port(address));
+    }
+    if HUB_NAMES.contains(&other) && name.ends_with("docker.io") {
+        return Some(Near::Hub(address));
+    }
+    let is_slip = other.len() >= SHORTEST_NAME && name.len() >= SHORTEST_NAME && slips(name, other) <= SLIPS;
+    is_slip.then_some(Near::Name(address))
+}
+
+/// How many letters have to be put in, left out or changed to come from one to the other (Levenshtein).
+fn slips(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = at + 1;
+        for (column, &theirs) in other.iter().enumerate() {
+            let changed = corner + usize::from(letter != theirs);
+            corner = row[column + 1];
+            row[column + 1] = changed.min(corner + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 fn without_port(host: &str) -> &str {
@@ -138,6 +173,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_slip_of_the_finger_and_hubs_other_names_are_known() {
+        let all = [integration("g", "ghcr.io", (true, false)), integration("hub", "docker.io/acme", (true, false))];
+        let near = |source: &str| match of(&OciSource::read(source), &all, DeliveryChoice::Auto) {
+            Serving::None(near) => near,
+            other => panic!("{source}: {other:?}"),
+        };
+        assert_eq!(near("oci://gchr.io/a?tag=1"), [Near::Name(&all[0].address)]);
+        assert_eq!(near("oci://hub.docker.com/acme/a?tag=1"), [Near::Hub(&all[1].address)]);
+        assert_eq!(near("oci://quay.io/a?tag=1"), []);
+        for (one, other, expected) in [("a", "a", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)] {
+            assert_eq!(super::slips(one, other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
     fn what_comes_near_is_told() {
         let all =
             [integration("a", "r.example:5000/team", (true, false)), integration("b", "s.example", (true, false))];
@@ -150,6 +200,7 @@ pub(super) mod tests {
         assert_eq!(near("oci://r.example:5001/team/a?tag=1"), [Near::Port(team)]);
         assert_eq!(near("oci://r.example:5000/teams/a?tag=1"), [Near::Path(team)]);
         assert_eq!(near("oci://s.example:8443/a?tag=1"), [Near::Port(other)]);
-        assert_eq!(near("oci://t.example/a?tag=1"), []);
+        assert_eq!(near("oci://elsewhere.example/a?tag=1"), []);
+        assert_eq!(near("oci://s.exmaple/a?tag=1"), [Near::Name(other)]);
     }
 }

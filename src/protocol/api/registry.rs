@@ -153,8 +153,10 @@ pub enum ConnectionVerdict {
     NotARegistry,
     /// User or secret is wrong.
     Denied,
-    /// The credential is good but may not pull the repository, or there is none of that name.
+    /// The credential is good but may not pull the repository.
     NoAccess,
+    /// There is no such repository or tag, or the credential may not see it: registries answer both alike.
+    NotFound,
     /// The registry has a fault or limits us.
     RegistryFault,
 }

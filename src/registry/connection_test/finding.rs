@@ -54,6 +54,21 @@ impl Finding {
         found(V::Tls, format!("the private CA cannot be used: {error}"), "")
     }
 
+    /// The same where the integration has a private CA of its own, which does not help.
+    pub(super) fn unreached_with_ca(self, error: &ExchangeError) -> Self {
+        match error {
+            ExchangeError::Connect(ConnectFailure::UnknownIssuer) => Self {
+                hint: Some(
+                    "the integration's private CA is not the one that issued it: give the right one \
+                     (`--registry-ca-file`); `nigari registry show` names the present one"
+                        .to_owned(),
+                ),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// `who` did not answer.
     pub(super) fn unreached(who: &str, error: &ExchangeError, presented: Option<&CertificateSummary>) -> Self {
         match error {
@@ -270,7 +285,7 @@ impl Finding {
     pub(super) fn not_found(reference: &Reference) -> Self {
         let Reference { repository, reference } = reference;
         found(
-            V::NoAccess,
+            V::NotFound,
             format!("there is no `{reference}` of `{repository}`, or user and secret may not see it (status 404)"),
             "check name and tag; many registries hide what may not be pulled",
         )

@@ -61,6 +61,7 @@ struct Trial<'t> {
     exchange: Exchange,
     basic: Authorization,
     reference: Option<Reference>,
+    has_ca: bool,
 }
 
 impl<'t> Trial<'t> {
@@ -74,7 +75,8 @@ impl<'t> Trial<'t> {
             Authorization::basic(target.username, target.secret).ok_or_else(Finding::credential_not_transportable)?;
         let reference = target.repository.map(|text| repository(target.address, text)).transpose()?;
         let exchange = Exchange::new(target.ca_pem).map_err(|error| Finding::private_ca(&error))?;
-        Ok(Self { host, base, exchange, basic, reference })
+        let has_ca = target.ca_pem.is_some_and(|pem| !pem.trim().is_empty());
+        Ok(Self { host, base, exchange, basic, reference, has_ca })
     }
 
     async fn run(&self) -> Result<Finding, Finding> {
@@ -154,7 +156,8 @@ impl<'t> Trial<'t> {
             }
             _ => None,
         };
-        Finding::unreached(&format!("`{}`", self.host), error, presented.as_ref())
+        let finding = Finding::unreached(&format!("`{}`", self.host), error, presented.as_ref());
+        if self.has_ca { finding.unreached_with_ca(error) } else { finding }
     }
 }
 

@@ -1,23 +1,25 @@
 //! A workspace's variables, sealed into a run when it is made and opened when it is claimed.
 //!
-//! Rule: the same values go to all steps of a run, whatever is changed meanwhile: a changed value fails a saved plan.
+//! Rule: the same values go to all steps of a run, whatever is changed meanwhile: a changed value fails a saved plan. What
+//! the run is (kind, auto-apply, configuration) is bound in, so that a run that opens is the run that was made.
 
+use super::variables::SnapshotOf;
 use super::{ApiError, ServerState, UserActor, variables};
 use crate::protocol::agent::RunVariable;
-use crate::protocol::id::{RunId, WorkspaceId};
+use crate::protocol::id::WorkspaceId;
 use crate::server::policy::Permit;
 use crate::server::store::AnyConnection;
-use crate::server::store::runs::new;
-use crate::server::vault::Sealed;
+use crate::server::store::runs::{RunRecord, new};
+use crate::server::vault::{Sealed, VaultError};
 
 /// The workspace's variables as they are now, sealed for this run.
 pub(super) async fn seal(
     state: &ServerState,
     actor: &UserActor,
     connection: &mut AnyConnection,
-    (workspace, run): (WorkspaceId, RunId),
+    (workspace, of): (WorkspaceId, &SnapshotOf),
 ) -> Result<Vec<u8>, ApiError> {
-    Ok(variables::snapshot(state, connection, actor, (workspace, run)).await?.into_bytes())
+    Ok(variables::snapshot(state, connection, actor, (workspace, of)).await?.into_bytes())
 }
 
 /// The run's variables.
@@ -25,8 +27,20 @@ pub(super) async fn open(
     state: &ServerState,
     permit: &Permit,
     connection: &mut AnyConnection,
-    run: RunId,
+    record: &RunRecord,
 ) -> Result<Vec<RunVariable>, ApiError> {
-    let sealed = Sealed::from_bytes(new::variables(connection, run).await?);
-    variables::open_snapshot(state, permit, run, &sealed)
+    let sealed = Sealed::from_bytes(new::variables(connection, record.id).await?);
+    let (kind, auto_apply) = (record.standing.kind, record.standing.auto_apply);
+    let of = SnapshotOf { run: record.id, kind, auto_apply, configuration: record.configuration };
+    variables::open_snapshot(state, permit, &of, &sealed)
+}
+
+/// Whether this is what opening says of something that was changed, or that another key sealed: trying again will not
+/// help.
+pub(super) fn is_unreadable(error: &ApiError) -> bool {
+    use VaultError as V;
+    match error {
+        ApiError::Vault(V::Form | V::OtherKey { .. } | V::DoesNotOpen | V::NotText) | ApiError::Fault(_) => true,
+        ApiError::Vault(V::NotPermitted | V::Library) | ApiError::Refused(_) | ApiError::Store(_) => false,
+    }
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{BootInstant, Clock};
+use crate::protocol::Timestamp;
 use crate::server::presence::Presence;
 use crate::server::queue::LeaseTerms;
-use crate::server::store::Store;
+use crate::server::store::{AnyConnection, Store, StoreError};
 use crate::server::vault::Vault;
 use crate::server::wake::Wake;
 use crate::settings::server::ServerSettings;
@@ -57,5 +58,13 @@ impl Parts {
     /// How long leases last.
     pub fn lease_terms(&self) -> LeaseTerms {
         LeaseTerms::of(self.settings.lease)
+    }
+
+    /// Now, for leases: the same for every replica.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn lease_time(&self, connection: &mut AnyConnection) -> Result<Timestamp, StoreError> {
+        self.store.now(connection, &self.clock).await
     }
 }

@@ -16,7 +16,8 @@ use super::values::check_description;
 use super::{variable_checks, workspaces};
 use crate::protocol::agent::RunVariable;
 use crate::protocol::api::{List, Variable, VariableKind, VariableValue};
-use crate::protocol::id::{RunId, VariableId, WorkspaceId};
+use crate::protocol::id::{ConfigurationId, RunId, VariableId, WorkspaceId};
+use crate::protocol::run::RunKind;
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{Permission, Permit, Protected};
 use crate::server::store::AnyConnection;
@@ -144,8 +145,27 @@ fn context(row: &VariableRow) -> Context {
     Context::new(Protected::Variable, &row.id, row.version, &field)
 }
 
-fn snapshot_context(run: RunId) -> Context {
-    Context::new(Protected::RunVariables, &run, 1, "variables")
+/// The run that a snapshot is sealed for. Whoever can write the database can change none of it: the snapshot does not open
+/// then, and the run is put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotOf {
+    /// The run.
+    pub run: RunId,
+    /// What for.
+    pub kind: RunKind,
+    /// Whether it is applied without approval.
+    pub auto_apply: bool,
+    /// Of which configuration.
+    pub configuration: ConfigurationId,
+}
+
+impl SnapshotOf {
+    fn context(&self) -> Context {
+        Context::new(Protected::RunVariables, &self.run, 1, "variables")
+            .within(&self.kind.word())
+            .within(&self.auto_apply)
+            .within(&self.configuration)
+    }
 }
 
 /// A workspace's variables as they are in this transaction, sealed for a run that is being made.
@@ -156,7 +176,7 @@ pub async fn snapshot(
     state: &ServerState,
     connection: &mut AnyConnection,
     user: &UserActor,
-    (workspace, run): (WorkspaceId, RunId),
+    (workspace, of): (WorkspaceId, &SnapshotOf),
 ) -> Result<Sealed, ApiError> {
     let mut variables = Vec::new();
     for row in store::list(connection, workspace).await? {
@@ -167,19 +187,19 @@ pub async fn snapshot(
     // Wiped when dropped; what the serialiser outgrows on the way is the allocator's.
     let json = Zeroizing::new(serde_json::to_vec(&variables).map_err(|_| ApiError::Fault("variables are not JSON"))?);
     let permit = user.role.seal(Protected::RunVariables)?;
-    Ok(state.vault.seal_bytes(&permit, &snapshot_context(run), &json)?)
+    Ok(state.vault.seal_bytes(&permit, &of.context(), &json)?)
 }
 
 /// A run's variables, for the agent that has it.
 ///
 /// # Errors
-/// When the permit is for something else, or the snapshot is another run's.
+/// When the permit is for something else, or the snapshot is another run's, or of one that was made otherwise.
 pub fn open_snapshot(
     state: &ServerState,
     permit: &Permit,
-    run: RunId,
+    of: &SnapshotOf,
     sealed: &Sealed,
 ) -> Result<Vec<RunVariable>, ApiError> {
-    let json = state.vault.open_bytes(permit, &snapshot_context(run), sealed)?;
+    let json = state.vault.open_bytes(permit, &of.context(), sealed)?;
     serde_json::from_slice(&json).map_err(|_| ApiError::Fault("a snapshot of variables is not JSON"))
 }

@@ -179,9 +179,32 @@ actions! {
         /// The claim.
         claim: ClaimId,
     },
-    /// An apply was not handed out: its approval was forged or changed.
+    /// A run was put aside: its approval was forged, or what it was made of does not open.
     RunRefuse "run:refuse" {
         /// The epoch.
+        epoch: i64,
+        /// Which of the two: `not_approved`, `unreadable`.
+        reason: &'static str,
+    },
+    /// A claim was given back before its first step.
+    RunRelease "run:release" {
+        /// The claim.
+        claim: ClaimId,
+        /// Its epoch.
+        epoch: i64,
+        /// What the run became.
+        state: RunState,
+    },
+    /// A lease was over: its agent was not heard of.
+    RunLapse "run:lapse" {
+        /// The claim's epoch.
+        epoch: i64,
+        /// What the run became.
+        state: RunState,
+    },
+    /// The agent of a lost run was heard of again: the run is applying again.
+    RunReturn "run:return" {
+        /// The claim's epoch.
         epoch: i64,
     },
     /// A phase ended.

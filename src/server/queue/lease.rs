@@ -45,8 +45,8 @@ impl LeaseTerms {
         if now < deadline { Verdict::Stands } else { Verdict::Over }
     }
 
-    /// Whether the server was away (down, suspended, or its clock set forward) between two looks that should have been
-    /// `interval` apart. No agent could renew meanwhile, so every lease gets its full time again.
+    /// Whether no server was there (down, suspended, or the clock set forward) between two looks that should have been
+    /// `interval` apart. No agent could renew meanwhile, so leases that stood until then get their full time again.
     pub fn was_away(last: Timestamp, now: Timestamp, interval: Duration) -> bool {
         now.saturating_sub(last) > micros(interval).saturating_add(micros(Duration::from_secs(5)))
     }

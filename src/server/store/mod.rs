@@ -29,6 +29,10 @@ pub use transaction::{ReadConnection, WriteTransaction};
 
 use sqlx::AnyPool;
 
+use crate::clock::Clock;
+use crate::protocol::Timestamp;
+use row::Columns;
+
 /// The database. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -50,5 +54,23 @@ impl Store {
     /// Which database it is: for the few statements that differ.
     pub fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// Now, as everybody who shares the database sees it: leases are given and judged by this. SQLite has one process,
+    /// whose `clock` it is; replicas on PostgreSQL have clocks that differ, and the database has one.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn now(&self, connection: &mut AnyConnection, clock: &Clock) -> Result<Timestamp, StoreError> {
+        match self.dialect {
+            Dialect::Sqlite => Ok(clock.now()),
+            Dialect::Postgres => {
+                transaction::sql("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS now")
+                    .fetch_one(connection)
+                    .await
+                    .during("ask the database for the time")?
+                    .value("now")
+            }
+        }
     }
 }

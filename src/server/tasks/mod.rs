@@ -7,7 +7,7 @@ mod hints;
 mod leases;
 mod sweep;
 
-pub use leases::{lapse_overdue, spare_all};
+pub use leases::{lapse_overdue, look};
 pub use sweep::sweep_blobs;
 
 use std::time::Duration;
@@ -15,47 +15,38 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::api::ServerState;
-use super::queue::LeaseTerms;
+use crate::protocol::Timestamp;
 
-/// Between two looks for leases that are over.
-const LEASES_EVERY: Duration = Duration::from_secs(3);
 /// Between two sweeps of blobs.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
-/// All of them, until the server ends.
-pub async fn run(state: ServerState) {
-    tokio::join!(watch_leases(&state), watch_blobs(&state), hints::pass_on(&state));
+/// All of them, until the server ends. `looked` is what [`begin`] gave.
+pub async fn run(state: ServerState, looked: Timestamp) {
+    tokio::join!(watch_leases(&state, looked), watch_blobs(&state), hints::pass_on(&state));
 }
 
-/// Before the first request: nobody could renew while the server was down.
-pub async fn begin(state: &ServerState) {
-    spare(state).await;
+/// Before the first request: where no server was there, nobody could renew. Gives when it looked.
+pub async fn begin(state: &ServerState) -> Timestamp {
+    look_at_leases(state, 0).await
 }
 
-async fn watch_leases(state: &ServerState) {
-    let mut last = state.clock.now();
-    let mut every = interval(LEASES_EVERY);
+async fn watch_leases(state: &ServerState, mut looked: Timestamp) {
+    let mut every = interval(leases::LEASES_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = state.shutdown.cancelled() => return,
             _ = every.tick() => {}
         }
-        let now = state.clock.now();
-        if LeaseTerms::was_away(last, now, LEASES_EVERY) {
-            tracing::warn!("the server was away; every lease gets its full time again");
-            spare(state).await;
-        } else if let Err(error) = lapse_overdue(state).await {
-            tracing::error!(error = %super::api::problem::chain(&error), "cannot look for leases that are over");
-        }
-        last = now;
+        looked = look_at_leases(state, looked).await;
     }
 }
 
-async fn spare(state: &ServerState) {
-    if let Err(error) = spare_all(state).await {
-        tracing::error!(error = %super::api::problem::chain(&error), "cannot spare the leases");
-    }
+async fn look_at_leases(state: &ServerState, looked: Timestamp) -> Timestamp {
+    look(state, looked).await.unwrap_or_else(|error| {
+        tracing::error!(error = %super::api::problem::chain(&error), "cannot look for leases that are over");
+        looked
+    })
 }
 
 async fn watch_blobs(state: &ServerState) {

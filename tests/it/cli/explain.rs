@@ -63,6 +63,11 @@ fn the_integration_that_would_serve_is_named_with_what_it_lacks() {
             "{explained}"
         );
     }
+    let untested = text(&stack, &["oci://none.example/a?tag=1", "--test"]);
+    assert_eq!(untested.code, Some(1), "{}", untested.all());
+    assert!(untested.err.contains("`--test` was asked for") && untested.out.contains("no registry integration"));
+    let near = explain(&stack, "oci://r.exmaple:5000/team/net?tag=1", 1);
+    assert!(near["warnings"].to_string().contains("nearly the same name"), "{near}");
     let near = explain(&stack, "oci://r.example/team/net?tag=1", 1);
     assert!(near["warnings"].to_string().contains("another port"), "{near}");
     add(&stack, "loop", "https://localhost:5000", &["--export"]);

@@ -6,6 +6,8 @@ mod agents;
 mod answers;
 mod approval;
 mod begun_anew;
+mod choices;
+mod contexts;
 mod example_settings;
 mod explain;
 mod hinted;
@@ -13,6 +15,7 @@ mod refusals;
 mod runs;
 mod terminal;
 mod vocabulary;
+mod waits;
 mod words;
 
 use std::path::{Path, PathBuf};

@@ -81,7 +81,9 @@ fn a_directory_becomes_an_applied_run() {
     let stored = world.ends(&["run", "logs", &id], 0).out;
     assert_eq!(said.out, stored, "what was followed is not what was stored");
     let shown = world.ends(&["run", "show", &id], 0).out;
-    for words in ["message      first", "fetch", "apply", "receipt of plan", "wiped", "yes, verified by"] {
+    for words in
+        ["message      first", "fetch", "apply", "receipt of plan", "wiped", "yes, verified: the launcher emptied"]
+    {
         assert!(shown.contains(words), "{words}:\n{shown}");
     }
     assert_eq!(world.stack.json(&["run", "show", &id, "--json"]).unwrap()["receipts"][0]["wiped"], true);

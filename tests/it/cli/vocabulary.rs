@@ -62,9 +62,10 @@ fn a_registry_integration_takes_its_secret_and_never_shows_it() {
     let added = stack.run_with_input(&from_stdin, &first.password).unwrap().succeeded().unwrap();
     assert!(added.out.contains("https://registry.localhost:1/team"), "{}", added.out);
     assert!(added.err.contains("nigari registry update hub --export"), "{}", added.err);
-    refused(&stack, &[&add[..], &["--export", "--secret-file", "/nonexistent"]].concat(), 78, "hint: ");
+    refused(&stack, &[&add[..], &["--export", "--secret-file", "/nonexistent"]].concat(), 2, "hint: ");
     ok(&stack, &["registry", "update", "hub", "--export"]);
     assert!(ok(&stack, &["registry", "list"]).out.contains("registry.localhost:1/team"));
+    refused_test(&stack);
     assert_eq!(stack.json(&["registry", "show", "hub", "--json"]).unwrap()["export_credentials"], true);
     let shown = |stack: &Stack| stack.json(&["registry", "show", "hub", "--json"]).unwrap();
     assert_eq!((&shown(&stack)["permit_file"], &shown(&stack)["permit_whole_run"]), (&false.into(), &false.into()));
@@ -89,6 +90,26 @@ fn a_registry_integration_takes_its_secret_and_never_shows_it() {
     refused(&stack, &["registry", "remove", "hub"], 2, "`--yes`");
     ok(&stack, &["registry", "remove", "hub", "--yes"]);
     assert_eq!(stack.json(&["registry", "list", "--json"]).unwrap(), Value::Array(vec![]));
+}
+
+/// Nobody listens on that port. What a test found is shown with its time, and the private CA by its name.
+fn refused_test(stack: &Stack) {
+    assert_eq!(stack.run(&["registry", "test", "hub"]).unwrap().code, Some(69));
+    let tested = stack.json(&["registry", "show", "hub", "--json"]).unwrap()["last_test"]["tested_at"].clone();
+    let second = &tested.as_str().unwrap()[..19].replace('T', " ");
+    for words in [&["registry", "list"][..], &["registry", "show", "hub"]] {
+        let shown = ok(stack, words).out;
+        assert!(shown.contains(&format!("unreachable, {second}Z")), "{second}: {shown}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let pem = support::certificate::Authority::new("the company's authority").pem();
+    let ca = file(&directory.path().join("ca.pem"), &pem, 0o644);
+    let add = ["registry", "add", "inner", "--url", "https://inner.localhost:1", "--username", "u", "--export"];
+    let with_ca = [&add[..], &["--secret-stdin", "--registry-ca-file", &ca]].concat();
+    stack.run_with_input(&with_ca, "geheim").unwrap().succeeded().unwrap();
+    let shown = ok(stack, &["registry", "show", "inner"]).out;
+    assert!(shown.contains("`the company's authority`, until 2049-12-31 23:59:59Z"), "{shown}");
+    ok(stack, &["registry", "remove", "inner", "--yes"]);
 }
 
 #[test]
@@ -182,7 +203,7 @@ fn a_state_is_pushed_only_over_its_own_past() {
     for path in [state(3, "a"), state(2, "a"), state(4, "b")] {
         refused(&stack, &["state", "push", &path, "-w", "net"], 1, "`--force`");
     }
-    refused(&stack, &["state", "push", "/nonexistent", "-w", "net"], 1, "cannot read");
+    refused(&stack, &["state", "push", "/nonexistent", "-w", "net"], 2, "cannot read");
     ok(&stack, &["state", "push", &state(4, "a"), "-w", "net"]);
     ok(&stack, &["state", "push", &state(1, "b"), "-w", "net", "--force"]);
     let pulled: Value = serde_json::from_str(&ok(&stack, &["state", "pull", "-w", "net"]).out).unwrap();

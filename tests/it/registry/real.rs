@@ -56,7 +56,8 @@ async fn a_real_registry_takes_right_and_refuses_wrong_passwords() {
     }
     for absent in ["team/net:2.0.0", "team/none"] {
         let result = test(&registry, "alice", "right-password", Some(absent)).await;
-        assert!(result.verdict == V::NoAccess && result.message.contains("404"), "{result:?}");
+        assert!(result.verdict == V::NotFound && result.message.contains("404"), "{result:?}");
+        assert!(result.hint.is_some_and(|hint| hint.contains("check name and tag")));
     }
     registry.stop().unwrap();
     let result = test(&registry, "alice", "right-password", None).await;
@@ -92,5 +93,29 @@ async fn a_real_registry_with_an_unknown_authority_sees_no_credential() {
     .await;
     assert_eq!(result.verdict, V::Tls, "{result:?}");
     assert!(result.message.contains("issuer `private authority of a test registry`"), "{result:?}");
+    assert!(registry.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_private_authority_gets_another_hint_than_none() {
+    let Some(program) = support::require::registry() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let registry = start(&program, directory.path());
+    let wrong = support::certificate::Authority::new("somebody else").pem();
+    let mut hints = Vec::new();
+    for ca_pem in [None, Some(wrong.as_str())] {
+        let result = test_connection(TestTarget {
+            address: &registry.host().parse().unwrap(),
+            username: "alice",
+            secret: &Secret::from("right-password"),
+            ca_pem,
+            repository: None,
+        })
+        .await;
+        assert_eq!(result.verdict, V::Tls, "{result:?}");
+        hints.push(result.hint.unwrap());
+    }
+    assert!(hints[0].contains("give the authority's certificate"), "{hints:?}");
+    assert!(hints[1].contains("is not the one that issued it"), "{hints:?}");
     assert!(registry.requests().is_empty());
 }

@@ -1,7 +1,8 @@
 //! Variables over HTTP, and a run's snapshot of them.
 
-use nigari::protocol::id::RunId;
-use nigari::protocol::run::Step;
+use nigari::protocol::id::{ConfigurationId, RunId};
+use nigari::protocol::run::{RunKind, Step};
+use nigari::server::api::variables::SnapshotOf;
 use nigari::server::api::{UserActor, variables};
 use nigari::server::policy::{AgentLease, Protected, Role};
 use nigari::server::vault::Sealed;
@@ -103,17 +104,25 @@ async fn a_snapshot_holds_what_was_there_and_opens_for_its_run_alone() {
     house.put("/workspaces/w/variables/env/A", json!({"value": "1", "sensitive": true})).await.expect(204);
     let token = house.get("/whoami").await.field("token").parse().unwrap();
     let user = UserActor { token, name: "admin".to_owned(), role: Role::Admin, expires_at: None };
-    let (run, other) = (RunId::generate(), RunId::generate());
+    let (run, configuration) = (RunId::generate(), ConfigurationId::generate());
+    let of = SnapshotOf { run, kind: RunKind::Apply, auto_apply: false, configuration };
     let mut transaction = house.state.store.begin_write().await.unwrap();
-    let sealed = variables::snapshot(&house.state, &mut transaction, &user, (workspace, run)).await.unwrap();
+    let sealed = variables::snapshot(&house.state, &mut transaction, &user, (workspace, &of)).await.unwrap();
     drop(transaction);
     house.put("/workspaces/w/variables/env/A", json!({"value": "2"})).await.expect(204);
     let step = Some(Step::Init);
     let lease = AgentLease { presented_epoch: 1, current_epoch: 1, live: true, step, whole_run: false };
     let permit = lease.open(Protected::RunVariables).unwrap();
     let sealed = Sealed::from_bytes(sealed.into_bytes());
-    let opened = variables::open_snapshot(&house.state, &permit, run, &sealed).unwrap();
+    let opened = variables::open_snapshot(&house.state, &permit, &of, &sealed).unwrap();
     assert_eq!((opened.len(), opened[0].name.as_str(), opened[0].value.expose()), (1, "A", "1"));
     assert!(opened[0].sensitive);
-    assert!(variables::open_snapshot(&house.state, &permit, other, &sealed).is_err());
+    for other in [
+        SnapshotOf { run: RunId::generate(), ..of },
+        SnapshotOf { kind: RunKind::Destroy, ..of },
+        SnapshotOf { auto_apply: true, ..of },
+        SnapshotOf { configuration: ConfigurationId::generate(), ..of },
+    ] {
+        assert!(variables::open_snapshot(&house.state, &permit, &other, &sealed).is_err(), "{other:?}");
+    }
 }

@@ -31,7 +31,7 @@ pub(super) async fn put(
     })?;
     let record = alive(&mut *state.store.read().await?, &actor, run, epoch).await?;
     check_step(&record)?;
-    if record.artifact_blob.is_some() && record.artifact_digest.as_ref() == Some(&digest) {
+    if record.standing.artifact.is_some() && record.artifact_digest.as_ref() == Some(&digest) {
         return Ok(StatusCode::NO_CONTENT);
     }
     let permit = lease_without_time(&record, epoch).seal(Protected::Artifact)?;
@@ -50,9 +50,8 @@ pub(super) async fn put(
     check_step(&record)?;
     let written = sealing.store(&mut transaction).await?;
     let before = record.standing;
-    record.artifact_blob = Some(written.id);
     record.artifact_digest = Some(written.digest);
-    record.standing.artifact = true;
+    record.standing.artifact = Some(written.id);
     let topics = settle::settle(&mut transaction, &before, &mut record, state.clock.now()).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -78,13 +77,13 @@ pub(super) async fn get(
     if record.standing.state != RunState::Applying {
         return Err(ApiError::new(Code::Conflict, "the run is not in its phase `apply`"));
     }
-    let lease = lease(&record, epoch, state.clock.now());
+    let lease = lease(&record, epoch, state.lease_time(&mut connection).await?);
     if !approval::is_given(&state, &lease.open(Protected::Approval)?, &mut connection, &record).await? {
         return Err(ApiError::Fault("an approval was changed in the database"));
     }
     drop(connection);
     let permit = lease.open(Protected::Artifact)?;
-    let Some((blob, digest)) = record.artifact_blob.zip(record.artifact_digest) else {
+    let Some((blob, digest)) = record.standing.artifact.zip(record.artifact_digest) else {
         return Err(ApiError::not_found("artifact of the run", run));
     };
     let reader = BlobReader::open(&state, &permit, Owner::Artifact(run), blob).await?;

@@ -6,15 +6,18 @@ use axum::response::{IntoResponse, Response};
 
 use super::held::{alive, lease};
 use crate::clock::BootInstant;
+use crate::protocol::Timestamp;
 use crate::protocol::agent::{Claim, ClaimRequest, RunVariable};
 use crate::protocol::id::ClaimId;
 use crate::protocol::run::Phase;
+use crate::server::api::blob::{BlobReader, Owner};
 use crate::server::api::hold::hold_for;
+use crate::server::api::problem::chain;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, approval, snapshot};
 use crate::server::audit::{self, Actor, Particulars};
 use crate::server::operations::{self, Besides};
 use crate::server::policy::Protected;
-use crate::server::queue::{Event, Topic};
+use crate::server::queue::{Ending, Event, Topic};
 use crate::server::store::runs::claims::{self, Claimant, Taken};
 use crate::server::store::runs::{RunRecord, settle, watch};
 use crate::server::store::{WriteTransaction, configurations, tokens, workspaces};
@@ -77,11 +80,7 @@ enum Attempt {
 }
 
 async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> Result<Attempt, ApiError> {
-    let claimant =
-        Claimant { agent: actor.agent, pool: actor.pool, claim, now: state.clock.now(), terms: state.lease_terms() };
-    if !claims::worth_trying(&mut *state.store.read().await?, &claimant).await? {
-        return Ok(Attempt::Nothing);
-    }
+    let Some(claimant) = worth_trying(state, actor, claim).await? else { return Ok(Attempt::Nothing) };
     let mut transaction = state.store.begin_write().await?;
     // Both may have come while the request was held; a session that has ended gets no work, and no variables.
     let session = tokens::get(&mut transaction, actor.token).await?;
@@ -98,46 +97,63 @@ async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> R
         Taken::Again(record) => (record, None),
         Taken::Phase(record, topics) => (record, Some(topics)),
     };
-    if topics.is_some() {
-        let phase = record.standing.phase().unwrap_or(Phase::Plan);
-        if phase == Phase::Apply && !is_approved(state, &mut transaction, &record).await? {
-            put_aside(state, transaction, *record, claim).await?;
+    let (is_new, phase) = (topics.is_some(), record.standing.phase().unwrap_or(Phase::Plan));
+    if is_new && phase == Phase::Apply && !is_approved(state, &mut transaction, &record, claimant.now).await? {
+        put_aside(state, transaction, *record, (claim, Ending::NotApproved)).await?;
+        return Ok(Attempt::PutAside);
+    }
+    let answer = match answer(state, &mut transaction, &record, &claimant).await {
+        Err(error) if is_new && snapshot::is_unreadable(&error) => {
+            tracing::error!(run = %record.id, error = %chain(&error), "a run cannot be handed out");
+            put_aside(state, transaction, *record, (claim, Ending::Unreadable)).await?;
             return Ok(Attempt::PutAside);
         }
+        answer => answer?,
+    };
+    if is_new {
         let particulars = Particulars::RunClaim { phase, epoch: record.standing.epoch, claim };
         audit::record(&mut transaction, claimant.now, &actor.actor(), &record.id, &particulars).await?;
         operations::note(&mut transaction, &record, "run claimed", Besides::default());
     }
-    let answer = answer(state, &mut transaction, &record, claim).await?;
     state.wake.commit(&state.store, transaction, &topics.unwrap_or_default()).await?;
     Ok(Attempt::Claim(Box::new(answer)))
+}
+
+/// Who asks, if there may be something for them.
+async fn worth_trying(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> Result<Option<Claimant>, ApiError> {
+    let mut connection = state.store.read().await?;
+    let now = state.lease_time(&mut connection).await?;
+    let claimant = Claimant { agent: actor.agent, pool: actor.pool, claim, now, terms: state.lease_terms() };
+    Ok(claims::worth_trying(&mut connection, &claimant).await?.then_some(claimant))
 }
 
 async fn is_approved(
     state: &ServerState,
     transaction: &mut WriteTransaction,
     record: &RunRecord,
+    now: Timestamp,
 ) -> Result<bool, ApiError> {
-    let permit = lease(record, record.standing.epoch, state.clock.now()).open(Protected::Approval)?;
+    let permit = lease(record, record.standing.epoch, now).open(Protected::Approval)?;
     approval::is_given(state, &permit, transaction, record).await
 }
 
-/// Ends a run that is said to be approved and is not: somebody has written the database behind the server's back.
+/// Ends a run that is said to be approved and is not, or that does not open: somebody has written the database behind
+/// the server's back, or its key is another. The pool's next run is looked for.
 async fn put_aside(
     state: &ServerState,
     mut transaction: WriteTransaction,
     mut record: RunRecord,
-    claim: ClaimId,
+    (claim, ending): (ClaimId, Ending),
 ) -> Result<(), ApiError> {
-    let (run, now) = (record.id, state.clock.now());
+    let (run, now) = (record.id, state.lease_time(&mut transaction).await?);
     // The agent asks on under the same id.
     claims::withdraw(&mut transaction, claim).await?;
-    let topics = settle::happen(&mut transaction, &mut record, Event::Refuse, now).await?;
+    let topics = settle::happen(&mut transaction, &mut record, Event::Refuse(ending), now).await?;
     let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
-    let particulars = Particulars::RunRefuse { epoch: record.standing.epoch };
+    let particulars = Particulars::RunRefuse { epoch: record.standing.epoch, reason: ending.word() };
     audit::record(&mut transaction, now, &Actor::Server, &run, &particulars).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
-    tracing::error!(%run, "a run's approval was not given by this server: was the database changed?");
+    tracing::error!(%run, reason = ending.word(), "a run was put aside: was the database changed?");
     Ok(())
 }
 
@@ -146,18 +162,22 @@ async fn answer(
     state: &ServerState,
     transaction: &mut WriteTransaction,
     record: &RunRecord,
-    claim: ClaimId,
+    claimant: &Claimant,
 ) -> Result<Claim, ApiError> {
+    let lease = lease(record, record.standing.epoch, claimant.now);
     let configuration = configurations::load(&mut *transaction, record.configuration).await?;
-    let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?.configuration;
+    let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?;
+    let (owner, permit) = (Owner::Configuration(record.workspace), lease.open(Protected::Configuration)?);
+    BlobReader::open(state, &permit, owner, configuration.blob).await?;
+    let configuration = configuration.configuration;
     let workspace = workspaces::find(&mut *transaction, &record.workspace.to_string()).await?;
     let workspace = workspace.ok_or(ApiError::Fault("a run's workspace is missing"))?;
-    let permit = lease(record, record.standing.epoch, state.clock.now()).open(Protected::RunVariables)?;
-    let variables: Vec<RunVariable> = snapshot::open(state, &permit, &mut *transaction, record.id).await?;
+    let permit = lease.open(Protected::RunVariables)?;
+    let variables: Vec<RunVariable> = snapshot::open(state, &permit, &mut *transaction, record).await?;
     let phase = record.standing.phase().unwrap_or(Phase::Plan);
-    let from_artifact = phase == Phase::Apply && record.standing.artifact;
+    let from_artifact = phase == Phase::Apply && record.standing.artifact.is_some();
     Ok(Claim {
-        claim,
+        claim: claimant.claim,
         run: record.id,
         phase,
         kind: record.standing.kind,
@@ -191,10 +211,12 @@ pub(super) async fn release(
         Err(error) if error.code() == Code::StaleEpoch => return Ok(StatusCode::NO_CONTENT),
         Err(error) => return Err(error),
     };
-    let now = state.clock.now();
+    let now = state.lease_time(&mut transaction).await?;
     let topics = settle::happen(&mut transaction, &mut record, Event::Release, now).await?;
     let topics = topics.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
     claims::note_release(&mut transaction, claim, now).await?;
+    let particulars = Particulars::RunRelease { claim, epoch: grant.epoch, state: record.standing.state };
+    audit::record(&mut transaction, now, &actor.actor(), &record.id, &particulars).await?;
     operations::note(&mut transaction, &record, "claim given back", Besides::default());
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(StatusCode::NO_CONTENT)

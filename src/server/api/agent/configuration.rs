@@ -23,7 +23,8 @@ pub(super) async fn get(
     let (permit, workspace, configuration) = {
         let mut connection = state.store.read().await?;
         let record = alive(&mut connection, &actor, run, epoch).await?;
-        let permit = lease(&record, epoch, state.clock.now()).open(Protected::Configuration)?;
+        let now = state.lease_time(&mut connection).await?;
+        let permit = lease(&record, epoch, now).open(Protected::Configuration)?;
         (permit, record.workspace, configurations::load(&mut connection, record.configuration).await?)
     };
     let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?;

@@ -34,7 +34,7 @@ pub(super) async fn release(
 ) -> Result<Json<CredentialsAnswer>, ApiError> {
     let mut transaction = state.store.begin_write().await?;
     let mut record = alive(&mut transaction, &actor, run, epoch).await?;
-    let now = state.clock.now();
+    let now = state.lease_time(&mut transaction).await?;
     let workspace = workspaces::find(&mut transaction, &record.workspace.to_string()).await?;
     let wants_whole_run = workspace.is_some_and(|workspace| workspace.whole_run) && request.delivery.may_be_broker();
     let is_apply = record.standing.is_about_to_apply();

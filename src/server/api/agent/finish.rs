@@ -8,7 +8,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::finish_check::{canonical, check, check_artifact};
-use super::held::{known, lease, stale};
+use super::held::{known, lease_without_time, stale};
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{FailureClass, Finish, FinishAnswer, NextAction};
 use crate::protocol::api::RunEventKind;
@@ -16,11 +16,11 @@ use crate::protocol::id::{AgentId, RunId};
 use crate::protocol::run::{Phase, RunState};
 use crate::server::api::headers::Epoch;
 use crate::server::api::sealed_report::{Column, Place};
-use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
-use crate::server::audit::{self, Particulars};
+use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor, snapshot};
+use crate::server::audit::{self, Actor, Particulars};
 use crate::server::operations::{self, Besides};
 use crate::server::policy::{Permit, Protected};
-use crate::server::queue::{Event, Topic};
+use crate::server::queue::{Ending, Event, Topic};
 use crate::server::store::runs::finishes::{self, FinishRecord, ReceiptRecord};
 use crate::server::store::runs::row::SealedFailure;
 use crate::server::store::runs::{RunRecord, claims, events, logs, settle};
@@ -58,7 +58,7 @@ pub(super) async fn finish(
     if !claims::had(&mut transaction, run, actor.agent, epoch).await? {
         return Err(stale(epoch));
     }
-    let permit = lease(&record, epoch, state.clock.now()).seal(Protected::Report)?;
+    let permit = lease_without_time(&record, epoch).seal(Protected::Report)?;
     for phase in [Phase::Plan, Phase::Apply] {
         let digest = Place { run, epoch, phase }.digest(&state, &permit, canonical.as_bytes())?;
         if let Some(word) = finishes::answered(&mut transaction, run, epoch, &digest).await? {
@@ -113,7 +113,7 @@ async fn take(
         record.failure = None;
         claims::give_up(transaction, &mut record, report.now).await?
     } else {
-        let event = Event::Finish(report.place.phase, finish.outcome);
+        let event = what_follows(transaction, &record, report).await?;
         let followed = settle::happen(transaction, &mut record, event, report.now).await?;
         followed.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?
     };
@@ -132,6 +132,32 @@ async fn take(
     let reason = finish.failure.as_ref().map(operations::reason);
     operations::note(transaction, &record, what, Besides { reason, ..Besides::default() });
     Ok((next, topics))
+}
+
+/// The report, or the run's end: a plan is applied at once only where the run was made so. Whoever can write the database
+/// can say it of any run, but then what the run was made of does not open.
+async fn what_follows(
+    transaction: &mut WriteTransaction,
+    record: &RunRecord,
+    report: &Report<'_>,
+) -> Result<Event, ApiError> {
+    let event = Event::Finish(report.place.phase, report.finish.outcome);
+    let after = record.standing.after(event).map(|after| after.state);
+    if record.standing.state != RunState::Planning || after != Ok(RunState::Applying) {
+        return Ok(event);
+    }
+    let epoch = report.place.epoch;
+    let permit = lease_without_time(record, epoch).open(Protected::RunVariables)?;
+    match snapshot::open(report.state, &permit, transaction, record).await {
+        Ok(_) => Ok(event),
+        Err(error) if snapshot::is_unreadable(&error) => {
+            let particulars = Particulars::RunRefuse { epoch, reason: Ending::Unreadable.word() };
+            audit::record(transaction, report.now, &Actor::Server, &record.id, &particulars).await?;
+            tracing::error!(run = %record.id, "a run that was not made so was to be applied at once: was the database changed?");
+            Ok(Event::Refuse(Ending::Unreadable))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// A log that is not all there does not hold the run up, but whoever runs the server should know.
@@ -156,7 +182,7 @@ fn note(record: &mut RunRecord, report: &Report<'_>) -> Result<(), ApiError> {
         Some(failure) => Some(SealedFailure { phase, epoch, sealed: report.seal(Column::Failure, failure)? }),
         None => None,
     };
-    if finish.plan.is_some() {
+    if phase == Phase::Plan {
         record.plan = finish.plan;
     }
     if finish.backend.is_some() {

@@ -45,7 +45,7 @@ pub(super) fn check_artifact(finish: &Finish, record: &RunRecord) -> Result<(), 
         let text = "not the digest of the uploaded artifact; hint: upload it again";
         return Err(ApiError::invalid("artifact_digest", text));
     }
-    if record.standing.artifact && finish.outcome == Outcome::Planned && finish.run_directory.is_none() {
+    if record.standing.artifact.is_some() && finish.outcome == Outcome::Planned && finish.run_directory.is_none() {
         return Err(ApiError::invalid(
             "run_directory",
             "missing; hint: a plan is applied in the directory it was made in",

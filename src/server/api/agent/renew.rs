@@ -10,6 +10,7 @@ use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
 use crate::server::api::headers::Epoch;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, SessionActor};
+use crate::server::audit::{self, Particulars};
 use crate::server::operations::{self, Besides};
 use crate::server::queue::{Event, Wish};
 use crate::server::store::runs::{claims, settle};
@@ -24,12 +25,14 @@ pub(super) async fn renew(
 ) -> Result<Json<RenewAnswer>, ApiError> {
     let mut transaction = state.store.begin_write().await?;
     let mut record = held(&mut transaction, &actor, run, epoch).await?;
-    let now = state.clock.now();
+    let now = state.lease_time(&mut transaction).await?;
     let mut topics = Vec::new();
     if record.standing.state == RunState::Lost {
         let back = settle::happen(&mut transaction, &mut record, Event::Renew, now).await?;
-        operations::note(&mut transaction, &record, "the agent of a lost run is back", Besides::default());
         topics = back.map_err(|refusal| ApiError::new(Code::Conflict, refusal))?;
+        let particulars = Particulars::RunReturn { epoch };
+        audit::record(&mut transaction, now, &actor.actor(), &run, &particulars).await?;
+        operations::note(&mut transaction, &record, "the agent of a lost run is back", Besides::default());
     }
     let terms = state.lease_terms();
     claims::renew(&mut transaction, &mut record, now, terms).await?;

@@ -6,12 +6,14 @@ use axum::http::StatusCode;
 use super::shown;
 use crate::protocol::api::{NewRun, Run};
 use crate::protocol::id::RunId;
-use crate::server::api::place::workspace_of;
+use crate::protocol::run::RunKind;
+use crate::server::api::variables::SnapshotOf;
 use crate::server::api::{ApiError, Code, Json, Path, ServerState, UserActor, snapshot};
 use crate::server::audit::{self, Particulars};
 use crate::server::operations::{self, Besides};
 use crate::server::policy::Permission;
 use crate::server::store::runs::new::{self, NewRunRecord};
+use crate::server::store::workspaces;
 
 /// Characters of a run's message.
 const MESSAGE_CHARACTERS: usize = 1024;
@@ -30,14 +32,18 @@ pub(super) async fn create(
     let id = RunId::generate();
     let now = state.clock.now();
     let mut transaction = state.store.begin_write().await?;
-    let workspace = workspace_of(&mut transaction, &workspace).await?;
-    let variables = snapshot::seal(&state, &actor, &mut transaction, (workspace, id)).await?;
+    let row = workspaces::find(&mut transaction, &workspace).await?;
+    let row = row.ok_or_else(|| ApiError::not_found("workspace", &workspace))?;
+    let workspace = row.id;
+    let auto_apply = request.kind != RunKind::Plan && request.auto_apply.unwrap_or(row.auto_apply);
+    let of = SnapshotOf { run: id, kind: request.kind, auto_apply, configuration: request.configuration };
+    let variables = snapshot::seal(&state, &actor, &mut transaction, (workspace, &of)).await?;
     let record = NewRunRecord {
         id,
         workspace,
         configuration: request.configuration,
         kind: request.kind,
-        auto_apply: request.auto_apply,
+        auto_apply,
         message: request.message,
         variables,
         created_by: actor.name.clone(),

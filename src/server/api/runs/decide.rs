@@ -3,6 +3,7 @@
 use axum::extract::State;
 
 use super::shown;
+use crate::protocol::Timestamp;
 use crate::protocol::api::{Approval, Cancellation, Resolution, Run, RunEventKind};
 use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
@@ -78,7 +79,8 @@ pub(super) async fn resolve(
     actor.allow(Permission::RunResolve)?;
     let (mut transaction, record) = begin(&state, run).await?;
     let event = Event::Resolve(resolution.resolved_as);
-    let state_after = record.standing.after(event).map_err(|refusal| unresolved(&state, &record, &refusal))?.state;
+    let now = state.lease_time(&mut transaction).await?;
+    let state_after = record.standing.after(event).map_err(|refusal| unresolved(&record, &refusal, now))?.state;
     lock::release_of_run(&mut transaction, record.workspace, run).await?;
     decide(&state, &actor, transaction, record, (event, Particulars::RunResolve { state: state_after })).await
 }
@@ -115,10 +117,10 @@ async fn decide(
 }
 
 /// A run that is not lost cannot be resolved; while its agent is silent it may come to that.
-fn unresolved(state: &ServerState, record: &RunRecord, refusal: &InvalidTransition) -> ApiError {
+fn unresolved(record: &RunRecord, refusal: &InvalidTransition, now: Timestamp) -> ApiError {
     let deadline = record.lease_deadline.filter(|_| record.standing.is_claimed() && record.standing.apply_started());
     let Some(deadline) = deadline else { return refused(refusal) };
-    let seconds = LeaseTerms::left(deadline, state.clock.now()).as_secs() + 1;
+    let seconds = LeaseTerms::left(deadline, now).as_secs() + 1;
     let text = format!(
         "the run is `{}`: an agent has it; hint: if that agent is not heard of again, the run becomes `lost` in \
          {seconds} s and can be resolved then; `nigari run show` says when it was last heard of",

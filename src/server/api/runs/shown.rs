@@ -23,7 +23,7 @@ pub(super) async fn with_steps(
 
 /// A plan that is kept can be applied only at the path where it was made.
 async fn waits_for(connection: &mut AnyConnection, record: &RunRecord) -> Result<Option<String>, ApiError> {
-    if record.standing.state != RunState::ApplyQueued || !record.standing.artifact {
+    if record.standing.state != RunState::ApplyQueued || record.standing.artifact.is_none() {
         return Ok(None);
     }
     let root = record.run_directory.as_deref().and_then(|directory| directory.rsplit_once('/'));

@@ -6,10 +6,11 @@
 use super::step;
 use crate::protocol::agent::{Failure, FailureClass, Outcome};
 use crate::protocol::api::ResolvedAs;
+use crate::protocol::id::BlobId;
 use crate::protocol::run::{Phase, RunKind, RunState, Step};
 
-/// Claims of one phase that may end without a word before the run is taken out (quarantine): a run that kills each
-/// agent must not wander through all of them.
+/// Started claims of one phase that may end without a word before the run is taken out (quarantine): a run that kills
+/// each agent must not wander through all of them.
 pub const TRIES: u32 = 3;
 
 /// What a person wants of a run that an agent has.
@@ -50,12 +51,14 @@ impl std::str::FromStr for Wish {
 /// Why a run came to its end without an agent's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// [`TRIES`] claims in a row ended without a word.
+    /// [`TRIES`] started claims in a row ended without a word.
     Quarantine,
     /// A person found that a lost apply was not applied.
     NotApplied,
     /// Its approval was not given: the database was changed.
     NotApproved,
+    /// What it is to run with does not open: the database was changed, or another key sealed it.
+    Unreadable,
 }
 
 /// A text that is no [`Ending`].
@@ -73,7 +76,7 @@ impl std::str::FromStr for Ending {
 
 impl Ending {
     /// Every ending.
-    pub const ALL: &'static [Self] = &[Self::Quarantine, Self::NotApplied, Self::NotApproved];
+    pub const ALL: &'static [Self] = &[Self::Quarantine, Self::NotApplied, Self::NotApproved, Self::Unreadable];
 
     /// The word for it in the database.
     pub const fn word(self) -> &'static str {
@@ -81,6 +84,7 @@ impl Ending {
             Self::Quarantine => "quarantine",
             Self::NotApplied => "not_applied",
             Self::NotApproved => "not_approved",
+            Self::Unreadable => "unreadable",
         }
     }
 
@@ -90,7 +94,7 @@ impl Ending {
             Self::Quarantine => Failure {
                 class: FailureClass::Infrastructure,
                 step,
-                message: format!("{TRIES} agents in a row took this run and were not heard of again"),
+                message: format!("{TRIES} agents in a row began with this run and were not heard of again"),
                 hint: Some("look at the agents' own logs for what ended them, then make a new run".to_owned()),
             },
             Self::NotApproved => Failure {
@@ -101,6 +105,18 @@ impl Ending {
                           was changed"
                         .to_owned(),
                 hint: Some("find out who writes the server's database, then make a new run".to_owned()),
+            },
+            Self::Unreadable => Failure {
+                class: FailureClass::Internal,
+                step: None,
+                message: "what the run was made of (its kind, auto-apply, configuration and variables) does not open: \
+                          it was changed in the database, or sealed with another key"
+                    .to_owned(),
+                hint: Some(
+                    "make a new run; if it happens again, find out who writes the server's database, and whether its \
+                     root key is the one from before"
+                        .to_owned(),
+                ),
             },
             Self::NotApplied => Failure {
                 class: FailureClass::LeaseLost,
@@ -124,12 +140,12 @@ pub struct Standing {
     pub state: RunState,
     /// The newest claim's number; 0 before the first.
     pub epoch: i64,
-    /// Claims of this phase so far, without the released ones.
+    /// Claims of this phase so far that reported a step.
     pub tries: u32,
     /// The newest claim's last reported step.
     pub last_step: Option<(Phase, Step)>,
-    /// Whether the plan's artifact is stored, so that another claim can apply it.
-    pub artifact: bool,
+    /// The plan's artifact while it is kept, so that another claim can apply it.
+    pub artifact: Option<BlobId>,
     /// What a person wants.
     pub wish: Wish,
     /// Set by the transition that ended it so; says what failed, instead of an agent.
@@ -143,8 +159,8 @@ pub enum Event {
     Promote,
     /// An agent takes the phase.
     Claim,
-    /// The apply that was just taken has no approval that holds.
-    Refuse,
+    /// What was just taken, or is about to be applied at once, must not go on: for this reason.
+    Refuse(Ending),
     /// The agent gives the phase back.
     Release,
     /// The agent is about to start a step.
@@ -188,7 +204,7 @@ impl Standing {
             epoch: 0,
             tries: 0,
             last_step: None,
-            artifact: false,
+            artifact: None,
             wish: Wish::None,
             ending: None,
         }
@@ -240,9 +256,7 @@ impl Standing {
             (Event::Promote, S::Pending) => Ok(self.to(S::Queued)),
             (Event::Claim, S::Queued) => Ok(self.claimed(S::Planning)),
             (Event::Claim, S::ApplyQueued) => Ok(self.claimed(S::Applying)),
-            (Event::Refuse, S::Applying) if self.last_step.is_none() => {
-                Ok(Self { ending: Some(Ending::NotApproved), ..self.to(S::Errored) })
-            }
+            (Event::Refuse(ending), S::Planning | S::Applying) => self.refused(ending),
             (Event::Release, S::Planning | S::Applying) => self.released(),
             (Event::Report(phase, step), S::Planning | S::Applying) => self.reported(phase, step),
             (Event::Renew, S::Planning | S::Applying) => Ok(self),
@@ -268,7 +282,9 @@ impl Standing {
     }
 
     fn to(self, state: RunState) -> Self {
-        Self { state, ..self }
+        // What is planned anew will have another artifact, and what has ended needs none.
+        let kept = self.artifact.filter(|_| state != RunState::Queued && !state.is_final());
+        Self { state, artifact: kept, ..self }
     }
 
     fn invalid(self, event: Event, reason: &'static str) -> InvalidTransition {
@@ -276,9 +292,7 @@ impl Standing {
     }
 
     fn claimed(self, state: RunState) -> Self {
-        // An artifact of an earlier plan is not what this one will have planned.
-        let artifact = self.artifact && state == RunState::Applying;
-        Self { state, epoch: self.epoch + 1, tries: self.tries + 1, last_step: None, artifact, ..self }
+        Self { state, epoch: self.epoch + 1, last_step: None, ..self }
     }
 
     fn released(self) -> Result<Self, InvalidTransition> {
@@ -290,7 +304,20 @@ impl Standing {
             RunState::Planning => RunState::Queued,
             _ => RunState::ApplyQueued,
         };
-        Ok(Self { tries: self.tries.saturating_sub(1), ..self.to(state) })
+        Ok(self.to(state))
+    }
+
+    /// No apply was started by it: a started one is never ended from here.
+    fn refused(self, ending: Ending) -> Result<Self, InvalidTransition> {
+        let of_the_server = match ending {
+            Ending::NotApproved => self.state == RunState::Applying && self.last_step.is_none(),
+            Ending::Unreadable => !self.apply_started(),
+            Ending::Quarantine | Ending::NotApplied => false,
+        };
+        if !of_the_server {
+            return Err(self.invalid(Event::Refuse(ending), ""));
+        }
+        Ok(Self { ending: Some(ending), ..self.to(RunState::Errored) })
     }
 
     fn reported(self, phase: Phase, next: Step) -> Result<Self, InvalidTransition> {
@@ -304,7 +331,9 @@ impl Standing {
         if next == Step::Apply && self.wish > Wish::None {
             return Err(self.invalid(event, ": a person has asked to cancel the run"));
         }
-        Ok(Self { last_step: Some((phase, next)), ..self })
+        // A claim counts as a try with its first step: one that came to nothing before has harmed nobody.
+        let tries = self.tries + u32::from(self.last_step.is_none());
+        Ok(Self { last_step: Some((phase, next)), tries, ..self })
     }
 
     fn lapsed(self) -> Self {
@@ -319,7 +348,7 @@ impl Standing {
         }
         // With *apply now* the plan exists only on the host that is gone, and nobody has approved it: it is made again,
         // nothing of it was applied.
-        let approved = self.state == RunState::Applying && self.artifact && !self.auto_apply;
+        let approved = self.state == RunState::Applying && self.artifact.is_some() && !self.auto_apply;
         let state = if approved { RunState::ApplyQueued } else { RunState::Queued };
         self.to(state)
     }
@@ -334,7 +363,7 @@ impl Standing {
             Outcome::Planned if self.kind == RunKind::Plan => Ok(self.to(RunState::PlanFinished)),
             Outcome::Planned if self.wish > Wish::None => Ok(self.to(RunState::Canceled)),
             Outcome::Planned if self.auto_apply => Ok(self.to(RunState::Applying)),
-            Outcome::Planned if !self.artifact => Err(self.invalid(event, ": no artifact was uploaded")),
+            Outcome::Planned if self.artifact.is_none() => Err(self.invalid(event, ": no artifact was uploaded")),
             Outcome::Planned => Ok(self.to(RunState::AwaitingApproval)),
             Outcome::NoChanges => Ok(self.to(RunState::NoChanges)),
             Outcome::Failed => Ok(self.to(RunState::Errored)),

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{Ending, Event, Standing, TRIES, Wish};
 use crate::protocol::agent::Outcome;
 use crate::protocol::api::ResolvedAs;
+use crate::protocol::id::BlobId;
 use crate::protocol::run::{Phase, RunKind, RunState, Step};
 
 const OUTCOMES: [Outcome; 5] =
@@ -15,7 +16,9 @@ fn every_event() -> Vec<Event> {
         Event::Promote,
         Event::Claim,
         Event::Release,
-        Event::Refuse,
+        Event::Refuse(Ending::NotApproved),
+        Event::Refuse(Ending::Unreadable),
+        Event::Refuse(Ending::Quarantine),
         Event::Renew,
         Event::Lapse,
         Event::Approve,
@@ -41,7 +44,7 @@ fn standing(state: RunState) -> Standing {
         _ => None,
     };
     let new = Standing::new(RunKind::Apply, false, false);
-    Standing { state, epoch: 1, tries: 1, last_step, artifact: true, ..new }
+    Standing { state, epoch: 1, tries: 1, last_step, artifact: Some(BlobId::generate()), ..new }
 }
 
 /// The whole table for [`standing`]: what is not here is refused.
@@ -58,6 +61,7 @@ fn expected(state: RunState, event: Event) -> Option<RunState> {
             S::Planning
         }
         (S::Planning, E::Lapse) => S::Queued,
+        (S::Planning, E::Refuse(Ending::Unreadable)) => S::Errored,
         (S::Planning, E::Finish(Phase::Plan, Outcome::Planned)) => S::AwaitingApproval,
         (S::Planning, E::Finish(Phase::Plan, Outcome::NoChanges)) => S::NoChanges,
         (S::Planning, E::Finish(Phase::Plan, Outcome::Failed)) => S::Errored,
@@ -127,21 +131,25 @@ fn a_plan_only_run_is_never_applied() {
 }
 
 #[test]
-fn three_claims_without_a_word_are_quarantined() {
+fn three_started_claims_without_a_word_are_quarantined() {
+    const STARTED: [Event; 3] = [Event::Claim, Event::Report(Phase::Plan, Step::Fetch), Event::Lapse];
     let mut run = Standing::new(RunKind::Apply, false, false);
     for _ in 1..TRIES {
-        run = after(run, &[Event::Claim, Event::Lapse]);
+        run = after(run, &STARTED);
         assert_eq!(run.state, RunState::Queued);
     }
     run = after(run, &[Event::Claim, Event::Release]);
     assert_eq!(run.state, RunState::Queued, "a released claim is no try");
-    run = after(run, &[Event::Claim, Event::Lapse]);
+    run = after(run, &[Event::Claim, Event::Lapse, Event::Claim, Event::Lapse]);
+    assert_eq!(run.state, RunState::Queued, "neither is one that reported no step");
+    run = after(run, &STARTED);
     assert_eq!((run.state, run.ending), (RunState::Errored, Some(Ending::Quarantine)));
 }
 
 #[test]
 fn an_unreported_apply_is_queued_again() {
-    let run = Standing { artifact: true, ..after(Standing::new(RunKind::Apply, false, false), &PLANNED) };
+    let run =
+        Standing { artifact: Some(BlobId::generate()), ..after(Standing::new(RunKind::Apply, false, false), &PLANNED) };
     let run = after(run, &[Event::Finish(Phase::Plan, Outcome::Planned), Event::Approve, Event::Claim]);
     let run = after(run, &[Event::Report(Phase::Apply, Step::Init), Event::Lapse]);
     assert_eq!(run.state, RunState::ApplyQueued);
@@ -195,12 +203,16 @@ impl Watched {
         }
         prop_assert!(after.kind != RunKind::Plan || self.apply_starts == 0);
         prop_assert!(after.tries <= TRIES);
+        if matches!(after.state, RunState::Queued) || after.state.is_final() {
+            prop_assert!(after.artifact.is_none(), "no artifact of an earlier plan");
+        }
         Ok(())
     }
 }
 
 fn is_end(run: Standing, event: Event) -> bool {
-    matches!(event, Event::Cancel(_) | Event::Resolve(_)) || run.after(event).is_ok_and(|next| next.state.is_final())
+    matches!(event, Event::Cancel(_) | Event::Resolve(_) | Event::Refuse(_))
+        || run.after(event).is_ok_and(|next| next.state.is_final())
 }
 
 proptest! {
@@ -217,7 +229,7 @@ proptest! {
         let mut watched = Watched::default();
         for (choice, uploads, ends) in choices {
             if uploads && run.state == RunState::Planning {
-                run.artifact = true;
+                run.artifact = Some(BlobId::generate());
             }
             let all: Vec<_> = every_event().into_iter().filter(|&event| run.after(event).is_ok()).collect();
             if all.is_empty() {

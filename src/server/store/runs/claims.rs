@@ -111,10 +111,6 @@ pub async fn take(tx: &mut WriteTransaction, claimant: &Claimant) -> Result<Take
     let before = record.standing;
     let Ok(after) = before.after(Event::Claim) else { return Ok(Taken::Nothing) };
     record.standing = after;
-    if !after.artifact {
-        record.artifact_blob = None;
-        record.artifact_digest = None;
-    }
     record.claim = Some(claimant.claim);
     record.agent = Some(claimant.agent);
     record.agent_name = agents::get(&mut *tx, claimant.agent).await?.map(|agent| agent.name);
@@ -241,6 +237,18 @@ pub async fn overdue(connection: &mut AnyConnection, now: Timestamp) -> Result<V
         .collect()
 }
 
+/// Whether any lease is held at all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn any(connection: &mut AnyConnection) -> Result<bool, StoreError> {
+    sql("SELECT 1 AS one FROM runs WHERE state IN ('planning', 'applying') LIMIT 1")
+        .fetch_optional(connection)
+        .await
+        .during("look for leases")
+        .map(|row| row.is_some())
+}
+
 /// Lets the run lapse if its lease is over at `now`; returns it with whom to wake.
 ///
 /// # Errors
@@ -274,17 +282,25 @@ pub async fn give_up(
     settle::settle(tx, &before, record, now).await
 }
 
-/// Gives every lease its full time again: no agent could renew while the server was away.
+/// Gives every lease that stood at `since` its full time again: no agent could renew from then on, because no server
+/// was there. One that was over by then is over.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn spare_all(tx: &mut WriteTransaction, now: Timestamp, terms: LeaseTerms) -> Result<u64, StoreError> {
-    sql("UPDATE runs SET lease_deadline = $1 WHERE state IN ('planning', 'applying') AND lease_deadline < $1")
-        .bind(terms.deadline(now))
-        .execute(&mut **tx)
-        .await
-        .during("spare leases after an absence")
-        .map(|done| done.rows_affected())
+pub async fn spare_all(
+    tx: &mut WriteTransaction,
+    since: Timestamp,
+    now: Timestamp,
+    terms: LeaseTerms,
+) -> Result<u64, StoreError> {
+    sql("UPDATE runs SET lease_deadline = $1 WHERE state IN ('planning', 'applying') AND lease_deadline < $1 \
+         AND lease_deadline > $2")
+    .bind(terms.deadline(now))
+    .bind(since)
+    .execute(&mut **tx)
+    .await
+    .during("spare leases after an absence")
+    .map(|done| done.rows_affected())
 }
 
 /// The phase for which an epoch was granted.

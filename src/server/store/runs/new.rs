@@ -23,11 +23,11 @@ pub struct NewRunRecord {
     pub configuration: ConfigurationId,
     /// What for.
     pub kind: RunKind,
-    /// Whether it is applied without approval; absent: as the workspace says.
-    pub auto_apply: Option<bool>,
+    /// Whether it is applied without approval.
+    pub auto_apply: bool,
     /// For people.
     pub message: String,
-    /// The workspace's variables as they are now, sealed for this run.
+    /// The workspace's variables as they are now, sealed for this run together with what it is.
     pub variables: Vec<u8>,
     /// Who makes it.
     pub created_by: String,
@@ -43,18 +43,16 @@ pub async fn insert(
     tx: &mut WriteTransaction,
     new: &NewRunRecord,
 ) -> Result<Option<(RunRecord, Vec<Topic>)>, StoreError> {
-    let workspace =
-        sql("SELECT w.active_run_id, w.auto_apply FROM workspaces w JOIN configurations c ON c.workspace_id = w.id \
+    let workspace = sql("SELECT w.active_run_id FROM workspaces w JOIN configurations c ON c.workspace_id = w.id \
          WHERE w.id = $1 AND c.id = $2")
-        .bind(new.workspace.to_string())
-        .bind(new.configuration.to_string())
-        .fetch_optional(&mut **tx)
-        .await
-        .during("read a run's workspace")?;
+    .bind(new.workspace.to_string())
+    .bind(new.configuration.to_string())
+    .fetch_optional(&mut **tx)
+    .await
+    .during("read a run's workspace")?;
     let Some(workspace) = workspace else { return Ok(None) };
     let occupied = workspace.value::<Option<String>>("active_run_id")?.is_some();
-    let auto_apply = new.auto_apply.map_or_else(|| workspace.switch("auto_apply"), Ok)?;
-    let standing = Standing::new(new.kind, auto_apply, occupied);
+    let standing = Standing::new(new.kind, new.auto_apply, occupied);
     write(tx, new, &standing).await?;
     events::state(tx, new.id, standing.state, new.created_at).await?;
     if standing.occupies() {

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use crate::protocol::Timestamp;
 use crate::protocol::agent::PlanSummary;
-use crate::protocol::id::{AgentId, BlobId, ClaimId, ConfigurationId, PoolId, RequestId, RunId, WorkspaceId};
+use crate::protocol::id::{AgentId, ClaimId, ConfigurationId, PoolId, RequestId, RunId, WorkspaceId};
 use crate::protocol::run::Phase;
 use crate::server::queue::{Standing, Wish};
 use crate::server::store::StoreError;
@@ -71,11 +71,9 @@ pub struct RunRecord {
     pub lease_deadline: Option<Timestamp>,
     /// When it came to a final state.
     pub finished_at: Option<Timestamp>,
-    /// What the plan would do.
+    /// What the present plan would do.
     pub plan: Option<PlanSummary>,
-    /// The plan's artifact, while it is kept.
-    pub artifact_blob: Option<BlobId>,
-    /// The artifact's digest.
+    /// The digest of the artifact of the present plan.
     pub artifact_digest: Option<String>,
     /// The directory that the artifact was made in.
     pub run_directory: Option<String>,
@@ -93,7 +91,6 @@ pub struct RunRecord {
 
 impl RunRecord {
     pub(super) fn read(row: &AnyRow) -> Result<Self, StoreError> {
-        let artifact_blob = row.parsed_option("artifact_blob_id")?;
         let request = row.parsed_option("credentials_request")?;
         let request_epoch: Option<i64> = row.value("credentials_epoch")?;
         Ok(Self {
@@ -103,7 +100,7 @@ impl RunRecord {
             workspace_name: row.value("workspace_name")?,
             pool: row.parsed("pool_id")?,
             configuration: row.parsed("configuration_id")?,
-            standing: read_standing(row, artifact_blob.is_some())?,
+            standing: read_standing(row)?,
             message: row.value("message")?,
             created_by: row.value("created_by")?,
             created_at: row.value("created_at")?,
@@ -113,7 +110,6 @@ impl RunRecord {
             lease_deadline: row.value("lease_deadline")?,
             finished_at: row.value("finished_at")?,
             plan: row.json_option("plan")?,
-            artifact_blob,
             artifact_digest: row.value("artifact_digest")?,
             run_directory: row.value("run_directory")?,
             approved_by: row.value("approved_by")?,
@@ -137,7 +133,7 @@ fn read_failure(row: &AnyRow) -> Result<Option<SealedFailure>, StoreError> {
     Ok(sealed.zip(place).map(|(sealed, (phase, epoch))| SealedFailure { phase, epoch, sealed }))
 }
 
-fn read_standing(row: &AnyRow, artifact: bool) -> Result<Standing, StoreError> {
+fn read_standing(row: &AnyRow) -> Result<Standing, StoreError> {
     let phase: Option<Phase> = row.parsed_option("last_phase")?;
     Ok(Standing {
         kind: row.parsed("kind")?,
@@ -146,7 +142,7 @@ fn read_standing(row: &AnyRow, artifact: bool) -> Result<Standing, StoreError> {
         epoch: row.value("epoch")?,
         tries: u32::try_from(row.value::<i64>("tries")?).unwrap_or(u32::MAX),
         last_step: phase.zip(row.parsed_option("last_step")?),
-        artifact,
+        artifact: row.parsed_option("artifact_blob_id")?,
         wish: row.parsed::<Wish>("wish")?,
         ending: row.parsed_option("ending")?,
     })

@@ -25,7 +25,12 @@ pub async fn settle(
     let mut topics = vec![Topic::Run(record.id)];
     if after.state.is_final() {
         record.finished_at.get_or_insert(now);
-        record.artifact_blob = None;
+    }
+    if after.state == RunState::Queued {
+        // What an earlier plan found is not what the next one will find.
+        record.plan = None;
+        record.artifact_digest = None;
+        record.run_directory = None;
     }
     save(tx, before, record).await?;
     if before.state != after.state {
@@ -106,7 +111,7 @@ async fn save(tx: &mut WriteTransaction, before: &Standing, record: &RunRecord) 
         .bind(record.lease_deadline)
         .bind(record.finished_at)
         .bind(plan)
-        .bind(record.artifact_blob.map(|id| id.to_string()))
+        .bind(standing.artifact.map(|id| id.to_string()))
         .bind(record.artifact_digest.clone())
         .bind(record.run_directory.clone())
         .bind(record.approved_by.clone())

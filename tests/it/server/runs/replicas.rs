@@ -2,30 +2,38 @@
 
 use std::time::{Duration, Instant};
 
-use nigari::protocol::API;
+use nigari::clock::Clock;
 use nigari::protocol::id::ClaimId;
-use nigari::server::Server;
+use nigari::protocol::{API, EPOCH_HEADER};
+use nigari::server::api::ServerState;
+use nigari::server::store::{facts, runs};
+use nigari::server::{Server, tasks};
 use nigari::settings::server::KeySource;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::fake_agent::{FakeAgent, Held};
-use super::{House, expire_leases, make, prepare, state_of};
+use super::{House, claimed, expire_leases, make, prepare, state_of};
 use crate::server::house::settings;
 
 /// Less than after which a long poll looks by itself.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// Another server on the same database with the same key; gives its origin.
-async fn replica(house: &House, url: &str, directory: &std::path::Path, shutdown: &CancellationToken) -> String {
+/// Another server on the same database with the same key, and a clock of its own; gives its origin and its parts.
+async fn replica(
+    house: &House,
+    url: &str,
+    (directory, clock): (&std::path::Path, &Clock),
+    shutdown: &CancellationToken,
+) -> (String, ServerState) {
     let mut settings = settings(directory);
     settings.database_url = Some(url.into());
     settings.root_key = KeySource::File(house.directory.path().join("root.key"));
     settings.hold = Duration::from_secs(30);
-    let server = Server::bind_with_clock(settings, house.clock.clone()).await.unwrap();
-    let origin = format!("http://{}", server.address());
+    let server = Server::bind_with_clock(settings, clock.clone()).await.unwrap();
+    let (origin, state) = (format!("http://{}", server.address()), server.state());
     tokio::spawn(server.run(shutdown.clone()));
-    origin
+    (origin, state)
 }
 
 #[tokio::test]
@@ -33,7 +41,7 @@ async fn a_run_made_at_one_replica_wakes_an_agent_that_waits_at_another() {
     let Some(database) = support::postgres::Database::new() else { return };
     let house = House::start_with(|settings| settings.database_url = Some(database.url().into())).await;
     let (directory, shutdown) = (tempfile::tempdir().unwrap(), CancellationToken::new());
-    let origin = replica(&house, &database.url(), directory.path(), &shutdown).await;
+    let (origin, _) = replica(&house, &database.url(), (directory.path(), &house.clock), &shutdown).await;
     let configuration = prepare(&house, "net").await;
     let agent = FakeAgent::join(&house).await;
     let body = json!({"claim": ClaimId::generate().to_string(), "hold_seconds": 30});
@@ -52,4 +60,63 @@ async fn a_run_made_at_one_replica_wakes_an_agent_that_waits_at_another() {
     assert_eq!(state_of(&house, &run).await, "queued");
     shutdown.cancel();
     house.state.store.close().await;
+}
+
+async fn deadline(state: &ServerState, run: &str) -> i64 {
+    let mut connection = state.store.read().await.unwrap();
+    runs::load(&mut connection, run.parse().unwrap()).await.unwrap().unwrap().lease_deadline.unwrap()
+}
+
+#[tokio::test]
+async fn replicas_whose_clocks_differ_agree_on_a_lease() {
+    let Some(database) = support::postgres::Database::new() else { return };
+    let house = House::start_with(|settings| settings.database_url = Some(database.url().into())).await;
+    let (directory, shutdown, ahead) = (tempfile::tempdir().unwrap(), CancellationToken::new(), Clock::new());
+    ahead.advance(Duration::from_mins(10));
+    let (origin, state) = replica(&house, &database.url(), (directory.path(), &ahead), &shutdown).await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.step(&held, "fetch").await.expect(204);
+    assert_eq!(tasks::lapse_overdue(&state).await.unwrap(), [], "by its own clock the lease is long over");
+    assert_eq!(state_of(&house, &held.run).await, "planning");
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let renew = client.post(format!("{origin}{API}/agent/runs/{}/renew", held.run)).bearer_auth(&agent.session);
+    let before = deadline(&house.state, &held.run).await;
+    House::read(renew.header(EPOCH_HEADER, held.epoch).json(&json!({}))).await.expect(200);
+    let renewed = deadline(&house.state, &held.run).await - before;
+    assert!((0..60_000_000).contains(&renewed), "not by its own clock: {renewed}");
+    shutdown.cancel();
+    house.state.store.close().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_begins_gives_no_lease_more_time_unless_none_was_there() {
+    let Some(database) = support::postgres::Database::new() else { return };
+    let house = House::start_with(|settings| settings.database_url = Some(database.url().into())).await;
+    let (_, held) = claimed(&house, &json!({})).await;
+    // As it is after a look, and with less than its full time.
+    tasks::look(&house.state, 0).await.unwrap();
+    house.sql("UPDATE runs SET lease_deadline = lease_deadline - 30000000").await;
+    // Bound, and it does not look by itself yet.
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings(directory.path());
+    settings.database_url = Some(database.url().into());
+    settings.root_key = KeySource::File(house.directory.path().join("root.key"));
+    let state = Server::bind_with_clock(settings, house.clock.clone()).await.unwrap().state();
+    let before = deadline(&state, &held.run).await;
+    tasks::begin(&state).await;
+    assert_eq!(deadline(&state, &held.run).await, before, "the first one was there all the time");
+
+    house.shutdown.cancel();
+    let begun = Instant::now();
+    while house.state.store.read().await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the first one does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut transaction = state.store.begin_write().await.unwrap();
+    let long_ago = state.lease_time(&mut transaction).await.unwrap() - 60_000_000;
+    facts::put(&mut transaction, "leases_looked_at", &long_ago.to_be_bytes()).await.unwrap();
+    transaction.commit().await.unwrap();
+    tasks::begin(&state).await;
+    assert!(deadline(&state, &held.run).await > before, "nobody was there for a minute");
+    state.store.close().await;
 }

@@ -1,13 +1,14 @@
 //! Leases that are over: queued again, quarantined, lost; and what a person makes of it.
 
-use nigari::protocol::agent::{Failure, Outcome};
+use nigari::clock::Clock;
+use nigari::protocol::agent::{Failure, Outcome, PlanSummary};
 use nigari::protocol::api::{ResolvedAs, StateLock};
 use nigari::protocol::id::{BlobId, RunId};
 use nigari::protocol::run::{Phase, RunKind, RunState, Step};
 use nigari::server::queue::{Event, LeaseTerms};
 use nigari::server::store::runs::{self, claims, settle};
 use nigari::server::store::state::lock::{self, HeldLock};
-use nigari::server::store::{Store, blobs};
+use nigari::server::store::{Dialect, Store, blobs};
 
 use super::{LONG, NOON, Place, place};
 use crate::server::store_contract::on_both;
@@ -15,12 +16,16 @@ use crate::server::store_contract::on_both;
 on_both! {
     a_lease_that_stands_is_left_alone,
     an_expired_plan_is_queued_again_with_another_epoch,
-    three_expired_plans_are_quarantined_with_a_reason,
+    three_started_plans_that_expired_are_quarantined_with_a_reason,
+    a_claim_that_started_nothing_is_no_try,
+    nothing_of_an_earlier_plan_is_left,
     an_expired_apply_that_had_not_started_is_queued_again,
     an_expired_apply_that_had_started_is_lost_and_never_dispatched,
     a_lost_run_is_back_when_its_agent_is_heard_of,
     a_resolved_run_frees_its_workspace,
     leases_are_spared_after_an_absence,
+    a_lease_that_was_over_before_the_absence_is_not_spared,
+    leases_are_judged_by_one_clock,
     a_plans_left_lock_goes_with_its_claim_and_a_started_applys_stays,
 }
 
@@ -31,9 +36,8 @@ pub(super) async fn upload(place: &Place<'_>, run: RunId) {
     let before = record.standing;
     let blob = BlobId::generate();
     blobs::begin(&mut transaction, blob, b"key", 1).await.unwrap();
-    record.artifact_blob = Some(blob);
     record.artifact_digest = Some("a".repeat(64));
-    record.standing.artifact = true;
+    record.standing.artifact = Some(blob);
     settle::settle(&mut transaction, &before, &mut record, NOON).await.unwrap();
     transaction.commit().await.unwrap();
 }
@@ -86,11 +90,12 @@ async fn an_expired_plan_is_queued_again_with_another_epoch(store: &Store) {
     assert!(!second.is_held_by(second.agent.unwrap(), 1));
 }
 
-async fn three_expired_plans_are_quarantined_with_a_reason(store: &Store) {
+async fn three_started_plans_that_expired_are_quarantined_with_a_reason(store: &Store) {
     let place = place(store).await;
     let run = place.run(RunKind::Apply, false).await.id;
     for expected in [RunState::Queued, RunState::Queued, RunState::Errored] {
         place.claim(NOON).await;
+        place.report(run, Phase::Plan, &[Step::Fetch]).await;
         assert_eq!(place.lapse(run, NOON + LONG).await, Some(expected));
     }
     let Failure { message, hint, .. } = place.load(run).await.standing.ending.unwrap().failure(None);
@@ -141,10 +146,70 @@ async fn leases_are_spared_after_an_absence(store: &Store) {
     place.claim(NOON).await;
     let terms = LeaseTerms::of(std::time::Duration::from_mins(1));
     let mut transaction = store.begin_write().await.unwrap();
-    assert_eq!(claims::spare_all(&mut transaction, NOON + LONG, terms).await.unwrap(), 1);
+    assert_eq!(claims::spare_all(&mut transaction, NOON, NOON + LONG, terms).await.unwrap(), 1);
     transaction.commit().await.unwrap();
     assert_eq!(place.lapse(run, NOON + LONG).await, None);
     assert_eq!(place.lapse(run, terms.deadline(NOON + LONG)).await, Some(RunState::Queued));
+}
+
+async fn a_lease_that_was_over_before_the_absence_is_not_spared(store: &Store) {
+    let place = place(store).await;
+    let run = place.run(RunKind::Apply, false).await.id;
+    place.claim(NOON).await;
+    let terms = LeaseTerms::of(std::time::Duration::from_mins(1));
+    let mut transaction = store.begin_write().await.unwrap();
+    let since = terms.deadline(NOON);
+    assert_eq!(claims::spare_all(&mut transaction, since, NOON + LONG, terms).await.unwrap(), 0);
+    transaction.commit().await.unwrap();
+    assert_eq!(place.lapse(run, NOON + LONG).await, Some(RunState::Queued));
+}
+
+/// A host's clock is that of its one process on SQLite, and nobody's on PostgreSQL.
+async fn leases_are_judged_by_one_clock(store: &Store) {
+    let (right, wrong) = (Clock::new(), Clock::new());
+    let day = std::time::Duration::from_hours(24);
+    wrong.advance(day);
+    let mut connection = store.read().await.unwrap();
+    let first = store.now(&mut connection, &right).await.unwrap();
+    let second = store.now(&mut connection, &wrong).await.unwrap();
+    let apart = second - first;
+    let half_a_day = i64::try_from(day.as_micros() / 2).unwrap();
+    match store.dialect() {
+        Dialect::Sqlite => assert!(apart > half_a_day, "{apart}"),
+        Dialect::Postgres => assert!((0..half_a_day).contains(&apart), "{apart}"),
+    }
+    // The test's database is on this host, so its clock is about ours.
+    assert!((first - right.now()).abs() < half_a_day, "{first}");
+}
+
+async fn a_claim_that_started_nothing_is_no_try(store: &Store) {
+    let place = place(store).await;
+    let run = place.run(RunKind::Apply, false).await.id;
+    for _ in 0..5 {
+        place.claim(NOON).await;
+        assert_eq!(place.lapse(run, NOON + LONG).await, Some(RunState::Queued));
+    }
+    assert_eq!(place.load(run).await.standing.tries, 0);
+}
+
+async fn nothing_of_an_earlier_plan_is_left(store: &Store) {
+    let place = place(store).await;
+    let run = place.run(RunKind::Apply, false).await.id;
+    place.claim(NOON).await;
+    place.report(run, Phase::Plan, &[Step::Fetch, Step::Init, Step::Plan]).await;
+    upload(&place, run).await;
+    let kept = place.load(run).await;
+    assert!(kept.standing.artifact.is_some() && kept.artifact_digest.is_some(), "{kept:?}");
+    let mut transaction = store.begin_write().await.unwrap();
+    let (before, mut record) = (kept.standing, kept);
+    record.plan = Some(PlanSummary { add: 1, ..PlanSummary::default() });
+    record.run_directory = Some("/run/nigari/x".to_owned());
+    settle::settle(&mut transaction, &before, &mut record, NOON).await.unwrap();
+    transaction.commit().await.unwrap();
+    place.lapse(run, NOON + LONG).await;
+    let record = place.load(run).await;
+    assert_eq!((record.plan, record.artifact_digest, record.run_directory), (None, None, None));
+    assert_eq!(record.standing.artifact, None);
 }
 
 async fn take_lock(place: &Place<'_>, run: RunId) {

@@ -81,7 +81,7 @@ impl Place<'_> {
             workspace: self.workspace,
             configuration: self.configuration,
             kind,
-            auto_apply: Some(auto_apply),
+            auto_apply,
             message: "it's a 'run'".to_owned(),
             variables: b"sealed\0bytes".to_vec(),
             created_by: "somebody".to_owned(),

@@ -1,0 +1,99 @@
+//! What a run waits for, by name: another run of its workspace, or an agent of its pool.
+//!
+//! Rule: hints only. What a token may not see, or a server does not answer, is left out; nothing fails here.
+
+use super::harmless::printable;
+use super::session::Session;
+use crate::protocol::api::{Agent, AgentStatus, Run};
+use crate::protocol::run::RunState;
+
+/// Why the run does not go on, in a sentence; nothing where nothing keeps it.
+pub(super) async fn reason(run: &Run, session: &Session) -> Option<String> {
+    match run.state {
+        RunState::Pending => blocker(run, session).await,
+        RunState::Queued | RunState::ApplyQueued => no_agent(run, session).await,
+        _ => None,
+    }
+}
+
+async fn blocker(run: &Run, session: &Session) -> Option<String> {
+    let workspace = session.client.workspace(&run.workspace.to_string()).await.ok()?;
+    let before = session.client.run(workspace.active_run?).await.ok()?;
+    Some(told_of_blocker(&before))
+}
+
+fn told_of_blocker(before: &Run) -> String {
+    let (id, workspace) = (before.id, printable(&before.workspace_name));
+    let what = match before.state {
+        RunState::AwaitingApproval => {
+            format!("waits for approval: `nigari run approve {id}` or `nigari run discard {id}`")
+        }
+        RunState::Lost => format!("is lost: `nigari run show {id}` says what to do about it"),
+        state => format!("is {state}: `nigari run logs --follow {id}` follows it, `nigari run cancel {id}` ends it"),
+    };
+    format!("before it in the workspace `{workspace}`, {id} {what}")
+}
+
+async fn no_agent(run: &Run, session: &Session) -> Option<String> {
+    let workspace = session.client.workspace(&run.workspace.to_string()).await.ok()?;
+    let agents = session.client.agents().await.ok()?;
+    told_of_pool(&workspace.pool, &agents)
+}
+
+/// That nobody of a pool could take a run; nothing where somebody could.
+pub(super) fn told_of_pool(pool: &str, agents: &[Agent]) -> Option<String> {
+    let of_pool: Vec<&Agent> = agents.iter().filter(|agent| agent.pool == pool).collect();
+    if of_pool.iter().any(|agent| agent.status == AgentStatus::Online) {
+        return None;
+    }
+    let pool = printable(pool);
+    Some(match of_pool.len() {
+        0 => format!(
+            "no agent of the pool `{pool}` is online: none has joined; `nigari agent start` on a host makes one"
+        ),
+        _ => format!("no agent of the pool `{pool}` is online: `nigari agent list` shows them"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{told_of_blocker, told_of_pool};
+    use crate::protocol::api::Agent;
+
+    fn agent(pool: &str, status: &str) -> Agent {
+        let value = json!({ "id": "agent-01a1fd86582072059141fd60117b5c25", "name": "a", "pool": pool, "status": status,
+            "draining": status == "draining", "version": "0", "tofu_version": "1.12.6", "concurrency": 1,
+            "joined_at": 1, "last_seen_at": 1, "runs": [] });
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_pool_without_an_agent_that_is_online_is_named() {
+        let agents = [agent("a", "online"), agent("b", "offline"), agent("b", "draining")];
+        assert_eq!(told_of_pool("a", &agents), None);
+        assert!(
+            told_of_pool("b", &agents).unwrap().contains("no agent of the pool `b` is online: `nigari agent list`")
+        );
+        assert!(told_of_pool("c", &agents).unwrap().contains("none has joined"));
+    }
+
+    #[test]
+    fn the_run_before_is_named_with_what_can_be_done_about_it() {
+        let id = |kind: &str| format!("{kind}-01a1fd86582072059141fd60117b5c25");
+        let run = |state: &str| -> Value {
+            json!({ "id": id("run"), "workspace": id("ws"), "workspace_name": "net", "configuration": id("cfg"),
+                "kind": "apply", "state": state, "auto_apply": false, "message": "", "created_by": "a",
+                "created_at": 1, "epoch": 1, "cancel_requested": false })
+        };
+        for (state, words) in [
+            ("awaiting_approval", format!("nigari run discard {}", id("run"))),
+            ("lost", format!("nigari run show {}", id("run"))),
+            ("applying", format!("nigari run cancel {}", id("run"))),
+        ] {
+            let told = told_of_blocker(&serde_json::from_value(run(state)).unwrap());
+            assert!(told.contains(&words) && told.contains("`net`"), "{state}: {told}");
+        }
+    }
+}
