@@ -100,8 +100,9 @@ fn receive(stream: &TcpStream) -> Option<File> {
     Some(to)
 }
 
-pub(super) fn hits(canary: &Canary, report: &Path) -> usize {
-    let mut search = Search::new(std::slice::from_ref(canary));
+/// In how many places and forms a report has any of these.
+pub(super) fn hits(canaries: &[Canary], report: &Path) -> usize {
+    let mut search = Search::new(canaries);
     search.file(report);
     search.hits().len()
 }

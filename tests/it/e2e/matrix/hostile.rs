@@ -65,13 +65,20 @@ fn judge(stage: &Stage, decoy: &Canary, host: &HostSockets, report: &Path) -> &'
     for seen in ["own environment TF_", "read /proc/net/unix", "read /proc/net/tcp", "/fd/", "/mem: "] {
         assert!(text.contains(seen), "{at}: nothing was looked at: {seen}");
     }
-    assert_ne!(hits(decoy, report), 0, "{at}: the look is blind");
-    for (name, secret) in secrets(stage) {
-        assert_eq!(hits(&secret, report), 0, "{at}: {name} was in reach");
-    }
+    assert!(text.contains(&decoy.password), "{at}: the look is blind");
     // In `process` other processes are in sight with their arguments, and sockets of the host by their paths.
     let is_open = stage.sandbox == "process";
-    assert_eq!(hits(&address(stage), report) > 0, is_open, "{at}: the server's address");
+    let (mut secrets, address) = (secrets(stage), address(stage));
+    if is_open {
+        assert!(text.contains(&address.password), "{at}: the server's address was not in reach");
+    } else {
+        secrets.push(("the server's address", address));
+    }
+    let all: Vec<Canary> = secrets.iter().map(|(_, secret)| secret.clone()).collect();
+    if hits(&all, report) > 0 {
+        let found = secrets.iter().filter(|(_, secret)| hits(std::slice::from_ref(secret), report) > 0);
+        panic!("{at}: in reach: {:?}", found.map(|(name, _)| *name).collect::<Vec<_>>());
+    }
     let foreign = foreign(stage, &text);
     assert_eq!(foreign.contains(&host.path().as_str()), is_open, "{at}: sockets of the host: {foreign:?}");
     assert!(is_open || foreign.is_empty(), "{at}: sockets of the host: {foreign:?}");
