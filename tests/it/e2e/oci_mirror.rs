@@ -27,9 +27,9 @@ fn mirror_in(shelf: &Shelf, more: &str) -> String {
 }
 
 /// A registry with the provider and a mirror that is in it, and what was put in.
-fn begin(beginning: Beginning<'_>, more: &str) -> Option<(Scene, ProviderPackage)> {
+fn begin(beginning: Beginning<'_>, text: impl FnOnce(&Shelf) -> String) -> Option<(Scene, ProviderPackage)> {
     let program = fs::read(require::provider_time()?).unwrap();
-    let scene = beginning.begin(|shelf| mirror_in(shelf, more))?;
+    let scene = beginning.begin(text)?;
     let name = format!("{}_v{}", PROVIDER_TIME.name, PROVIDER_TIME.version());
     let package = ProviderPackage::new(&name, &program);
     scene.shelf.registry.push_provider(REPOSITORY, PROVIDER_TIME.version(), &package).unwrap();
@@ -38,7 +38,7 @@ fn begin(beginning: Beginning<'_>, more: &str) -> Option<(Scene, ProviderPackage
 
 /// The same as usual.
 fn usual() -> Option<(Scene, ProviderPackage)> {
-    begin(Beginning::default(), "")
+    begin(Beginning::default(), |shelf| mirror_in(shelf, ""))
 }
 
 /// A resource of the provider, and a module from the registry beside it.
@@ -66,7 +66,11 @@ fn a_provider_comes_by_the_broker_in_the_fetch_step_and_no_later_step_asks_the_r
     let tofu = recorder.program();
     let beside = "direct { exclude = [\"registry.opentofu.org/*/*\"] }";
     let beginning = Beginning { tofu: Some(&tofu), ..Beginning::default() };
-    let Some((Scene { world, shelf, operator: _operator }, package)) = begin(beginning, beside) else { return };
+    let Some((Scene { world, shelf, operator: _operator }, package)) =
+        begin(beginning, |shelf| mirror_in(shelf, beside))
+    else {
+        return;
+    };
     let said = world.apply(&world.configuration(&main(&shelf)), 0);
     assert!(said.contains("hello, greeting") && said.contains("now = "), "{said}");
 
@@ -138,7 +142,10 @@ fn a_lock_file_with_the_packages_hash_is_kept_and_one_with_another_stops_the_fet
 #[test]
 fn the_credential_helper_serves_a_mirror_on_loopback() {
     let beginning = Beginning { registry: Shelf::start, ..Beginning::default() };
-    let Some((Scene { world, shelf: _shelf, operator: _operator }, _)) = begin(beginning, "") else { return };
+    let Some((Scene { world, shelf: _shelf, operator: _operator }, _)) = begin(beginning, |shelf| mirror_in(shelf, ""))
+    else {
+        return;
+    };
     // No module names the registry: the mirror does.
     world.apply(&world.configuration(&provider_alone()), 0);
     let receipt = world.run(&world.newest())["receipts"][0].clone();
@@ -148,9 +155,8 @@ fn the_credential_helper_serves_a_mirror_on_loopback() {
 
 #[test]
 fn the_narrowest_integration_serves_a_mirror_and_what_is_withheld_is_named() {
-    let Some((Scene { world, shelf, operator: _operator }, _)) =
-        begin(Beginning { stored: None, ..Beginning::default() }, "")
-    else {
+    let beginning = Beginning { stored: None, ..Beginning::default() };
+    let Some((Scene { world, shelf, operator: _operator }, _)) = begin(beginning, |shelf| mirror_in(shelf, "")) else {
         return;
     };
     let directory = world.configuration(&provider_alone());
@@ -188,14 +194,14 @@ fn a_provider_that_the_mirror_does_not_have_is_told() {
 
 #[test]
 fn a_cache_of_providers_is_left_alone() {
-    let Some((Scene { world, operator, shelf: _shelf }, _)) = usual() else { return };
-    let cache = operator.path("cache");
-    fs::create_dir(&cache).unwrap();
-    let text = fs::read_to_string(operator.file()).unwrap();
-    operator.write(&format!("plugin_cache_dir = \"{}\"\n{text}", cache.display()));
+    let cache = tempfile::tempdir().unwrap();
+    let text = |shelf: &Shelf| format!("plugin_cache_dir = \"{}\"\n{}", cache.path().display(), mirror_in(shelf, ""));
+    let Some((Scene { world, operator: _operator, shelf: _shelf }, _)) = begin(Beginning::default(), text) else {
+        return;
+    };
     let id = world.plans(&world.configuration(&provider_alone()));
     world.ends(&["run", "approve", &id, "--follow"], 0);
-    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
     let agent = support::child::read_text(&world.stack.directory().join("agent.log"));
     assert!(agent.contains("the cache of providers is not used beside an `oci_mirror`"), "{agent}");
 }

@@ -16,7 +16,15 @@ const FAR: [Start; 2] = [Shelf::start_far_with_tokens, Shelf::start_far_guarded]
 
 /// Pulls with this password by broker and credential helper in one run, and by a file in a second.
 fn authenticates(password: &str) {
-    let starts = [&NEAR[..], &FAR[..]].concat();
+    pulls(password, &[&NEAR[..], &FAR[..]].concat());
+}
+
+/// The same by one of the ways of authentication.
+fn authenticates_by(way: usize, password: &str) {
+    pulls(password, &[NEAR[way], FAR[way]]);
+}
+
+fn pulls(password: &str, starts: &[Start]) {
     let canaries = vec![Canary { user: USER.to_owned(), password: password.to_owned() }];
     let Some(world) = World::with(Setup { canaries, ..Setup::default() }) else { return };
     let shelves: Vec<Shelf> = starts.iter().filter_map(|start| start(password)).collect();
@@ -30,7 +38,7 @@ fn authenticates(password: &str) {
     }
     let names = ["a", "b", "c", "d"];
     let all: Vec<_> = names.into_iter().zip(&shelves).map(|(name, shelf)| (name, shelf.source(REPOSITORY))).collect();
-    let (near, _) = all.split_at(NEAR.len());
+    let (near, _) = all.split_at(starts.len() / 2);
     for (delivery, modules, told) in [("auto", all.as_slice(), "broker, helper"), ("file", near, "file")] {
         let create =
             ["workspace", if delivery == "auto" { "create" } else { "update" }, "demo", "--delivery", delivery];
@@ -72,11 +80,21 @@ passwords! {
     a_token_of_4096_bytes_authenticates: &"canary.eyJhbGciOiJSUzI1NiJ9-".repeat(150)[..4096];
 }
 
-#[test]
-fn a_password_of_4096_bytes_of_all_odd_characters_authenticates() {
+/// 4096 bytes.
+fn long_and_odd() -> String {
     let odd = "canary:/+~%$\"\\'`{}<>&=?#@!äöüß€ ".repeat(100);
     let end = odd.floor_char_boundary(4090);
-    authenticates(&format!("{}{}", &odd[..end], "x".repeat(4096 - end)));
+    format!("{}{}", &odd[..end], "x".repeat(4096 - end))
+}
+
+#[test]
+fn a_password_of_4096_bytes_of_all_odd_characters_authenticates_for_a_token() {
+    authenticates_by(0, &long_and_odd());
+}
+
+#[test]
+fn a_password_of_4096_bytes_of_all_odd_characters_authenticates_by_itself() {
+    authenticates_by(1, &long_and_odd());
 }
 
 /// What begins alike is taken by the registry alone, whose bcrypt looks at 72 bytes: so it shows nothing by itself.

@@ -68,6 +68,7 @@ impl Hostile {
         // A connection without a request ends the listener.
         drop(TcpStream::connect(("127.0.0.1", self.port)).unwrap());
         self.taken = self.listener.take().unwrap().join().unwrap();
+        self.taken.retain(|file| file.metadata().unwrap().len() > 0);
         self.taken.iter().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))).collect()
     }
 }
@@ -88,7 +89,8 @@ fn receive(stream: &TcpStream) -> Option<File> {
     loop {
         line.clear();
         reader.read_line(&mut line).unwrap();
-        let length = u64::from_str_radix(line.trim_end(), 16).unwrap();
+        // Whoever was killed in the middle of it has reported so much.
+        let Ok(length) = u64::from_str_radix(line.trim_end(), 16) else { return Some(to) };
         std::io::copy(&mut reader.by_ref().take(length), &mut to).unwrap();
         reader.read_line(&mut String::new()).unwrap();
         if length == 0 {

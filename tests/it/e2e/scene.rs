@@ -3,7 +3,7 @@
 //!
 //! Rule: the agent starts last, because the file may name the registry.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -27,11 +27,6 @@ impl Operator {
 
     pub(super) fn file(&self) -> String {
         self.0.path().join("operator.tfrc").display().to_string()
-    }
-
-    /// Another path beside the file.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
     }
 }
 

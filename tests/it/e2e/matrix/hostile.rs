@@ -20,14 +20,28 @@ use crate::e2e::write;
 /// Where anything of a run, an agent or a server could lie; a program has no business elsewhere.
 const PLACES: [&str; 9] = ["/dev", "/etc", "/home", "/opt", "/run", "/srv", "/tmp", "/usr", "/var"];
 
-/// All of [`PLACES`] but the home of whoever runs the tests, where other programs write all the time.
+/// All of [`PLACES`] but the home of whoever runs the tests, where other programs write all the time; the run's own
+/// directory; and by name each file of agent and server, because in `process` what is above them cannot be listed.
 fn places(stage: &Stage) -> Vec<PathBuf> {
     let home = variable("HOME").map(PathBuf::from).unwrap_or_default();
     let usual = PLACES.iter().map(PathBuf::from).filter(|place| !home.starts_with(place));
-    let ours = [stage.place.path(), stage.memory.path(), stage.world.stack.directory(), stage.world.place.path()];
-    let is_covered = |path: &Path| PLACES.iter().any(|place| path.starts_with(place) && !home.starts_with(place));
-    let ours = ours.into_iter().filter(|path| !is_covered(path)).map(ToOwned::to_owned);
-    usual.chain(ours).collect()
+    let mut places: Vec<PathBuf> = usual.chain([PathBuf::from(".")]).collect();
+    for ours in [stage.place.path(), stage.memory.path(), stage.world.place.path()] {
+        files(ours, &mut places);
+    }
+    places
+}
+
+/// Regular files below, but for the programs.
+fn files(below: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(below).unwrap().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() && entry.file_name() != "bin" {
+            files(&entry.path(), found);
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
 }
 
 /// What must be out of reach, by its name.
@@ -66,6 +80,10 @@ fn judge(stage: &Stage, decoy: &Canary, host: &HostSockets, report: &Path) -> &'
         assert!(text.contains(seen), "{at}: nothing was looked at: {seen}");
     }
     assert!(text.contains(&decoy.password), "{at}: the look is blind");
+    for secret in ["state/identity", "server/root.key", "server/admin.token"] {
+        let refused = text.lines().any(|line| line.starts_with("refused ") && line.contains(secret));
+        assert!(refused, "{at}: nobody looked for {secret}");
+    }
     // In `process` other processes are in sight with their arguments, and sockets of the host by their paths.
     let is_open = stage.sandbox == "process";
     let (mut secrets, address) = (secrets(stage), address(stage));
