@@ -32,19 +32,9 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    use support::dice::Dice;
+
     use super::{TARGETS, run};
-
-    /// Random numbers that a failure can be repeated with.
-    struct Dice(u64);
-
-    impl Dice {
-        fn below(&mut self, limit: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            usize::try_from(self.0 >> 33).unwrap() % limit.max(1)
-        }
-    }
 
     fn corpus(target: &str) -> Vec<Vec<u8>> {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -85,7 +75,7 @@ mod tests {
     /// Runs a target over its corpus and over what comes of it.
     fn feed(name: &str, usual: u32) {
         let corpus = corpus(name);
-        let mut dice = Dice(0x5DEE_CE66_D1CE_4E5B);
+        let mut dice = Dice::new(0x5DEE_CE66_D1CE_4E5B);
         let changes = (0..support::loops::times(usual)).map(|_| changed(&mut dice, &corpus)).collect::<Vec<_>>();
         for input in corpus.iter().chain(&changes) {
             let fed = std::panic::catch_unwind(|| run(name, input));

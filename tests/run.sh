@@ -54,7 +54,7 @@ else
     say "nothing to install"
 fi
 
-say "building tofu, registry and a provider by Go, unless they are there (the first time some minutes)"
+say "building tofu, registry, helm and others by Go, unless they are there (the first time a quarter of an hour)"
 if ! cargo run --quiet --example tools >&2; then
     [ "${NIGARI_TEST_REQUIRE:-}" != all ] || exit 1
     say "going on without them; their tests will be skipped"

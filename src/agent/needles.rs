@@ -65,21 +65,14 @@ pub(crate) fn hide_in_failure(failure: &mut Failure, redactions: &Redactions) {
 
 /// A receipt as it may be told: modules, hosts and notes come from what the configuration says.
 pub(crate) fn hide_in_receipt(receipt: &mut Receipt, redactions: &Redactions) {
-    if let Some(whole_run) = &mut receipt.whole_run {
-        let hosts = whole_run.used.iter_mut().map(|used| &mut used.host);
-        for text in whole_run.pulled.iter_mut().chain(&mut whole_run.notes).chain(hosts) {
+    let whole_run = receipt.whole_run.as_mut().map(|whole_run| &mut whole_run.stay);
+    for stay in [&mut receipt.stay].into_iter().chain(whole_run) {
+        let hosts = stay.used.iter_mut().map(|used| &mut used.host);
+        for text in stay.pulled.iter_mut().chain(&mut stay.notes).chain(hosts) {
             *text = redactions.text(text);
         }
     }
-    let hosts = receipt.used.iter_mut().map(|used| &mut used.host);
-    for text in receipt
-        .modules
-        .iter_mut()
-        .chain(&mut receipt.providers)
-        .chain(&mut receipt.pulled)
-        .chain(&mut receipt.notes)
-        .chain(hosts)
-    {
+    for text in receipt.modules.iter_mut().chain(&mut receipt.providers) {
         *text = redactions.text(text);
     }
 }
@@ -87,8 +80,7 @@ pub(crate) fn hide_in_receipt(receipt: &mut Receipt, redactions: &Redactions) {
 #[cfg(test)]
 mod tests {
     use super::{hide_in_failure, hide_in_receipt, of_proxies};
-    use crate::protocol::Timestamp;
-    use crate::protocol::agent::{Failure, FailureClass, Receipt, ReceiptEnd, RegistryUse, WholeRun};
+    use crate::protocol::agent::{Failure, FailureClass, Receipt, ReceiptEnd, RegistryUse, Stay, WholeRun};
     use crate::protocol::run::Step;
     use crate::redact::{Needles, Redactions};
     use crate::secret::Secret;
@@ -126,30 +118,18 @@ mod tests {
     fn a_receipt_is_told_without_secrets() {
         let secret = || "hunter22.example.com".to_owned();
         let used = RegistryUse { host: secret(), integrations: Vec::new(), requests: 1, bytes: None };
-        let whole_run = WholeRun {
-            hosts: Vec::new(),
-            until: Step::Apply,
-            began_at: Timestamp::default(),
-            ended_at: Timestamp::default(),
-            used: vec![used.clone()],
-            pulled: vec![secret()],
-            notes: vec![secret()],
-        };
+        let stay = Stay { used: vec![used], pulled: vec![secret()], notes: vec![secret()], ..Stay::default() };
+        let whole_run = WholeRun { until: Step::Apply, stay: stay.clone() };
         let mut receipt = Receipt {
             delivery: "file".into(),
             sandbox: "process".into(),
             meaning: String::new(),
-            hosts: Vec::new(),
-            began_at: Timestamp::default(),
-            ended_at: Timestamp::default(),
+            stay,
             end: ReceiptEnd::StepOver,
             wiped: true,
             verified_by: String::new(),
             modules: vec![secret()],
             providers: vec![secret()],
-            used: vec![used],
-            pulled: vec![secret()],
-            notes: vec![secret()],
             whole_run: Some(whole_run),
         };
         hide_in_receipt(&mut receipt, &redactions());

@@ -30,7 +30,7 @@ impl Report {
     /// Notes for people, if there is a receipt to carry them.
     pub(crate) fn note(&mut self, note: String) {
         if let Some(receipt) = &mut self.receipt {
-            receipt.notes.push(note);
+            receipt.stay.notes.push(note);
         }
     }
 }

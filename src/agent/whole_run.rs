@@ -80,7 +80,7 @@ impl Lending {
         let sandbox = run.host.sandbox;
         match &mut report.receipt {
             Some(receipt) => {
-                receipt.notes.push(format!("after the fetch step: {}", whole_run::meaning(sandbox)));
+                receipt.stay.notes.push(format!("after the fetch step: {}", whole_run::meaning(sandbox)));
                 receipt.whole_run = Some(whole_run);
             }
             None => report.receipt = Some(whole_run::receipt(whole_run, end, sandbox)),

@@ -7,7 +7,7 @@ use super::harmless::printable;
 use super::screen::{Screen, time, time_or, yes_no};
 use super::session::Session;
 use crate::clock::Clock;
-use crate::protocol::agent::{Failure, PlanSummary, Receipt, ReceiptEnd, RegistryUse, WholeRun};
+use crate::protocol::agent::{Failure, PlanSummary, Receipt, ReceiptEnd, RegistryUse, Stay, WholeRun};
 use crate::protocol::api::{Run, RunEvent, RunEventKind, RunReceipt};
 use crate::protocol::id::RunId;
 use crate::protocol::run::{Phase, RunState};
@@ -141,44 +141,54 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
         ("  sandbox", receipt.sandbox.clone()),
         ("  registries", asked.join(", ")),
         ("  not used", besides.join(", ")),
-        ("  on the host", format!("{} to {} ({end})", time(receipt.began_at), time(receipt.ended_at))),
+        ("  on the host", format!("{} ({end})", span(&receipt.stay))),
         ("  wiped", wiped),
     ])?;
-    let used: Vec<String> = receipt.used.iter().map(used).collect();
-    let modules = [("module", &receipt.modules), ("provider", &receipt.providers)];
-    let lists = [("used", &used), ("pulled", &receipt.pulled), ("note", &receipt.notes)];
-    for (name, items) in modules.into_iter().chain(lists) {
-        for item in items {
-            screen.line(format_args!("  {name:<11}  {}", printable(item)))?;
-        }
+    for (name, items) in [("module", &receipt.modules), ("provider", &receipt.providers)] {
+        show_list(name, "", items, screen)?;
     }
+    show_stay(&receipt.stay, "", screen)?;
     receipt.whole_run.as_ref().map_or(Ok(()), |whole_run| show_whole_run(whole_run, screen))
 }
 
 /// The registries that were asked with what was lent, and those whose credentials were lent besides. Of a file nobody
 /// knows who has read it.
 fn registries(receipt: &Receipt) -> (Vec<String>, Vec<String>) {
-    let hosts = receipt.hosts.iter().cloned();
+    let hosts = receipt.stay.hosts.iter().cloned();
     if receipt.delivery.contains("file") {
         return (hosts.collect(), Vec::new());
     }
     let host_of = |address: &str| address.split('/').next().unwrap_or_default().to_owned();
     let is_used = |used: &RegistryUse, host: &str| used.host == host && !used.integrations.is_empty();
-    hosts.partition(|address| receipt.used.iter().any(|used| is_used(used, &host_of(address))))
+    hosts.partition(|address| receipt.stay.used.iter().any(|used| is_used(used, &host_of(address))))
 }
 
 /// What stayed after the fetch step.
 fn show_whole_run(whole_run: &WholeRun, screen: Screen) -> Result<(), CommandError> {
-    let WholeRun { hosts, until, began_at, ended_at, .. } = whole_run;
-    let span = format!("{} to {} (for the step {until})", time(*began_at), time(*ended_at));
-    screen.line(format_args!("  {:<11}  {}, lent from {span}", "whole run", hosts.join(", ")))?;
-    let uses: Vec<String> = whole_run.used.iter().map(used).collect();
-    for (name, items) in [("used", &uses), ("pulled", &whole_run.pulled), ("note", &whole_run.notes)] {
-        for item in items {
-            screen.line(format_args!("  {name:<11}  in {until}: {}", printable(item)))?;
-        }
+    let WholeRun { until, stay } = whole_run;
+    let lent = format!("{}, lent from {} (for the step {until})", stay.hosts.join(", "), span(stay));
+    screen.line(format_args!("  {:<11}  {lent}", "whole run"))?;
+    show_stay(stay, &format!("in {until}: "), screen)
+}
+
+/// What was done with credentials; `when` stands before each thing.
+fn show_stay(stay: &Stay, when: &str, screen: Screen) -> Result<(), CommandError> {
+    let uses: Vec<String> = stay.used.iter().map(used).collect();
+    for (name, items) in [("used", &uses), ("pulled", &stay.pulled), ("note", &stay.notes)] {
+        show_list(name, when, items, screen)?;
     }
     Ok(())
+}
+
+fn show_list(name: &str, when: &str, items: &[String], screen: Screen) -> Result<(), CommandError> {
+    for item in items {
+        screen.line(format_args!("  {name:<11}  {when}{}", printable(item)))?;
+    }
+    Ok(())
+}
+
+fn span(stay: &Stay) -> String {
+    format!("{} to {}", time(stay.began_at), time(stay.ended_at))
 }
 
 /// What the fetch step did with a host.

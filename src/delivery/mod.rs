@@ -32,7 +32,7 @@ use self::choice::Chosen;
 use crate::clock::Clock;
 use crate::gateway::broker::BrokerError;
 use crate::protocol::Timestamp;
-use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse};
+use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse, Stay};
 use crate::protocol::delivery::DeliveryChoice;
 use crate::redact::Redactions;
 use crate::sandbox::{Sandbox, SecretFile};
@@ -203,17 +203,19 @@ impl Pending {
             delivery: self.delivery.to_owned(),
             sandbox: ending.sandbox,
             meaning: self.meaning.to_owned(),
-            hosts: self.hosts,
-            began_at: self.began_at,
-            ended_at: ending.at,
+            stay: Stay {
+                hosts: self.hosts,
+                began_at: self.began_at,
+                ended_at: ending.at,
+                used: ending.witnessed.used,
+                pulled: ending.witnessed.pulled,
+                notes: ending.witnessed.notes,
+            },
             end: ending.end,
             wiped: ending.wiped,
             verified_by: ending.verified_by,
             modules: Vec::new(),
             providers: Vec::new(),
-            used: ending.witnessed.used,
-            pulled: ending.witnessed.pulled,
-            notes: ending.witnessed.notes,
             whole_run: None,
         }
     }

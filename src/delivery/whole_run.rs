@@ -12,7 +12,7 @@ use super::{DeliveryError, ca_bundle};
 use crate::clock::Clock;
 use crate::gateway::broker::{Broker, Seen};
 use crate::protocol::Timestamp;
-use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, WholeRun};
+use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, Stay, WholeRun};
 use crate::protocol::run::Step;
 use crate::redact::Redactions;
 use crate::registry::is_loopback_host;
@@ -100,7 +100,8 @@ impl Lent {
     pub async fn close(self, until: Step, clock: &Clock) -> WholeRun {
         let Seen { used, pulled, notes, faults } = self.broker.close().await;
         let notes = notes.into_iter().chain(faults).chain(self.tokens.note()).collect();
-        WholeRun { hosts: self.hosts, until, began_at: self.began_at, ended_at: clock.now(), used, pulled, notes }
+        let (hosts, began_at) = (self.hosts, self.began_at);
+        WholeRun { until, stay: Stay { hosts, began_at, ended_at: clock.now(), used, pulled, notes } }
     }
 }
 
@@ -110,18 +111,13 @@ pub fn receipt(whole_run: WholeRun, end: ReceiptEnd, sandbox: Sandbox) -> Receip
         delivery: "broker".to_owned(),
         sandbox: sandbox.name().to_owned(),
         meaning: meaning(sandbox).to_owned(),
-        hosts: whole_run.hosts.clone(),
-        began_at: whole_run.began_at,
-        ended_at: whole_run.ended_at,
+        stay: Stay { used: Vec::new(), pulled: Vec::new(), notes: Vec::new(), ..whole_run.stay.clone() },
         end,
         wiped: true,
         verified_by: "the agent closed the broker, which alone had the credentials; nothing of it was written"
             .to_owned(),
         modules: Vec::new(),
         providers: Vec::new(),
-        used: Vec::new(),
-        pulled: Vec::new(),
-        notes: Vec::new(),
         whole_run: Some(whole_run),
     }
 }
@@ -177,7 +173,7 @@ mod tests {
         assert!(names.contains(&"HTTPS_PROXY".to_owned()) && names.contains(&"SSL_CERT_FILE".to_owned()), "{names:?}");
         let address = lent.broker.address();
         let ended = lent.close(Step::Plan, &clock).await;
-        assert_eq!(ended.hosts, ["a.example/x"]);
+        assert_eq!(ended.stay.hosts, ["a.example/x"]);
         assert!(std::net::TcpStream::connect(address).is_err(), "it still listens");
         assert!(Kept::default().lend(around).await.unwrap().is_none());
     }

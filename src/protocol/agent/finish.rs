@@ -105,16 +105,13 @@ pub struct PlanSummary {
 pub struct Receipt {
     /// The way: `broker`, `helper`, `file`, or two of them.
     pub delivery: String,
-    /// What the step ran in: `process`, later `namespace`.
+    /// What the step ran in: `namespace` or `process`.
     pub sandbox: String,
     /// What the way means for the run, in a sentence for people.
     pub meaning: String,
-    /// Registries (host and path) whose credentials were there.
-    pub hosts: Vec<String>,
-    /// When the credentials came to be on the host.
-    pub began_at: Timestamp,
-    /// When nothing of them was left.
-    pub ended_at: Timestamp,
+    /// Until nothing of the credentials was left.
+    #[serde(flatten)]
+    pub stay: Stay,
     /// Why they went.
     pub end: ReceiptEnd,
     /// Whether a fresh look found nothing.
@@ -126,15 +123,6 @@ pub struct Receipt {
     /// Providers that came from an OCI mirror: address and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub providers: Vec<String>,
-    /// With `broker` and `helper`: which hosts were asked, and how often.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub used: Vec<RegistryUse>,
-    /// With the broker: what was pulled, by digest.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pulled: Vec<String>,
-    /// What people should know: a kept backend, an old tofu.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
     /// What stayed after the fetch step, where that was wanted and permitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole_run: Option<WholeRun>,
@@ -143,21 +131,29 @@ pub struct Receipt {
 /// What became of credentials that stayed for `plan` or `apply`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WholeRun {
-    /// Registries (host and path) whose credentials stayed.
-    pub hosts: Vec<String>,
     /// The step that they stayed for; with it they ended.
     pub until: Step,
-    /// When that step could begin to use them.
+    /// Until the broker was closed.
+    #[serde(flatten)]
+    pub stay: Stay,
+}
+
+/// Credentials on a host: which, how long, and what was done with them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Stay {
+    /// Registries (host and path) whose credentials were there.
+    pub hosts: Vec<String>,
+    /// When they came to be there, or could begin to be used.
     pub began_at: Timestamp,
-    /// When the broker was closed.
+    /// When that was over.
     pub ended_at: Timestamp,
-    /// Which hosts were asked, and how often.
+    /// With `broker` and `helper`: which hosts were asked, and how often.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub used: Vec<RegistryUse>,
-    /// What was pulled, by digest.
+    /// With the broker: what was pulled, by digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pulled: Vec<String>,
-    /// What people should know.
+    /// What people should know: a kept backend, an old tofu.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }

@@ -33,7 +33,7 @@ pub use claim::{Claim, ClaimRequest, RenewAnswer, RunVariable, StepReport, Watch
 pub use credentials::{CredentialsAnswer, CredentialsRequest, RegistryCredential, Withheld, WithheldReason};
 pub use finish::{
     Failure, FailureClass, Finish, FinishAnswer, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd, RegistryUse,
-    WholeRun,
+    Stay, WholeRun,
 };
 pub use rescue::KeptState;
 pub use session::{SessionAnswer, SessionRequest};

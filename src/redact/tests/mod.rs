@@ -5,29 +5,10 @@
 
 use std::ops::Range;
 
+use support::dice::Dice;
+
 use super::{Needles, PLACEHOLDER, Redactions, Redactor, oracle};
 use crate::secret::Secret;
-
-/// Random numbers that a failure can be repeated with.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % limit
-    }
-
-    fn one_of<'a, T: ?Sized>(&mut self, list: &[&'a T]) -> &'a T {
-        list[self.below(list.len())]
-    }
-
-    fn range(&mut self, length: usize) -> Range<usize> {
-        let (one, other) = (self.below(length + 1), self.below(length + 1));
-        one.min(other)..one.max(other)
-    }
-}
 
 /// Needles that are looked for in these forms alone.
 fn needles(forms: &[Vec<u8>]) -> Needles {
@@ -115,7 +96,7 @@ fn shown(bytes: &[u8]) -> String {
 
 #[test]
 fn it_does_what_the_oracle_does_at_any_split() {
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    let mut dice = Dice::new(0x9E37_79B9_7F4A_7C15);
     let mut hidden = 0;
     for round in 0..support::loops::times(6_000) {
         let forms = some_forms(&mut dice);
@@ -138,7 +119,7 @@ fn it_does_what_the_oracle_does_at_any_split() {
 
 #[test]
 fn a_needle_that_is_added_applies_to_what_is_held_and_to_what_follows() {
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     for round in 0..support::loops::times(10_000) {
         let (early, late) = (some_forms(&mut dice), some_forms(&mut dice));
         let redactions = looking_for(&early);
@@ -167,7 +148,7 @@ fn a_needle_that_is_added_applies_to_what_is_held_and_to_what_follows() {
 
 #[test]
 fn a_quiet_stream_gives_at_most_three_bytes_of_a_form() {
-    let mut dice = Dice(11);
+    let mut dice = Dice::new(11);
     for _ in 0..support::loops::times(10_000) {
         let mut forms = some_forms(&mut dice);
         for form in &mut forms {

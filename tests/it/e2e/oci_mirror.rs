@@ -8,52 +8,37 @@ use support::provider::ProviderPackage;
 use support::registry::Seen;
 use support::require;
 use support::tools::PROVIDER_TIME;
-use tempfile::TempDir;
 
 use super::recorder::Recorder;
+use super::scene::{Beginning, Scene};
 use super::shelf::Shelf;
-use super::world::{Setup, World};
 use super::write;
 
 /// Where the provider is in the registry, below the template's common path.
 const REPOSITORY: &str = "tofu/hashicorp/time";
 
-/// The operator's file with a mirror in it.
-struct Operator(TempDir);
-
-impl Operator {
-    /// The mirror is in the registry of that host; `more` stands beside it.
-    fn new(host: &str, more: &str) -> Self {
-        let operator = Self(tempfile::tempdir().unwrap());
-        operator.write(&format!(
-            "provider_installation {{\n  oci_mirror {{\n    repository_template = \
-             \"{host}/tofu/${{namespace}}/${{type}}\"\n    include = [\"registry.opentofu.org/*/*\"]\n  }}\n  {more}\n}}\n"
-        ));
-        operator
-    }
-
-    fn write(&self, text: &str) {
-        write(&self.0.path().join("operator.tfrc"), text);
-    }
-
-    fn file(&self) -> String {
-        self.0.path().join("operator.tfrc").display().to_string()
-    }
+/// The operator's file with a mirror in the registry; `more` stands beside it.
+fn mirror_in(shelf: &Shelf, more: &str) -> String {
+    format!(
+        "provider_installation {{\n  oci_mirror {{\n    repository_template = \"{}/tofu/${{namespace}}/${{type}}\"\n    include = \
+         [\"registry.opentofu.org/*/*\"]\n  }}\n  {more}\n}}\n",
+        shelf.host()
+    )
 }
 
-/// A registry with the provider, and what was put in.
-fn stocked(shelf: Option<Shelf>) -> Option<(Shelf, ProviderPackage)> {
+/// A registry with the provider and a mirror that is in it, and what was put in.
+fn begin(beginning: Beginning<'_>, text: impl FnOnce(&Shelf) -> String) -> Option<(Scene, ProviderPackage)> {
     let program = fs::read(require::provider_time()?).unwrap();
-    let shelf = shelf?;
+    let scene = beginning.begin(text)?;
     let name = format!("{}_v{}", PROVIDER_TIME.name, PROVIDER_TIME.version());
     let package = ProviderPackage::new(&name, &program);
-    shelf.registry.push_provider(REPOSITORY, PROVIDER_TIME.version(), &package).unwrap();
-    Some((shelf, package))
+    scene.shelf.registry.push_provider(REPOSITORY, PROVIDER_TIME.version(), &package).unwrap();
+    Some((scene, package))
 }
 
-/// A world whose canary opens a registry with the provider.
-fn worlds_registry(world: &World) -> Option<(Shelf, ProviderPackage)> {
-    stocked(Shelf::start_far(&world.canaries[0].password))
+/// The same as usual.
+fn usual() -> Option<(Scene, ProviderPackage)> {
+    begin(Beginning::default(), |shelf| mirror_in(shelf, ""))
 }
 
 /// A resource of the provider, and a module from the registry beside it.
@@ -75,20 +60,17 @@ fn count(shelf: &Shelf) -> usize {
     shelf.registry.requests().len()
 }
 
-fn without_agent() -> Option<World> {
-    World::with(Setup { without_agent: true, ..Setup::default() })
-}
-
 #[test]
 fn a_provider_comes_by_the_broker_in_the_fetch_step_and_no_later_step_asks_the_registry() {
     let Some(recorder) = Recorder::start() else { return };
     let tofu = recorder.program();
-    let setup = Setup { tofu: Some(&tofu), without_agent: true, ..Setup::default() };
-    let Some(mut world) = World::with(setup) else { return };
-    let Some((shelf, package)) = worlds_registry(&world) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "direct { exclude = [\"registry.opentofu.org/*/*\"] }");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let beside = "direct { exclude = [\"registry.opentofu.org/*/*\"] }";
+    let beginning = Beginning { tofu: Some(&tofu), ..Beginning::default() };
+    let Some((Scene { world, shelf, operator: _operator }, package)) =
+        begin(beginning, |shelf| mirror_in(shelf, beside))
+    else {
+        return;
+    };
     let said = world.apply(&world.configuration(&main(&shelf)), 0);
     assert!(said.contains("hello, greeting") && said.contains("now = "), "{said}");
 
@@ -117,11 +99,7 @@ fn a_provider_comes_by_the_broker_in_the_fetch_step_and_no_later_step_asks_the_r
 
 #[test]
 fn another_agent_applies_with_the_provider_that_was_approved_while_the_registry_is_down() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((mut shelf, package)) = worlds_registry(&world) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let Some((Scene { mut world, mut shelf, operator }, package)) = usual() else { return };
     let id = world.plans(&world.configuration(&main(&shelf)));
     world.wait_for_wipe();
     let asked = count(&shelf);
@@ -140,11 +118,7 @@ fn another_agent_applies_with_the_provider_that_was_approved_while_the_registry_
 
 #[test]
 fn a_lock_file_with_the_packages_hash_is_kept_and_one_with_another_stops_the_fetch_step() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((shelf, package)) = worlds_registry(&world) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let Some((Scene { world, shelf, operator: _operator }, package)) = usual() else { return };
     let directory = world.configuration(&provider_alone());
     let lock = |hash: &str| {
         let text = format!(
@@ -167,11 +141,11 @@ fn a_lock_file_with_the_packages_hash_is_kept_and_one_with_another_stops_the_fet
 
 #[test]
 fn the_credential_helper_serves_a_mirror_on_loopback() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((shelf, _)) = stocked(Shelf::start(&world.canaries[0].password)) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let beginning = Beginning { registry: Shelf::start, ..Beginning::default() };
+    let Some((Scene { world, shelf: _shelf, operator: _operator }, _)) = begin(beginning, |shelf| mirror_in(shelf, ""))
+    else {
+        return;
+    };
     // No module names the registry: the mirror does.
     world.apply(&world.configuration(&provider_alone()), 0);
     let receipt = world.run(&world.newest())["receipts"][0].clone();
@@ -181,10 +155,10 @@ fn the_credential_helper_serves_a_mirror_on_loopback() {
 
 #[test]
 fn the_narrowest_integration_serves_a_mirror_and_what_is_withheld_is_named() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((shelf, _)) = worlds_registry(&world) else { return };
-    let operator = Operator::new(&shelf.host(), "");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let beginning = Beginning { stored: None, ..Beginning::default() };
+    let Some((Scene { world, shelf, operator: _operator }, _)) = begin(beginning, |shelf| mirror_in(shelf, "")) else {
+        return;
+    };
     let directory = world.configuration(&provider_alone());
     let said = world.apply(&directory, 1);
     assert!(said.contains("hint: ") && said.contains("nigari registry add") && said.contains(&shelf.host()), "{said}");
@@ -203,11 +177,7 @@ fn the_narrowest_integration_serves_a_mirror_and_what_is_withheld_is_named() {
 
 #[test]
 fn a_provider_that_the_mirror_does_not_have_is_told() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((shelf, _)) = worlds_registry(&world) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let Some((Scene { world, shelf: _shelf, operator: _operator }, _)) = usual() else { return };
     for (main, told) in [
         (
             provider_alone().replace("hashicorp/time", "hashicorp/nothing").replace("time", "nothing"),
@@ -224,29 +194,21 @@ fn a_provider_that_the_mirror_does_not_have_is_told() {
 
 #[test]
 fn a_cache_of_providers_is_left_alone() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((shelf, _)) = worlds_registry(&world) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "");
-    let cache = operator.0.path().join("cache");
-    fs::create_dir(&cache).unwrap();
-    let text = fs::read_to_string(operator.file()).unwrap();
-    operator.write(&format!("plugin_cache_dir = \"{}\"\n{text}", cache.display()));
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let text = |shelf: &Shelf| format!("plugin_cache_dir = \"{}\"\n{}", cache.path().display(), mirror_in(shelf, ""));
+    let Some((Scene { world, operator: _operator, shelf: _shelf }, _)) = begin(Beginning::default(), text) else {
+        return;
+    };
     let id = world.plans(&world.configuration(&provider_alone()));
     world.ends(&["run", "approve", &id, "--follow"], 0);
-    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
     let agent = support::child::read_text(&world.stack.directory().join("agent.log"));
     assert!(agent.contains("the cache of providers is not used beside an `oci_mirror`"), "{agent}");
 }
 
 #[test]
 fn a_provider_that_only_the_state_needs_comes_too() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((shelf, _)) = worlds_registry(&world) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let Some((Scene { world, shelf, operator: _operator }, _)) = usual() else { return };
     world.apply(&world.configuration(&provider_alone()), 0);
     // Neither resource nor provider: what is left in the state has to be destroyed by it.
     let said = world.apply(&world.configuration(&shelf.main()), 0);
@@ -258,11 +220,7 @@ fn a_provider_that_only_the_state_needs_comes_too() {
 /// Only GET and HEAD, only of the mirror.
 #[test]
 fn nothing_but_the_providers_repository_is_asked_for() {
-    let Some(mut world) = without_agent() else { return };
-    let Some((shelf, _)) = worlds_registry(&world) else { return };
-    shelf.store(&world);
-    let operator = Operator::new(&shelf.host(), "");
-    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
+    let Some((Scene { world, shelf, operator: _operator }, _)) = usual() else { return };
     world.apply(&world.configuration(&provider_alone()), 0);
     let is_expected = |seen: &Seen| {
         let path = Path::new(&seen.target);

@@ -4,32 +4,14 @@ use std::time::Duration;
 
 use support::canary::Canary;
 
+use super::PLAIN;
 use super::recorder::Recorder;
+use super::scene::Operator;
 use super::shelf::Shelf;
 use super::world::{Setup, USER, World};
-use super::{PLAIN, write};
 
 /// A token for a module registry, in the operator's file.
 const TOKEN: &str = "canary-operators-token-81c2a7";
-
-/// A directory with the operator's file, which is no place of server or agent.
-struct Operator(tempfile::TempDir);
-
-impl Operator {
-    fn new(text: &str) -> Self {
-        let operator = Self(tempfile::tempdir().unwrap());
-        operator.write(text);
-        operator
-    }
-
-    fn write(&self, text: &str) {
-        write(&self.0.path().join("operator.tfrc"), text);
-    }
-
-    fn file(&self) -> String {
-        self.0.path().join("operator.tfrc").display().to_string()
-    }
-}
 
 /// Starts an agent that must not start; gives what it said.
 fn refused(world: &World, more: &[&str]) -> String {

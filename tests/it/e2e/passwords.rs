@@ -11,17 +11,17 @@ use super::world::{Setup, USER, World};
 type Start = fn(&str) -> Option<Shelf>;
 
 /// On loopback, which no proxy serves, and by a name that the broker does; with Basic authentication and with tokens.
-const NEAR: [Start; 2] = [Shelf::start_with_tokens, Shelf::start];
-const FAR: [Start; 2] = [Shelf::start_far_with_tokens, Shelf::start_far];
+const NEAR: [Start; 2] = [Shelf::start_with_tokens, Shelf::start_guarded];
+const FAR: [Start; 2] = [Shelf::start_far_with_tokens, Shelf::start_far_guarded];
 
 /// Pulls with this password by broker and credential helper in one run, and by a file in a second.
 fn authenticates(password: &str) {
     pulls(password, &[&NEAR[..], &FAR[..]].concat());
 }
 
-/// The same from registries with tokens alone.
-fn authenticates_with_tokens(password: &str) {
-    pulls(password, &[NEAR[0], FAR[0]]);
+/// The same by one of the ways of authentication.
+fn authenticates_by(way: usize, password: &str) {
+    pulls(password, &[NEAR[way], FAR[way]]);
 }
 
 fn pulls(password: &str, starts: &[Start]) {
@@ -32,7 +32,7 @@ fn pulls(password: &str, starts: &[Start]) {
         return;
     }
     for shelf in &shelves {
-        let name = format!("r{}", shelf.registry.port());
+        let name = format!("r{}", shelf.host().rsplit_once(':').unwrap().1);
         shelf.add(&world, &name, &["--export", "--permit-file"]).succeeded().unwrap();
         world.types(&["registry", "test", &name]).succeeded().unwrap();
     }
@@ -74,24 +74,49 @@ passwords! {
     a_password_like_json_authenticates: "{\"auths\":{\"canary\":\"c0ffee\"}}";
     a_password_like_an_option_authenticates: "--canary=1f2e3d";
     a_password_of_base64s_own_letters_authenticates: "canary==/+/+==";
+    a_password_of_72_bytes_authenticates: &"canary-0123456789".repeat(5)[..72];
+    a_password_of_73_bytes_authenticates: &"canary-0123456789".repeat(5)[..73];
+    a_password_of_256_bytes_authenticates: &"canary-0123456789".repeat(16)[..256];
+    a_token_of_4096_bytes_authenticates: &"canary.eyJhbGciOiJSUzI1NiJ9-".repeat(150)[..4096];
+}
+
+/// 4096 bytes.
+fn long_and_odd() -> String {
+    let odd = "canary:/+~%$\"\\'`{}<>&=?#@!äöüß€ ".repeat(100);
+    let end = odd.floor_char_boundary(4090);
+    format!("{}{}", &odd[..end], "x".repeat(4096 - end))
 }
 
 #[test]
-fn the_longest_password_that_bcrypt_takes_authenticates() {
-    // bcrypt, which the registry keeps passwords in, looks at 72 bytes.
-    authenticates(&"canary-0123456789".repeat(5)[..72]);
+fn a_password_of_4096_bytes_of_all_odd_characters_authenticates_for_a_token() {
+    authenticates_by(0, &long_and_odd());
 }
 
 #[test]
-fn a_token_of_4096_bytes_authenticates() {
-    let password = "canary.eyJhbGciOiJSUzI1NiJ9-".repeat(150);
-    authenticates_with_tokens(&password[..4096]);
+fn a_password_of_4096_bytes_of_all_odd_characters_authenticates_by_itself() {
+    authenticates_by(1, &long_and_odd());
 }
 
+/// What begins alike is taken by the registry alone, whose bcrypt looks at 72 bytes: so it shows nothing by itself.
 #[test]
-fn a_long_password_of_all_odd_characters_authenticates() {
-    let password = "canary:/+~%$\"\\'`{}<>&=?#@!äöüß€ ".repeat(100);
-    authenticates_with_tokens(password.trim_end());
+fn of_a_long_password_the_last_byte_counts() {
+    let right = "canary-0123456789".repeat(10);
+    let wrong = format!("{}0", &right[..right.len() - 1]);
+    let starts: [(Start, bool); 4] = [
+        (Shelf::start, true),
+        (Shelf::start_guarded, false),
+        (Shelf::start_far_guarded, false),
+        (Shelf::start_far_with_tokens, false),
+    ];
+    for (start, is_taken) in starts {
+        let canaries = vec![Canary { user: USER.to_owned(), password: wrong.clone() }];
+        let Some(world) = World::with(Setup { canaries, ..Setup::default() }) else { return };
+        let Some(mut shelf) = start(&right) else { return };
+        shelf.password.clone_from(&wrong);
+        shelf.store(&world);
+        assert_eq!(world.types(&["registry", "test", "demo"]).code == Some(0), is_taken);
+        world.apply(&world.configuration(&shelf.main()), i32::from(!is_taken));
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use support::registry::Registry;
 use support::require;
 use tempfile::TempDir;
 
+use super::guard::Guard;
 use super::world::{USER, World};
 use super::{with_modules, write};
 
@@ -25,6 +26,7 @@ pub(super) struct Shelf {
     pub(super) registry: Registry,
     pub(super) password: String,
     directory: TempDir,
+    guard: Option<Guard>,
 }
 
 impl Shelf {
@@ -32,6 +34,21 @@ impl Shelf {
     pub(super) fn start(password: &str) -> Option<Self> {
         let program = require::registry()?;
         Some(Self::fill(password, |directory| Registry::start(&program, directory, USER, password).unwrap()))
+    }
+
+    /// With Basic authentication that compares every byte.
+    pub(super) fn start_guarded(password: &str) -> Option<Self> {
+        Self::start(password).map(Self::guarded)
+    }
+
+    /// The same under a name that OpenTofu reaches by the broker.
+    pub(super) fn start_far_guarded(password: &str) -> Option<Self> {
+        Self::start_far(password).map(Self::guarded)
+    }
+
+    fn guarded(mut self) -> Self {
+        self.guard = Some(Guard::start(&self.registry, USER, &self.password));
+        self
     }
 
     /// With bearer tokens from a signer.
@@ -74,11 +91,13 @@ impl Shelf {
         let directory = tempfile::tempdir().unwrap();
         let registry = start(directory.path());
         registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
-        Self { registry, password: password.to_owned(), directory }
+        Self { registry, password: password.to_owned(), directory, guard: None }
     }
 
     pub(super) fn host(&self) -> String {
-        self.registry.host()
+        let host = self.registry.host();
+        let Some(guard) = &self.guard else { return host };
+        format!("{}:{}", host.rsplit_once(':').unwrap().0, guard.port())
     }
 
     /// `oci://…` of a repository in it.

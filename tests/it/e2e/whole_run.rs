@@ -9,8 +9,12 @@ use support::require;
 
 use super::PLAIN;
 use super::provider::{Hostile, hits};
+use super::scene::{Beginning, Scene};
 use super::shelf::{REPOSITORY, Shelf};
 use super::world::{Setup, World};
+
+/// The switch of an integration that permits it.
+const PERMITTED: [&str; 1] = ["--permit-whole-run"];
 
 /// The registry's manifest, by whatever asks.
 fn address(shelf: &Shelf) -> String {
@@ -26,22 +30,19 @@ fn told(report: &Path, address: &str) -> (String, Option<u16>, String) {
     (moment, port, after(&format!("fetch {address}: ")).unwrap())
 }
 
-/// A workspace that wants it, and a registry whose integration permits it.
-fn start(hostile: &Hostile, more: &[&str]) -> Option<(World, Shelf)> {
-    let settings = hostile.settings();
-    let agent = [&["--cli-config", &settings], more].concat();
-    let world = World::with(Setup { agent: &agent, ..Setup::default() })?;
-    let shelf = Shelf::start_far(&world.canaries[0].password)?;
-    world.ends(&["workspace", "create", "demo", "--whole-run"], 0);
-    Some((world, shelf))
+/// A workspace that wants it, and a registry whose integration has these switches besides; `more` are the agent's.
+fn start(hostile: &Hostile, switches: &[&str], more: &[&str]) -> Option<Scene> {
+    let stored = [&["--export"], switches].concat();
+    let scene =
+        Beginning { stored: Some(&stored), agent: more, ..Beginning::default() }.begin(|_| hostile.settings())?;
+    scene.world.ends(&["workspace", "create", "demo", "--whole-run"], 0);
+    Some(scene)
 }
 
 /// Nothing of what was lent is left: neither in a report nor on a port.
 fn assert_over(world: &World, reports: &[PathBuf], address: &str) {
     for report in reports {
-        for canary in &world.canaries {
-            assert_eq!(hits(canary, report), 0, "the credential was in reach");
-        }
+        assert_eq!(hits(&world.canaries, report), 0, "a credential was in reach");
         if let (moment, Some(port), _) = told(report, address) {
             assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the broker of {moment} is still open");
         }
@@ -60,8 +61,7 @@ fn a_provider_pulls_at_plan_and_apply_and_never_sees_the_credential() {
         return;
     }
     let Some(mut hostile) = Hostile::start() else { return };
-    let Some((world, shelf)) = start(&hostile, &[]) else { return };
-    shelf.add(&world, "demo", &["--export", "--permit-whole-run"]).succeeded().unwrap();
+    let Some(Scene { world, shelf, operator: _operator }) = start(&hostile, &PERMITTED, &[]) else { return };
     let (address, runs) = (address(&shelf), world.stack.run_root());
     let main = format!("{}{}", shelf.main(), hostile.resource(&[&runs], std::slice::from_ref(&address)));
     world.apply(&world.configuration(&main), 0);
@@ -94,9 +94,8 @@ fn without_the_integrations_permit_or_the_workspaces_wish_nothing_stays() {
     }
     for (permit, wish) in [(false, true), (true, false)] {
         let Some(mut hostile) = Hostile::start() else { return };
-        let Some((world, shelf)) = start(&hostile, &[]) else { return };
-        let permits: &[&str] = if permit { &["--export", "--permit-whole-run"] } else { &["--export"] };
-        shelf.add(&world, "demo", permits).succeeded().unwrap();
+        let switches: &[&str] = if permit { &PERMITTED } else { &[] };
+        let Some(Scene { world, shelf, operator: _operator }) = start(&hostile, switches, &[]) else { return };
         world.ends(&["workspace", "update", "demo", if wish { "--whole-run=true" } else { "--whole-run=false" }], 0);
         let address = address(&shelf);
         let main = format!("{}{}", shelf.main(), hostile.resource(&[], std::slice::from_ref(&address)));
@@ -119,9 +118,8 @@ fn of_two_registries_only_the_one_that_permits_it_is_reached_after_the_fetch_ste
         return;
     }
     let Some(mut hostile) = Hostile::start() else { return };
-    let Some((world, shelf)) = start(&hostile, &[]) else { return };
+    let Some(Scene { world, shelf, operator: _operator }) = start(&hostile, &PERMITTED, &[]) else { return };
     let Some(other) = Shelf::start_far(&world.canaries[1].password) else { return };
-    shelf.add(&world, "stays", &["--export", "--permit-whole-run"]).succeeded().unwrap();
     other.add(&world, "goes", &["--export"]).succeeded().unwrap();
     let addresses = [address(&shelf), address(&other)];
     let modules = [("a", shelf.source(REPOSITORY)), ("b", other.source(REPOSITORY))];
@@ -141,16 +139,14 @@ fn an_apply_by_another_agent_is_released_its_own_and_the_audit_log_says_so() {
         return;
     }
     let Some(mut hostile) = Hostile::start() else { return };
-    let Some((mut world, shelf)) = start(&hostile, &[]) else { return };
+    let Some(Scene { mut world, shelf, operator }) = start(&hostile, &PERMITTED, &[]) else { return };
     let Some(other) = Shelf::start_far(&world.canaries[1].password) else { return };
-    shelf.add(&world, "demo", &["--export", "--permit-whole-run"]).succeeded().unwrap();
     other.add(&world, "other", &["--export"]).succeeded().unwrap();
     let address = address(&shelf);
     let main = format!("{}{}", shelf.main(), hostile.resource(&[], std::slice::from_ref(&address)));
     let id = world.plans(&world.configuration(&main));
     world.stack.agent().unwrap().stop().unwrap();
-    let settings = hostile.settings();
-    let second = world.another_agent("second", &["--cli-config", &settings, "--sandbox", "process"]);
+    let second = world.another_agent("second", &["--cli-config", &operator.file(), "--sandbox", "process"]);
     world.ends(&["run", "approve", &id, "--follow"], 0);
     let reports = hostile.reports();
     let applied: Vec<_> =
@@ -197,8 +193,7 @@ fn a_delivery_that_cannot_do_it_is_named_in_the_receipt() {
 #[test]
 fn an_apply_that_is_killed_closes_the_broker_and_says_so() {
     let Some(mut hostile) = Hostile::start() else { return };
-    let Some((world, shelf)) = start(&hostile, &[]) else { return };
-    shelf.add(&world, "demo", &["--export", "--permit-whole-run"]).succeeded().unwrap();
+    let Some(Scene { world, shelf, operator: _operator }) = start(&hostile, &PERMITTED, &[]) else { return };
     let address = address(&shelf);
     let wait = "resource \"terraform_data\" \"wait\" {\n  depends_on = [hostile_look.it]\n  provisioner \"local-exec\" {\n    \
                 command = \"sleep 600\"\n  }\n}\n";
@@ -221,8 +216,9 @@ fn an_apply_that_is_killed_closes_the_broker_and_says_so() {
 #[test]
 fn when_the_agent_is_killed_in_an_apply_nobody_is_served_any_more_and_nothing_is_left() {
     let Some(mut hostile) = Hostile::start() else { return };
-    let Some((mut world, shelf)) = start(&hostile, &["--apply-grace", "2s"]) else { return };
-    shelf.add(&world, "demo", &["--export", "--permit-whole-run"]).succeeded().unwrap();
+    let Some(Scene { mut world, shelf, operator }) = start(&hostile, &PERMITTED, &["--apply-grace", "2s"]) else {
+        return;
+    };
     let address = address(&shelf);
     let wait = "resource \"terraform_data\" \"wait\" {\n  depends_on = [hostile_look.it]\n  provisioner \"local-exec\" {\n    \
                 command = \"sleep 3\"\n  }\n}\n";
@@ -230,8 +226,7 @@ fn when_the_agent_is_killed_in_an_apply_nobody_is_served_any_more_and_nothing_is
     let id = world.begin(&world.configuration(&main), &["--auto-approve"]);
     world.wait_for_step(&id, "apply");
     world.stack.agent().unwrap().kill().unwrap();
-    let settings = hostile.settings();
-    world.stack.start_agent(&["--cli-config", &settings]).unwrap();
+    world.stack.start_agent(&["--cli-config", &operator.file()]).unwrap();
     world.wait(&id, "the end", |run| ["errored", "applied", "lost"].iter().any(|state| run["state"] == *state));
     world.wait_for_wipe();
     let reports = hostile.reports();

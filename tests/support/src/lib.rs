@@ -63,6 +63,9 @@ pub mod require;
 // How often a loop goes round.
 pub mod loops;
 
+// Random numbers that a failure can be repeated with.
+pub mod dice;
+
 // nigari itself: server and agent as processes, and any command with its output.
 pub mod nigari;
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use crate::child::{command, find_program, run, variable};
-use crate::tools::{CRANE, PROVIDER_HOSTILE, PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
+use crate::tools::{CRANE, HELM, PROVIDER_HOSTILE, PROVIDER_TIME, REGISTRY, TOFU, TOKEN_SIGNER, Tool};
 
 /// Says that `what` is missing.
 ///
@@ -49,6 +49,11 @@ pub fn token_signer() -> Option<PathBuf> {
 /// crane, or `None` after having said that it is missing. Built when Go is there.
 pub fn crane() -> Option<PathBuf> {
     tool(&CRANE)
+}
+
+/// helm, or `None` after having said that it is missing. Built when Go is there.
+pub fn helm() -> Option<PathBuf> {
+    tool(&HELM)
 }
 
 /// Any program on `PATH`, or `None` after having said that it is missing.

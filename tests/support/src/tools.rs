@@ -64,7 +64,7 @@ pub const PROVIDER_TIME: Tool = Tool {
 /// away; a program of ours.
 pub const PROVIDER_HOSTILE: Tool = Tool {
     name: "terraform-provider-hostile",
-    directory: "provider-hostile-1.1.0",
+    directory: "provider-hostile-1.2.0",
     package: ".",
     link: "-s -w",
     packages: 400,
@@ -89,6 +89,16 @@ pub const CRANE: Tool = Tool {
     link: "-s -w",
     packages: 400,
     fits: Path::is_file,
+};
+
+/// helm, which pulls charts. The longest build of all, and one test's alone.
+pub const HELM: Tool = Tool {
+    name: "helm",
+    directory: "helm-3.22.0",
+    package: "helm.sh/helm/v3/cmd/helm",
+    link: "-s -w",
+    packages: 950,
+    fits: helm_fits,
 };
 
 /// How far a build is. `go build` itself says nothing; this is read from its list of packages.
@@ -234,6 +244,13 @@ fn registry_fits(program: &Path) -> bool {
     let mut version = command(program);
     version.env_clear().arg("--version");
     run(version).is_ok_and(|said| said.out.contains("github.com/distribution/distribution/v3"))
+}
+
+/// Version 3 takes `pull --ca-file` and `registry login --password-stdin` as the tests say it; 4 has other words.
+fn helm_fits(program: &Path) -> bool {
+    let mut version = command(program);
+    version.env_clear().args(["version", "--template", "{{.Version}}"]);
+    run(version).is_ok_and(|said| said.out.trim().starts_with("v3."))
 }
 
 /// Whether a release is that or a later one; what is not a release (`1.13.0-beta1`) is not.

@@ -13,7 +13,7 @@ use support::canary::Canary;
 use support::http::Request;
 
 use super::attacker::{OUTSIDE, has};
-use super::stage::{Delivery, Stage};
+use super::stage::{Delivery, Stage, User};
 use super::{Observed, Outcome};
 
 /// Listens on a socket of the host, by a path and by an abstract name, as long as it lives.
@@ -160,7 +160,7 @@ pub(super) fn run(stage: &Stage, delivery: Delivery, sockets: &HostSockets, modu
         ("encryption.tf", ENCRYPTION.to_owned()),
         ("value.auto.tfvars", format!("value = \"{}\"\n", stage.value.password)),
         ("library.sh", library(stage)),
-        ("fetch.sh", in_fetch(&stage.registry_host(delivery))),
+        ("fetch.sh", in_fetch(&stage.shelf(delivery).host())),
         ("key.sh", KEY_PROVIDER.to_owned()),
         ("apply.sh", in_apply(sockets)),
     ];
@@ -240,11 +240,19 @@ fn sockets_of_host(stage: &Stage) -> Outcome {
     if path == "connected: answered" { Outcome::Open } else { Outcome::Nothing }
 }
 
+/// All five sets are empty. What an ordinary user may gain it cannot give up outside of a namespace, and with
+/// `no_new_privs` nothing comes of it.
 fn capabilities(stage: &Stage) -> Outcome {
     let said = String::from_utf8_lossy(&reported(stage, "A9", "CapEff")).into_owned();
-    let sets = said.lines().filter_map(|line| line.split_once(":\t")).filter(|(name, _)| *name != "CapBnd");
-    let has_some = sets.into_iter().any(|(_, set)| u64::from_str_radix(set.trim(), 16).unwrap() != 0);
+    let is_bounded = stage.sandbox == "namespace" || stage.user == User::Root;
+    let has_some = capability_sets(&said).any(|(name, set)| set != 0 && (name != "CapBnd" || is_bounded));
     if has_some { Outcome::Open } else { Outcome::Nothing }
+}
+
+/// Name and content of each set in the lines of `/proc/PID/status`.
+pub(super) fn capability_sets(status: &str) -> impl Iterator<Item = (&str, u64)> {
+    let sets = status.lines().filter_map(|line| line.split_once(":\t")).filter(|(name, _)| name.starts_with("Cap"));
+    sets.map(|(name, set)| (name, u64::from_str_radix(set.trim(), 16).unwrap()))
 }
 
 /// What a stranger's address was sent must be worth nothing at the server.

@@ -1,8 +1,8 @@
 //! What each attack does where nothing holds it: tofu alone.
 //!
 //! Rule: the same means as in the other files. A1 has its control in `e2e::broker`, A4 and A5 in `e2e::attacks`, A7 in
-//! `e2e::credential_helper`; A8, A9 and A10 have theirs in the cells of the page that are open, A12 in the login that
-//! arrives.
+//! `e2e::credential_helper`; A8 and A10 have theirs in the cells of the page that are open too, A11 in that of A1, A12 in
+//! the login that arrives.
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -205,4 +205,17 @@ fn outside_of_a_sandbox_a_socket_of_the_host_answers() {
     let mut said = String::new();
     UnixStream::connect(sockets.path()).unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, "answered\n", "A8");
+}
+
+#[test]
+fn outside_of_a_sandbox_a_program_of_root_has_capabilities() {
+    if !require::root() {
+        return;
+    }
+    let mut status = command("grep");
+    status.args(["^Cap", "/proc/self/status"]);
+    let said = run(status).unwrap().succeeded().unwrap().out;
+    for name in ["CapEff", "CapPrm", "CapBnd"] {
+        assert!(super::batch::capability_sets(&said).any(|(known, set)| known == name && set != 0), "A9: {said}");
+    }
 }

@@ -6,6 +6,7 @@
 mod attacker;
 mod batch;
 mod controls;
+mod hostile;
 mod page;
 mod refusals;
 mod stage;
@@ -50,9 +51,7 @@ fn everything(sandbox: &'static str, user: User) {
         let module = stage.deliver(delivery);
         batch::run(&stage, delivery, &sockets, &module, &mut observed);
         refusals::run(&stage, delivery, &module, &mut observed);
-        if delivery == Delivery::File {
-            standing::run(&mut stage, delivery, &module, &mut observed);
-        }
+        standing::run(&mut stage, delivery, &module, &mut observed);
     }
     page::compare(sandbox, &format!("{:?}", stage.user), &observed);
     stage.wait_for_wipe();

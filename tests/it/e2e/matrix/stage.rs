@@ -73,6 +73,15 @@ pub(super) struct Stage {
 impl Stage {
     /// `None`, said aloud, where it cannot be had.
     pub(super) fn start(sandbox: &'static str, user: User) -> Option<Self> {
+        Self::start_with(sandbox, user, |_| Vec::new())
+    }
+
+    /// The same, with more arguments of the agent.
+    pub(super) fn start_with(
+        sandbox: &'static str,
+        user: User,
+        more: impl FnOnce(&Self) -> Vec<String>,
+    ) -> Option<Self> {
         let is_root = rustix::process::geteuid().is_root();
         if user == User::Root && !require::root() {
             return None;
@@ -103,10 +112,9 @@ impl Stage {
             near,
         };
         stage.furnish();
-        if !stage.start_agent(&[]) {
-            return None;
-        }
-        Some(stage)
+        let more = more(&stage);
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        stage.start_agent(&more).then_some(stage)
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -210,24 +218,17 @@ impl Stage {
         for name in ["far", "near"] {
             let _ = self.world.types(&["registry", "remove", name, "--yes"]);
         }
-        let (registry, name) = match delivery {
-            Delivery::Broker => (&self.far, "far"),
-            Delivery::Helper | Delivery::File => (&self.near, "near"),
-        };
+        let name = if delivery == Delivery::Broker { "far" } else { "near" };
+        let registry = self.shelf(delivery);
         registry.add(&self.world, name, &["--export", "--permit-file"]).succeeded().unwrap();
         let name = delivery.name();
         self.world.ends(&["workspace", "create", name, "--delivery", name], 0);
         registry.main()
     }
 
-    /// The host of the registry of a delivery.
-    pub(super) fn registry_host(&self, delivery: Delivery) -> String {
-        if delivery == Delivery::Broker { self.far.host() } else { self.near.host() }
-    }
-
-    /// The registry that is not reached by the broker.
-    pub(super) fn near(&self) -> &Shelf {
-        &self.near
+    /// The registry of a delivery.
+    pub(super) fn shelf(&self, delivery: Delivery) -> &Shelf {
+        if delivery == Delivery::Broker { &self.far } else { &self.near }
     }
 
     /// A directory with these files.

@@ -32,7 +32,8 @@ fn killed(stage: &mut Stage, workspace: &str) {
 
 /// A plan waits; the module changes in the registry; only an agent with the run's own path applies it, and what it
 /// applies is what was planned.
-fn approved(stage: &mut Stage, module: &str, workspace: &str) {
+fn approved(stage: &mut Stage, delivery: Delivery, module: &str) {
+    let workspace = &format!("{}-approved", delivery.name());
     let directory = stage.configuration(&[("main.tf", format!("{module}{PLAIN}"))]).display().to_string();
     let said = stage.world.ends(&["apply", &directory, "-w", workspace, "--create", "--detach"], 0);
     let start = said.find("run-").unwrap();
@@ -42,7 +43,7 @@ fn approved(stage: &mut Stage, module: &str, workspace: &str) {
     stage.wait_for_wipe();
     let other = "variable \"name\" {}\nresource \"terraform_data\" \"greeting\" {\n  input = \"CHANGED\"\n}\noutput \"text\" {\n  \
                  value = terraform_data.greeting.output\n}\n";
-    stage.near().registry.push(REPOSITORY, "1.0.0", &Package::new(&[("main.tf", other)])).unwrap();
+    stage.shelf(delivery).registry.push(REPOSITORY, "1.0.0", &Package::new(&[("main.tf", other)])).unwrap();
     // A18.
     stage.agent().stop().unwrap();
     let elsewhere = stage.path("elsewhere").display().to_string();
@@ -58,14 +59,14 @@ fn approved(stage: &mut Stage, module: &str, workspace: &str) {
     stage.world.wait_for_state(&id, "applied");
     let pulled = stage.world.ends(&["state", "pull", "-w", workspace], 0);
     assert!(pulled.contains("hello, greeting") && !pulled.contains("CHANGED"), "{pulled}");
-    stage.near().registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
+    stage.shelf(delivery).registry.push(REPOSITORY, "1.0.0", &Package::greeting()).unwrap();
 }
 
-/// Tried with the delivery that is at work now; the others change nothing of it.
+/// Tried with the delivery that is at work now.
 pub(super) fn run(stage: &mut Stage, delivery: Delivery, module: &str, observed: &mut Observed) {
     killed(stage, &format!("{}-killed", delivery.name()));
     observed.add("A16", delivery, Outcome::Kept);
-    approved(stage, module, &format!("{}-approved", delivery.name()));
+    approved(stage, delivery, module);
     observed.add("A17", delivery, Outcome::Kept);
     observed.add("A18", delivery, Outcome::Kept);
 }

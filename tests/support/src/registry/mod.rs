@@ -24,7 +24,7 @@ use signer::Signer;
 const START: Duration = Duration::from_secs(30);
 /// What clients may call it. All are loopback, and Go programs use a proxy for the second alone; but for the last, which
 /// only a proxy knows ([`crate::squid::DOMAIN`]).
-const NAMES: [&str; 5] = ["localhost", "registry.localhost", "127.0.0.1", "::1", "registry.corp.test"];
+pub const NAMES: [&str; 5] = ["localhost", "registry.localhost", "127.0.0.1", "::1", "registry.corp.test"];
 /// bcrypt's lowest cost: these passwords live for minutes, and each pull checks several.
 const COST: u32 = 4;
 

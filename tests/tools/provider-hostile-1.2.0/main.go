@@ -5,12 +5,14 @@
 // environment.
 //
 // Looked at: its own environment; of every process that `/proc` shows its environment, arguments, memory map, open
-// files, and memory; every file below the places that it is told; every Unix socket that can be connected to. A line
-// per place says whether that could be read, so that a test sees that the looking was real.
+// files, and memory; every file below the places that it is told; every Unix socket that can be connected to. Files and
+// sockets that are older than the test have nothing of it, and are left alone. A line per place says whether that could
+// be read, so that a test sees that the looking was real.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -22,6 +24,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
@@ -59,12 +62,14 @@ func (hostile) Resources(context.Context) []func() resource.Resource {
 	return []func() resource.Resource{func() resource.Resource { return look{} }}
 }
 
-// look is the resource: `report` is where to send, `places` what to walk, separated by colons, `fetch` what to fetch.
+// look is the resource: `report` is where to send, `places` what to walk, separated by colons, `since` when the test
+// began, in seconds, `fetch` what to fetch.
 type look struct{}
 
 type model struct {
 	Report types.String `tfsdk:"report"`
 	Places types.String `tfsdk:"places"`
+	Since  types.Int64  `tfsdk:"since"`
 	Fetch  types.String `tfsdk:"fetch"`
 	ID     types.String `tfsdk:"id"`
 }
@@ -78,6 +83,7 @@ func (look) Schema(_ context.Context, _ resource.SchemaRequest, answer *resource
 	answer.Schema = schema.Schema{Attributes: map[string]schema.Attribute{
 		"report": schema.StringAttribute{Required: true},
 		"places": schema.StringAttribute{Required: true},
+		"since":  schema.Int64Attribute{Required: true},
 		"fetch":  schema.StringAttribute{Optional: true},
 		"id":     schema.StringAttribute{Computed: true, PlanModifiers: keep},
 	}}
@@ -127,9 +133,9 @@ func report(wanted model, moment string) error {
 		}
 		processes(out)
 		for _, place := range strings.Split(wanted.Places.ValueString(), ":") {
-			walk(out, place)
+			walk(out, place, wanted.Since.ValueInt64())
 		}
-		sockets(out)
+		sockets(out, wanted.Since.ValueInt64())
 		fmt.Fprintf(out, "\n=== end of %s\n", moment)
 		out.Flush()
 		writer.Close()
@@ -160,6 +166,9 @@ func fetch(out io.Writer, address string) {
 }
 
 func processes(out io.Writer) {
+	for _, list := range []string{"net/unix", "net/tcp", "net/tcp6", "sysvipc/shm", "sysvipc/msg", "keys"} {
+		copyFile(out, "/proc/"+list)
+	}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		fmt.Fprintf(out, "\n/proc: %v\n", err)
@@ -216,17 +225,42 @@ func memory(out io.Writer, pid int) {
 		if _, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); err != nil || !strings.HasPrefix(mode, "rw") {
 			continue
 		}
-		count, _ := io.Copy(out, io.LimitReader(io.NewSectionReader(file, from, to-from), left))
-		left -= count
+		left -= copyUsed(out, io.NewSectionReader(file, from, to-from), left)
 	}
 	fmt.Fprintf(out, "\nread %s: %d bytes\n", path, mostOfProcess-left)
 }
 
-func walk(out io.Writer, place string) {
+// isOlder says whether nothing of a file or a socket has changed since then.
+func isOlder(path string, since int64) bool {
+	var status syscall.Stat_t
+	return syscall.Lstat(path, &status) == nil && status.Ctim.Sec < since
+}
+
+// copyUsed leaves out what was never written to, which is most of a Go program's memory; gives what it has copied.
+func copyUsed(out io.Writer, memory io.Reader, most int64) int64 {
+	var copied int64
+	piece, unused := make([]byte, 64<<10), make([]byte, 64<<10)
+	for copied < most {
+		count, err := io.ReadFull(memory, piece)
+		if !bytes.Equal(piece[:count], unused[:count]) {
+			_, _ = out.Write(piece[:count])
+			copied += int64(count)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return copied
+}
+
+func walk(out io.Writer, place string, since int64) {
 	_ = filepath.WalkDir(place, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			fmt.Fprintf(out, "\nrefused %s: %v\n", path, err)
 			return fs.SkipDir
+		}
+		if isOlder(path, since) {
+			return nil
 		}
 		if entry.Type().IsRegular() {
 			copyFile(out, path)
@@ -248,8 +282,8 @@ func copyFile(out io.Writer, path string) {
 	_, _ = io.Copy(out, io.LimitReader(file, mostOfFile))
 }
 
-// sockets tries every Unix socket that the kernel lists and that has a path.
-func sockets(out io.Writer) {
+// sockets tries every Unix socket that the kernel lists and that has a name.
+func sockets(out io.Writer, since int64) {
 	list, err := os.ReadFile("/proc/net/unix")
 	if err != nil {
 		fmt.Fprintf(out, "\nrefused /proc/net/unix: %v\n", err)
@@ -257,7 +291,7 @@ func sockets(out io.Writer) {
 	}
 	for _, line := range strings.Split(string(list), "\n") {
 		fields := strings.Fields(line)
-		if len(fields) < 8 {
+		if len(fields) < 8 || isOlder(fields[7], since) {
 			continue
 		}
 		connection, err := net.DialTimeout("unix", fields[7], time.Second)
