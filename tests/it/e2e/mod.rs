@@ -16,6 +16,7 @@ mod files;
 mod hints;
 mod hosts;
 mod integrations;
+mod kills;
 mod limits;
 mod matrix;
 mod meddler;
