@@ -4,6 +4,12 @@
 #   tests/run.sh              everything
 #   tests/run.sh -- registry  what comes after it goes to `cargo test` as it is
 #
+# Loops go round NIGARI_LOOPS times as often as usual, for one. NIGARI_FAILPOINTS_PROFILE names the cargo profile of the
+# program with fail points, `dev` if there is none: `release` takes minutes more to build and makes each kill cheaper.
+# 10,000 kills in each sandbox:
+#
+#   NIGARI_FAILPOINTS_PROFILE=release NIGARI_LOOPS=20 tests/run.sh -- kill:: --nocapture
+#
 # Debian packages are installed only where there is apt-get and this is root; elsewhere it names them and goes on, and
 # the tests say what they skipped. With NIGARI_TEST_REQUIRE=all a missing part is a failure.
 set -eu
@@ -64,11 +70,13 @@ fi
 # them, which the quickstart needs in that form too. What cargo puts in place of the program that is tested otherwise, it
 # puts back in the next command.
 say "building the program with fail points, which the kill loops need"
-program=$(cargo build --package nigari --bin nigari --features failpoints --message-format=json-render-diagnostics |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
-mkdir -p "$(dirname "$program")/failpoints"
-rm -f "$(dirname "$program")/failpoints/nigari"
-cp "$program" "$(dirname "$program")/failpoints/nigari"
+program=$(cargo build --package nigari --bin nigari --features failpoints --profile "${NIGARI_FAILPOINTS_PROFILE:-dev}" \
+    --message-format=json-render-diagnostics | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
+# Beside the one that the tests find, whatever its profile.
+place="$(dirname "$(dirname "$program")")/debug/failpoints"
+mkdir -p "$place"
+rm -f "$place/nigari"
+cp "$program" "$place/nigari"
 
 say "running the tests"
 exec cargo test --workspace "$@"

@@ -17,6 +17,7 @@ mod guard;
 mod hints;
 mod hosts;
 mod integrations;
+mod kills;
 mod limits;
 mod matrix;
 mod meddler;

@@ -1,18 +1,20 @@
 //! Kill loops: SIGKILL of agent, launcher and init at every fail point and at random moments, in both sandboxes.
 //!
 //! After each kill no canary is on any file system that the run could write, nothing that `fetch` or `init` started
-//! lives, `plan` and `apply` end by themselves and a state that they leave is rescued; then the next agent sweeps and
-//! does a run. 250 kills in each sandbox, about half of them at fail points, times `NIGARI_LOOPS`; a kill and the run
-//! before it cost nearly a second of one core in a debug build. 10,000 in each:
+//! lives, `plan` and `apply` end by themselves and a state that they leave is rescued; then the next agent, whose secret
+//! root is another, sweeps and takes the next run, and every fourth does a whole one. Agent and launcher are also killed
+//! at once; steps may be so slow that they cannot have ended by themselves; the next agent may come while an apply still
+//! lives. 500 kills in each sandbox, a third of them at fail points, times `NIGARI_LOOPS`. 10,000 in each:
 //!
 //! ```sh
-//! NIGARI_LOOPS=40 tests/run.sh -- kill:: --nocapture
+//! NIGARI_FAILPOINTS_PROFILE=release NIGARI_LOOPS=20 tests/run.sh -- kill:: --nocapture
 //! ```
 //!
 //! They need the program with the feature `failpoints`, which `tests/run.sh` builds beside the one that is tested
-//! otherwise, and say so when it is missing or older than the source. A stand-in takes tofu's place, because that is
-//! where the time would go; kills with the real one are in `agent::death`.
-
+//! otherwise (with another cargo profile where `NIGARI_FAILPOINTS_PROFILE` names one), and say so when it is missing or
+//! older than the source. A stand-in takes tofu's place, because that is where the time would go; kills with the real one
+//! are in `e2e::kills` and `agent::death`.
+//!
 #![expect(clippy::print_stdout, reason = "what was measured is for whoever runs this")]
 
 mod killer;
@@ -35,7 +37,10 @@ use killer::{Job, Killer};
 const SOON: Duration = Duration::from_mins(2);
 
 /// How many kills in each sandbox.
-const KILLS: u32 = 250;
+const KILLS: u32 = 500;
+
+/// One in so many that are at no fail point: the next agent comes while an apply still lives.
+const SUCCEEDED: usize = 10;
 
 /// Worlds beside each other.
 const WORLDS: usize = 4;
@@ -63,16 +68,19 @@ fn newest(directory: &Path) -> SystemTime {
     times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Every point, dying at it and (agents alone) standing still at it until killed; then random moments.
+/// Every point, dying at it and (agents alone) standing still at it until killed; random moments between them, and after
+/// them as many as are wanted. Few of them are of each kind too.
 fn jobs(sandbox: Sandbox) -> Vec<Job> {
     let points: Vec<String> = points::all().into_keys().filter(|point| points::is_in(point, sandbox)).collect();
     let die = points.iter().map(|point| Job::Point { point: point.clone(), stops: false });
     let agents = points.iter().filter(|point| point.starts_with("agent."));
-    let mut jobs: Vec<Job> = die.chain(agents.map(|point| Job::Point { point: point.clone(), stops: true })).collect();
+    let stop = agents.map(|point| Job::Point { point: point.clone(), stops: true });
+    let mut at_points: Vec<Job> = die.chain(stop).collect();
+    at_points.sort_by_cached_key(|_| support::child::random_bytes(8));
+    let moment = |count: usize| if count.is_multiple_of(SUCCEEDED) { Job::Succeeded } else { Job::Moment };
+    let between = at_points.into_iter().enumerate().flat_map(|(count, job)| [job, moment(count)]);
     let wanted = usize::try_from(loops::times(KILLS)).unwrap();
-    jobs.truncate(wanted);
-    jobs.resize_with(wanted, || Job::Moment);
-    jobs
+    between.chain((0..).map(moment)).take(wanted).collect()
 }
 
 fn kill_in(sandbox: Sandbox) {

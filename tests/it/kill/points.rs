@@ -55,6 +55,20 @@ pub(super) fn is_after_apply(point: &str) -> bool {
     matches!(point, "agent.sweep.rescued" | "agent.sweep.reporting")
 }
 
+/// Whether it is reached when a step has just begun, so that the step may be one that does not end by itself.
+pub(super) fn is_while_a_step_begins(point: &str) -> bool {
+    matches!(
+        point,
+        "step.spawned"
+            | "init.begun"
+            | "init.started.said"
+            | "launcher.init.answered"
+            | "launcher.begun"
+            | "launcher.started.said"
+            | "agent.step.started"
+    )
+}
+
 #[test]
 fn there_are_at_least_forty_and_each_is_in_one_place() {
     let points = all();

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
+use support::search::contains;
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) role: Role,
     pub(super) is_apply: bool,
+    /// The step's process, not something that it started.
+    pub(super) is_step: bool,
     pub(super) is_stopped: bool,
 }
 
@@ -44,14 +47,14 @@ fn look(number: i32, mark: &[u8]) -> Option<Process> {
     }
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
     let has = |word: &str| words.contains(&word.as_bytes());
-    let names = |bytes: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
+    let names = |bytes: &[u8]| contains(bytes, mark);
     let environment = || fs::read(format!("{directory}/environ")).unwrap_or_default();
-    let (role, is_apply) = if names(&line) && has("__launcher") {
-        (Role::Launcher, false)
+    let (role, is_apply, is_step) = if names(&line) && has("__launcher") {
+        (Role::Launcher, false, false)
     } else if names(&line) && has("__init") {
-        (Role::Init, false)
+        (Role::Init, false, false)
     } else if names(&line) && has("agent") && has("start") {
-        (Role::Agent, false)
+        (Role::Agent, false, false)
     } else if has("server") || has("__launcher") || has("__init") {
         return None;
     } else {
@@ -63,12 +66,18 @@ fn look(number: i32, mark: &[u8]) -> Option<Process> {
             let inherited = format!("STUB_STEP={step}");
             has(step) || environment.split(|byte| *byte == 0).any(|entry| entry == inherited.as_bytes())
         };
-        (if is("get") || is("init") { Role::Early } else { Role::Late }, is("apply"))
+        let is_step = ["get", "init", "plan", "show", "apply"].into_iter().any(has);
+        (if is("get") || is("init") { Role::Early } else { Role::Late }, is("apply"), is_step)
     };
     let stat = fs::read_to_string(format!("{directory}/stat")).ok()?;
     let state = stat.rsplit_once(") ")?.1.chars().next()?;
     let pid = Pid::from_raw(number)?;
-    (state != 'Z').then_some(Process { pid, role, is_apply, is_stopped: matches!(state, 'T' | 't') })
+    (state != 'Z').then_some(Process { pid, role, is_apply, is_step, is_stopped: matches!(state, 'T' | 't') })
+}
+
+/// SIGSTOP; one that has just ended is no error.
+pub(super) fn stop(process: Process) {
+    let _ = kill_process(process.pid, Signal::STOP);
 }
 
 /// SIGKILL; one that has just ended is no error.

@@ -1,10 +1,11 @@
 //! One server with one agent after the other, on which they are killed.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -27,6 +28,9 @@ use super::processes::{self, Process, Role};
 /// Of what people want applied, and of what is only looked at.
 const WORKSPACE: &str = "looked-at";
 
+/// Secret roots, below the stack's.
+const ROOTS: [&str; 2] = ["one", "two"];
+
 /// What takes the place of tofu.
 const STUB: &str = include_str!("tofu.sh");
 
@@ -38,6 +42,12 @@ pub(super) const LOOK: Duration = Duration::from_millis(20);
 
 /// How long the server waits for an agent that is dead.
 const LEASE: &str = "60s";
+
+/// No step is slow.
+pub(super) const NOTHING: &str = "nothing";
+
+/// Where everybody may write. What a run has there is kept or removed by nobody.
+const SHARED: [&str; 4] = ["/tmp", "/var/tmp", "/dev/shm", "/run"];
 
 /// Where and how an agent is to die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +65,10 @@ pub(super) struct World {
     runtime: Runtime,
     client: Client,
     canary: Canary,
-    sandbox: Sandbox,
+    pub(super) sandbox: Sandbox,
+    /// Agents take turns with two secret roots, so that each finds what is left in that of another.
+    turn: Cell<usize>,
+    begun: SystemTime,
     /// Of the workspace that is only looked at.
     looked_at: ConfigurationId,
     count: u32,
@@ -63,6 +76,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(program: &Path, sandbox: Sandbox) -> Self {
+        let begun = SystemTime::now();
         let place = tempfile::Builder::new().prefix("nigari-kill-").tempdir().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let tofu = place.path().join("tofu");
@@ -92,8 +106,12 @@ impl World {
             ca_pem: None,
         };
         runtime.block_on(client.create_registry_integration(&integration)).unwrap();
-        let looked_at = runtime.block_on(workspace(&client, WORKSPACE, QUICK));
-        Self { stack, place, runtime, client, canary, sandbox, looked_at, count: 0 }
+        let looked_at = runtime.block_on(workspace(&client, WORKSPACE, (QUICK, NOTHING)));
+        for root in ROOTS {
+            fs::create_dir(stack.secret_root().unwrap().join(root)).unwrap();
+        }
+        let turn = Cell::new(0);
+        Self { stack, place, runtime, client, canary, sandbox, turn, begun, looked_at, count: 0 }
     }
 
     /// The directory that all of this world's processes name.
@@ -101,12 +119,19 @@ impl World {
         self.place.path()
     }
 
-    fn secret_root(&self) -> PathBuf {
+    /// Both roots are in it.
+    fn secret_roots(&self) -> PathBuf {
         self.stack.secret_root().unwrap().to_owned()
+    }
+
+    /// Of the agent that was started last.
+    fn last_root(&self) -> PathBuf {
+        self.secret_roots().join(ROOTS[self.turn.get() % ROOTS.len()])
     }
 
     /// Starts an agent that may walk into a trap.
     pub(super) fn start_agent(&self, trap: Trap<'_>) -> Child {
+        self.turn.set(self.turn.get() + 1);
         let directory = self.stack.directory();
         let mut command = self.stack.command(&["agent", "start", "--step-grace", "10s", "--apply-grace", "30s"]);
         let paths = [
@@ -114,7 +139,7 @@ impl World {
             ("--state-dir", directory.join("agent")),
             ("--run-root", self.stack.run_root()),
             ("--tofu", self.stack.programs().tofu.clone()),
-            ("--secret-root", self.secret_root()),
+            ("--secret-root", self.last_root()),
         ];
         for (flag, path) in paths {
             command.arg(flag).arg(path);
@@ -155,11 +180,12 @@ impl World {
         self.create(WORKSPACE, self.looked_at, RunKind::Plan, None)
     }
 
-    /// Makes a run that is to be applied, in a workspace of its own; gives that as well. Its apply takes `apply` seconds.
-    pub(super) fn change(&mut self, auto_apply: bool, apply: &str) -> (String, RunId) {
+    /// Makes a run that is to be applied, in a workspace of its own; gives that as well. Its apply takes
+    /// `apply` seconds, and its step `slow` much longer.
+    pub(super) fn change(&mut self, auto_apply: bool, apply: &str, slow: &str) -> (String, RunId) {
         self.count += 1;
         let name = format!("changed-{}", self.count);
-        let configuration = self.runtime.block_on(workspace(&self.client, &name, apply));
+        let configuration = self.runtime.block_on(workspace(&self.client, &name, (apply, slow)));
         let run = self.create(&name, configuration, RunKind::Apply, Some(auto_apply));
         (name, run)
     }
@@ -205,13 +231,32 @@ impl World {
 
     /// Where the canary is, of everything that a run, its launchers or the agent can write.
     pub(super) fn canaries(&self) -> Vec<String> {
+        let mut search = self.search_disks();
+        search.directory(&self.secret_roots());
+        told(&search)
+    }
+
+    /// The same without what is there to hold secrets.
+    pub(super) fn canaries_on_disks(&self) -> Vec<String> {
+        told(&self.search_disks())
+    }
+
+    fn search_disks(&self) -> Search {
         let directory = self.stack.directory();
         let names = ["agent", "runs", "home"].map(|name| directory.join(name));
-        let own = [self.secret_root(), self.mark().join("temporary"), self.mark().join("trap")];
+        let own = [self.mark().join("temporary"), self.mark().join("trap")];
         let mut search = Search::new(std::slice::from_ref(&self.canary));
         names.iter().chain(&own).for_each(|path| search.directory(path));
         search.file(&self.log_file());
-        told(&search)
+        for entry in SHARED.into_iter().filter_map(|path| fs::read_dir(path).ok()).flatten().flatten() {
+            // Nothing of ours is older, and what is in another test's directory is that test's.
+            let is_new =
+                |found: &fs::Metadata| found.is_file() && found.modified().is_ok_and(|made| made >= self.begun);
+            if entry.metadata().is_ok_and(|found| is_new(&found)) {
+                search.file(&entry.path());
+            }
+        }
+        search
     }
 
     /// The same of everything that this world has, its server too, and of what everybody can write.
@@ -226,16 +271,18 @@ impl World {
     /// What is in run root and secret root.
     pub(super) fn left(&self) -> Vec<PathBuf> {
         let below = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let secrets = below(&self.secret_root()).flat_map(|root| below(&root).collect::<Vec<_>>());
+        let roots = below(&self.secret_roots()).flat_map(|root| below(&root).collect::<Vec<_>>());
+        let secrets = roots.flat_map(|root| below(&root).collect::<Vec<_>>());
         below(&self.stack.run_root()).chain(secrets).collect()
     }
 
-    /// What a dead agent could have left: a secret directory and a run directory that nobody holds.
+    /// What a dead agent could have left: a secret directory in its own root, which is not the next one's, and a run
+    /// directory that nobody holds.
     pub(super) fn leave(&self) {
         use std::os::unix::fs::DirBuilderExt as _;
         let make = |path: &Path| fs::DirBuilder::new().mode(0o700).recursive(true).create(path).unwrap();
         let user = rustix::process::geteuid().as_raw();
-        let secrets = self.secret_root().join(format!("nigari-{user}")).join("left/docker");
+        let secrets = self.last_root().join(format!("nigari-{user}")).join("left/docker");
         make(&secrets);
         fs::write(secrets.join("config.json"), &self.canary.password).unwrap();
         let run = self.stack.run_root().join(RunId::generate().to_string());
@@ -266,11 +313,13 @@ fn told(search: &Search) -> Vec<String> {
     search.hits().iter().map(|hit| format!("{} ({})", hit.place, hit.form)).collect()
 }
 
-/// Makes a workspace with one configuration, in which a file tells the stand-in how long an apply takes.
-async fn workspace(client: &Client, name: &str, apply: &str) -> ConfigurationId {
+/// Makes a workspace with one configuration, in which files tell the stand-in how long an apply takes and which step is
+/// slow.
+async fn workspace(client: &Client, name: &str, (apply, slow): (&str, &str)) -> ConfigurationId {
     client.create_workspace(&NewWorkspace { name: name.to_owned(), ..NewWorkspace::default() }).await.unwrap();
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for (file, content) in [("main.tf", "output \"x\" {\n  value = 1\n}\n"), ("seconds", apply)] {
+    let slow = format!("{slow}\n");
+    for (file, content) in [("main.tf", "output \"x\" {\n  value = 1\n}\n"), ("seconds", apply), ("slow", &slow)] {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);

@@ -16,6 +16,11 @@ const CHUNK: usize = 4 << 20;
 /// How much of the last chunk is looked at again: more than any needle with colour codes between its bytes.
 const OVERLAP: usize = 16 << 10;
 
+/// Whether `bytes` have `needle` in them, byte for byte.
+pub fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len().max(1)).any(|window| window == needle)
+}
+
 /// A canary that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
