@@ -29,7 +29,7 @@ const STEPS: [(&str, u32); 4] = [("get", 300), ("init", 200), ("plan", 300), ("a
 
 /// Longest time until nothing is left of `fetch` and `init`, and of a step that is interrupted. The promise for the first
 /// is a second, on a machine that does nothing else.
-const LEFT: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
+const LEFT: [Duration; 2] = [Duration::from_secs(10), Duration::from_mins(1)];
 
 /// One resource that is there at once, which a file tells, and one that takes its time.
 const RESOURCES: &str = r#"resource "terraform_data" "made" {
@@ -109,14 +109,14 @@ impl Scene {
         let launcher = alive.iter().find(|process| words(process).iter().any(|word| word == b"__launcher"));
         if let Some(launcher) = launcher.filter(|_| !is_agents) {
             let _ = kill_process(launcher.pid, Signal::KILL);
-            self.is_gone(&alive, port, is_late);
+            is_gone(&alive, port, is_late);
             self.world.wait(&run, "the end of a run whose launcher was killed", is_final);
             self.world.wait_for_wipe();
             self.no_password_is_left();
             return None;
         }
         self.world.stack.agent().unwrap().kill().unwrap();
-        self.is_gone(&alive, port, is_late);
+        is_gone(&alive, port, is_late);
         wait_until("nothing of the run lives", LEFT[usize::from(is_late)], || self.marked().is_empty());
         self.no_password_is_left();
         let has_made = self.world.stack.run_root().join(&run).join("configuration/made").exists();
@@ -127,15 +127,6 @@ impl Scene {
         }
         self.world.stack.start_agent(&self.agent).unwrap();
         was_applied.then_some(Orphan { workspace, run, has_made })
-    }
-
-    fn is_gone(&self, alive: &[Process], port: Option<u16>, is_late: bool) {
-        let lives = |process: &Process| {
-            tree::look_up(process.pid).is_some_and(|now| now.started == process.started && !now.is_zombie)
-        };
-        wait_until("what the agent had started is gone", LEFT[usize::from(is_late)], || !alive.iter().any(lives));
-        let is_open = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
-        wait_until("the broker's port is closed", LEFT[0], || !port.is_some_and(is_open));
     }
 
     /// What lives and names this stack in its environment, but for its server.
@@ -165,6 +156,16 @@ impl Scene {
         }
         self.world.wait_for_wipe();
     }
+}
+
+/// Waits until what the agent had started is gone, and the broker too.
+fn is_gone(alive: &[Process], port: Option<u16>, is_late: bool) {
+    let lives = |process: &Process| {
+        tree::look_up(process.pid).is_some_and(|now| now.started == process.started && !now.is_zombie)
+    };
+    wait_until("what the agent had started is gone", LEFT[usize::from(is_late)], || !alive.iter().any(lives));
+    let is_open = |port| TcpStream::connect(("127.0.0.1", port)).is_ok();
+    wait_until("the broker's port is closed", LEFT[0], || !port.is_some_and(is_open));
 }
 
 fn is_final(run: &serde_json::Value) -> bool {

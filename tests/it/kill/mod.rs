@@ -15,6 +15,12 @@
 //! older than the source. A stand-in takes tofu's place, because that is where the time would go; kills with the real one
 //! are in `e2e::kills` and `agent::death`.
 //!
+//! With each of these put into `src` a tenth of the kills was red: `fetch` and `init` go on without their agent; a step, or
+//! init, without a parent-death signal; no wipe at the end, or none once the agent is gone; no sweep at the start, or
+//! none of roots that were used earlier; what a dead launcher leaves is not killed, or not in other sessions; an apply is
+//! killed at once, or its output not read any more; no mark of an apply; no rescue; a run's directory not locked by its
+//! launcher; the credentials on a disk between answer and delivery.
+//!
 #![expect(clippy::print_stdout, reason = "what was measured is for whoever runs this")]
 
 mod killer;

@@ -76,9 +76,9 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(program: &Path, sandbox: Sandbox) -> Self {
-        let begun = SystemTime::now();
         let place = tempfile::Builder::new().prefix("nigari-kill-").tempdir().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let begun = fs::metadata(place.path()).unwrap().modified().unwrap();
         let tofu = place.path().join("tofu");
         fs::write(&tofu, STUB).unwrap();
         fs::set_permissions(&tofu, fs::Permissions::from_mode(0o755)).unwrap();

@@ -85,7 +85,7 @@ impl Swapper {
                 let mut launch = Place::of(sandbox).shell("");
                 launch.view.writable = vec![attacked.to_owned(), place.path().to_owned()];
                 launch.view.readable = vec![program.clone()];
-                launch.working_directory = place.path().to_owned();
+                place.path().clone_into(&mut launch.working_directory);
                 launch.lock_directories = Vec::new();
                 launch.environment.set(ORDERS, place.path().display().to_string()).unwrap();
                 let test = "sandbox::racer::swapper::a_step_swaps_what_it_is_told";
@@ -179,7 +179,6 @@ fn exchange(pair: &mut Pair) -> u32 {
     }
     if let Some(left) = pair.again.checked_sub(1) {
         pair.again = left;
-        // Made elsewhere first, so that it is never open to anybody who only comes by.
         let _ = mkdirat(CWD, &pair.at, Mode::empty());
         let _ = symlinkat(&pair.target, CWD, &pair.link);
     }
