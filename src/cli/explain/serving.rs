@@ -55,17 +55,15 @@ pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration]
     if let Some(integration) = all().filter(is_delivered).max_by_key(narrowness) {
         return Serving::By(integration);
     }
-    match all().max_by_key(narrowness) {
-        Some(integration) => Serving::Withheld(integration),
-        None => {
-            let mut all: Vec<Near<'_>> = integrations.iter().filter_map(|one| near(&one.address, &host)).collect();
-            // Where the name is right, nobody has misspelt it.
-            if all.iter().any(|near| !matches!(near, Near::Name(_))) {
-                all.retain(|near| !matches!(near, Near::Name(_)));
-            }
-            Serving::None(all)
-        }
+    if let Some(integration) = all().max_by_key(narrowness) {
+        return Serving::Withheld(integration);
     }
+    let mut nearly: Vec<Near<'_>> = integrations.iter().filter_map(|one| near(&one.address, &host)).collect();
+    // Where the name is right, nobody has misspelt it.
+    if nearly.iter().any(|near| !matches!(near, Near::Name(_))) {
+        nearly.retain(|near| !matches!(near, Near::Name(_)));
+    }
+    Serving::None(nearly)
 }
 
 /// The host as integrations have it.
