@@ -32,8 +32,8 @@ pub(super) enum Near<'a> {
     Hub(&'a RegistryAddress),
 }
 
-/// Names of Docker Hub that people know, and that integrations do not have.
-const HUB_NAMES: [&str; 4] = ["hub.docker.com", "docker.com", "registry.docker.io", "registry.hub.docker.com"];
+/// Names under which people know Docker Hub, and where no registry is.
+const HUB_PAGES: [&str; 4] = ["hub.docker.com", "www.docker.io", "docker.com", "www.docker.com"];
 /// Letters that may be wrong in a name that was meant otherwise.
 const SLIPS: usize = 2;
 /// Names shorter than this are too much alike.
@@ -43,6 +43,10 @@ const SHORTEST_NAME: usize = 6;
 pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration], wish: DeliveryChoice) -> Serving<'a> {
     // Letters are lowered for this: that OpenTofu does not do so is told with the source's own faults.
     let host = normal(&source.registry_host);
+    if HUB_PAGES.contains(&source.registry_host.to_ascii_lowercase().as_str()) {
+        let of_hub = integrations.iter().filter(|one| one.address.is_docker_hub());
+        return Serving::None(of_hub.map(|one| Near::Hub(&one.address)).collect());
+    }
     let covering = |one: &&RegistryIntegration| one.address.covers(&host, &source.repository);
     let narrowness = |one: &&RegistryIntegration| one.address.path().map_or(0, str::len);
     let is_permitted = |one: &RegistryIntegration| wish != DeliveryChoice::File || one.permit_file;
@@ -51,10 +55,15 @@ pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration]
     if let Some(integration) = all().filter(is_delivered).max_by_key(narrowness) {
         return Serving::By(integration);
     }
-    match all().max_by_key(narrowness) {
-        Some(integration) => Serving::Withheld(integration),
-        None => Serving::None(integrations.iter().filter_map(|one| near(&one.address, &host)).collect()),
+    if let Some(integration) = all().max_by_key(narrowness) {
+        return Serving::Withheld(integration);
     }
+    let mut nearly: Vec<Near<'_>> = integrations.iter().filter_map(|one| near(&one.address, &host)).collect();
+    // Where the name is right, nobody has misspelt it.
+    if nearly.iter().any(|near| !matches!(near, Near::Name(_))) {
+        nearly.retain(|near| !matches!(near, Near::Name(_)));
+    }
+    Serving::None(nearly)
 }
 
 /// The host as integrations have it.
@@ -69,9 +78,6 @@ fn near<'a>(address: &'a RegistryAddress, host: &str) -> Option<Near<'a>> {
     let (name, other) = (without_port(address.host()), without_port(host));
     if name == other {
         return Some(Near::Port(address));
-    }
-    if HUB_NAMES.contains(&other) && name.ends_with("docker.io") {
-        return Some(Near::Hub(address));
     }
     let is_slip = other.len() >= SHORTEST_NAME && name.len() >= SHORTEST_NAME && slips(name, other) <= SLIPS;
     is_slip.then_some(Near::Name(address))

@@ -10,7 +10,7 @@ use support::nigari::{Programs, Stack};
 use super::program;
 use super::runs::World;
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A server without an agent, and a directory `net` with a configuration.
 pub(super) fn alone(directory: &Path) -> Stack {
