@@ -19,7 +19,8 @@
 //! init, without a parent-death signal; no wipe at the end, or none once the agent is gone; no sweep at the start, or
 //! none of roots that were used earlier; what a dead launcher leaves is not killed, or not in other sessions; an apply is
 //! killed at once, or its output not read any more; no mark of an apply; no rescue; a run's directory not locked by its
-//! launcher; the credentials on a disk between answer and delivery.
+//! launcher; a sweep that takes what is locked; the credentials on a disk between answer and delivery. Not seen: a secret
+//! directory that is not locked, because fetch dies with its agent before another sweeps (`sandbox::secrets` holds that).
 //!
 #![expect(clippy::print_stdout, reason = "what was measured is for whoever runs this")]
 
