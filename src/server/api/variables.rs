@@ -15,8 +15,9 @@ use super::state::ServerState;
 use super::values::check_description;
 use super::{variable_checks, workspaces};
 use crate::protocol::agent::RunVariable;
+use crate::protocol::api::Configuration;
 use crate::protocol::api::{List, Variable, VariableKind, VariableValue};
-use crate::protocol::id::{ConfigurationId, RunId, VariableId, WorkspaceId};
+use crate::protocol::id::{RunId, VariableId, WorkspaceId};
 use crate::protocol::run::RunKind;
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{Permission, Permit, Protected};
@@ -147,24 +148,26 @@ fn context(row: &VariableRow) -> Context {
 
 /// The run that a snapshot is sealed for. Whoever can write the database can change none of it: the snapshot does not open
 /// then, and the run is put aside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotOf {
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotOf<'a> {
     /// The run.
     pub run: RunId,
     /// What for.
     pub kind: RunKind,
     /// Whether it is applied without approval.
     pub auto_apply: bool,
-    /// Of which configuration.
-    pub configuration: ConfigurationId,
+    /// Of which configuration: its bytes, and the directory in it, are bound in too.
+    pub configuration: &'a Configuration,
 }
 
-impl SnapshotOf {
+impl SnapshotOf<'_> {
     fn context(&self) -> Context {
         Context::new(Protected::RunVariables, &self.run, 1, "variables")
             .within(&self.kind.word())
             .within(&self.auto_apply)
-            .within(&self.configuration)
+            .within(&self.configuration.id)
+            .within(&self.configuration.digest)
+            .within(&self.configuration.working_directory)
     }
 }
 
@@ -176,7 +179,7 @@ pub async fn snapshot(
     state: &ServerState,
     connection: &mut AnyConnection,
     user: &UserActor,
-    (workspace, of): (WorkspaceId, &SnapshotOf),
+    (workspace, of): (WorkspaceId, &SnapshotOf<'_>),
 ) -> Result<Sealed, ApiError> {
     let mut variables = Vec::new();
     for row in store::list(connection, workspace).await? {
@@ -197,7 +200,7 @@ pub async fn snapshot(
 pub fn open_snapshot(
     state: &ServerState,
     permit: &Permit,
-    of: &SnapshotOf,
+    of: &SnapshotOf<'_>,
     sealed: &Sealed,
 ) -> Result<Vec<RunVariable>, ApiError> {
     let json = state.vault.open_bytes(permit, &of.context(), sealed)?;

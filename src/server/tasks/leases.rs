@@ -33,7 +33,8 @@ pub async fn look(state: &ServerState, own: Timestamp) -> Result<Timestamp, Stor
         }
         (read(facts::get(&mut connection, LOOKED).await?), now)
     };
-    if LeaseTerms::was_away(last.max(own), now, LEASES_EVERY) {
+    let seen = not_after(last, now).max(not_after(own, now));
+    if LeaseTerms::was_away(seen, now, LEASES_EVERY) {
         spare(state).await?;
         return Ok(now);
     }
@@ -52,6 +53,7 @@ async fn spare(state: &ServerState) -> Result<(), StoreError> {
     let mut transaction = state.store.begin_write().await?;
     let last = read(facts::get(&mut transaction, LOOKED).await?);
     let now = state.lease_time(&mut transaction).await?;
+    let last = not_after(last, now);
     if !LeaseTerms::was_away(last, now, LEASES_EVERY) {
         return Ok(());
     }
@@ -65,6 +67,11 @@ async fn spare(state: &ServerState) -> Result<(), StoreError> {
         );
     }
     Ok(())
+}
+
+/// A look in the future is none: the clock was set back since, or the database is now on a host whose clock is behind.
+fn not_after(looked: Timestamp, now: Timestamp) -> Timestamp {
+    if looked > now { 0 } else { looked }
 }
 
 /// Never: so long ago that no lease was over by then.

@@ -1,5 +1,6 @@
 //! Variables over HTTP, and a run's snapshot of them.
 
+use nigari::protocol::api::Configuration;
 use nigari::protocol::id::{ConfigurationId, RunId};
 use nigari::protocol::run::{RunKind, Step};
 use nigari::server::api::variables::SnapshotOf;
@@ -104,8 +105,16 @@ async fn a_snapshot_holds_what_was_there_and_opens_for_its_run_alone() {
     house.put("/workspaces/w/variables/env/A", json!({"value": "1", "sensitive": true})).await.expect(204);
     let token = house.get("/whoami").await.field("token").parse().unwrap();
     let user = UserActor { token, name: "admin".to_owned(), role: Role::Admin, expires_at: None };
-    let (run, configuration) = (RunId::generate(), ConfigurationId::generate());
-    let of = SnapshotOf { run, kind: RunKind::Apply, auto_apply: false, configuration };
+    let configuration = Configuration {
+        id: ConfigurationId::generate(),
+        workspace,
+        digest: "a".repeat(64),
+        bytes: 1,
+        working_directory: String::new(),
+        created_at: 0,
+    };
+    let of =
+        SnapshotOf { run: RunId::generate(), kind: RunKind::Apply, auto_apply: false, configuration: &configuration };
     let mut transaction = house.state.store.begin_write().await.unwrap();
     let sealed = variables::snapshot(&house.state, &mut transaction, &user, (workspace, &of)).await.unwrap();
     drop(transaction);
@@ -117,11 +126,16 @@ async fn a_snapshot_holds_what_was_there_and_opens_for_its_run_alone() {
     let opened = variables::open_snapshot(&house.state, &permit, &of, &sealed).unwrap();
     assert_eq!((opened.len(), opened[0].name.as_str(), opened[0].value.expose()), (1, "A", "1"));
     assert!(opened[0].sensitive);
+    let another = Configuration { id: ConfigurationId::generate(), ..configuration.clone() };
+    let other_bytes = Configuration { digest: "b".repeat(64), ..configuration.clone() };
+    let elsewhere = Configuration { working_directory: "elsewhere".to_owned(), ..configuration.clone() };
     for other in [
         SnapshotOf { run: RunId::generate(), ..of },
         SnapshotOf { kind: RunKind::Destroy, ..of },
         SnapshotOf { auto_apply: true, ..of },
-        SnapshotOf { configuration: ConfigurationId::generate(), ..of },
+        SnapshotOf { configuration: &another, ..of },
+        SnapshotOf { configuration: &other_bytes, ..of },
+        SnapshotOf { configuration: &elsewhere, ..of },
     ] {
         assert!(variables::open_snapshot(&house.state, &permit, &other, &sealed).is_err(), "{other:?}");
     }

@@ -62,7 +62,8 @@ pub(super) async fn finish(
     for phase in [Phase::Plan, Phase::Apply] {
         let digest = Place { run, epoch, phase }.digest(&state, &permit, canonical.as_bytes())?;
         if let Some(word) = finishes::answered(&mut transaction, run, epoch, &digest).await? {
-            return Ok(Json(FinishAnswer { next: next_of(&word) }));
+            let next = again(&state, &mut transaction, &record, (epoch, next_of(&word))).await?;
+            return Ok(Json(FinishAnswer { next }));
         }
     }
     let is_held = record.is_held_by(actor.agent, epoch);
@@ -86,6 +87,27 @@ pub(super) async fn finish(
     let (next, topics) = take(&mut transaction, &actor, record, &report).await?;
     state.wake.commit(&state.store, transaction, &topics).await?;
     Ok(Json(FinishAnswer { next }))
+}
+
+/// The answer that was given before. It stands in plain: *apply now* is not said to a run that was not made for it.
+async fn again(
+    state: &ServerState,
+    transaction: &mut WriteTransaction,
+    record: &RunRecord,
+    (epoch, next): (i64, NextAction),
+) -> Result<NextAction, ApiError> {
+    if next != NextAction::ApplyNow || record.standing.state != RunState::Applying {
+        return Ok(next);
+    }
+    let permit = lease_without_time(record, epoch).open(Protected::RunVariables)?;
+    match snapshot::open(state, &permit, transaction, record).await {
+        Ok(_) if record.standing.auto_apply => Ok(next),
+        Err(error) if !snapshot::is_unreadable(&error) => Err(error),
+        Ok(_) | Err(_) => {
+            tracing::error!(run = %record.id, "a run that was not made so was to be applied at once: was the database changed?");
+            Ok(NextAction::Done)
+        }
+    }
 }
 
 /// The phase that an epoch was in when it was lost.

@@ -13,7 +13,7 @@ use crate::server::audit::{self, Particulars};
 use crate::server::operations::{self, Besides};
 use crate::server::policy::Permission;
 use crate::server::store::runs::new::{self, NewRunRecord};
-use crate::server::store::workspaces;
+use crate::server::store::{configurations, workspaces};
 
 /// Characters of a run's message.
 const MESSAGE_CHARACTERS: usize = 1024;
@@ -36,12 +36,18 @@ pub(super) async fn create(
     let row = row.ok_or_else(|| ApiError::not_found("workspace", &workspace))?;
     let workspace = row.id;
     let auto_apply = request.kind != RunKind::Plan && request.auto_apply.unwrap_or(row.auto_apply);
-    let of = SnapshotOf { run: id, kind: request.kind, auto_apply, configuration: request.configuration };
+    let configuration = configurations::load(&mut transaction, request.configuration).await?;
+    let configuration = configuration.map(|record| record.configuration).filter(|known| known.workspace == workspace);
+    let Some(configuration) = configuration else {
+        let text = "the workspace has no such configuration; hint: upload it to this workspace first";
+        return Err(ApiError::new(Code::NotFound, text));
+    };
+    let of = SnapshotOf { run: id, kind: request.kind, auto_apply, configuration: &configuration };
     let variables = snapshot::seal(&state, &actor, &mut transaction, (workspace, &of)).await?;
     let record = NewRunRecord {
         id,
         workspace,
-        configuration: request.configuration,
+        configuration: configuration.id,
         kind: request.kind,
         auto_apply,
         message: request.message,
@@ -50,10 +56,7 @@ pub(super) async fn create(
         created_at: now,
     };
     let made = new::insert(&mut transaction, &record).await?;
-    let Some((record, topics)) = made else {
-        let text = "the workspace has no such configuration; hint: upload it to this workspace first";
-        return Err(ApiError::new(Code::NotFound, text));
-    };
+    let (record, topics) = made.ok_or(ApiError::Fault("a configuration is gone within a transaction"))?;
     let standing = record.standing;
     let particulars = Particulars::RunCreate { workspace, kind: standing.kind, auto_apply: standing.auto_apply };
     audit::record(&mut transaction, now, &actor.actor(), &id, &particulars).await?;

@@ -331,7 +331,7 @@ impl Standing {
         if next == Step::Apply && self.wish > Wish::None {
             return Err(self.invalid(event, ": a person has asked to cancel the run"));
         }
-        // A claim counts as a try with its first step: one that came to nothing before has harmed nobody.
+        // A claim counts as a try with its first step. One that was given back before has harmed nobody.
         let tries = self.tries + u32::from(self.last_step.is_none());
         Ok(Self { last_step: Some((phase, next)), tries, ..self })
     }
@@ -343,14 +343,16 @@ impl Standing {
         if self.wish > Wish::None {
             return self.to(RunState::Canceled);
         }
-        if self.tries >= TRIES {
-            return Self { ending: Some(Ending::Quarantine), ..self.to(RunState::Errored) };
+        // Whoever fell silent before the first step may have fallen over the run: its archive, its artifact.
+        let tries = self.tries + u32::from(self.last_step.is_none());
+        if tries >= TRIES {
+            return Self { ending: Some(Ending::Quarantine), tries, ..self.to(RunState::Errored) };
         }
         // With *apply now* the plan exists only on the host that is gone, and nobody has approved it: it is made again,
         // nothing of it was applied.
         let approved = self.state == RunState::Applying && self.artifact.is_some() && !self.auto_apply;
         let state = if approved { RunState::ApplyQueued } else { RunState::Queued };
-        self.to(state)
+        Self { tries, ..self.to(state) }
     }
 
     fn planned(self, outcome: Outcome) -> Result<Self, InvalidTransition> {

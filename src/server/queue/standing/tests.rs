@@ -140,10 +140,22 @@ fn three_started_claims_without_a_word_are_quarantined() {
     }
     run = after(run, &[Event::Claim, Event::Release]);
     assert_eq!(run.state, RunState::Queued, "a released claim is no try");
-    run = after(run, &[Event::Claim, Event::Lapse, Event::Claim, Event::Lapse]);
-    assert_eq!(run.state, RunState::Queued, "neither is one that reported no step");
     run = after(run, &STARTED);
     assert_eq!((run.state, run.ending), (RunState::Errored, Some(Ending::Quarantine)));
+}
+
+#[test]
+fn three_claims_that_fell_silent_before_a_step_are_quarantined_too() {
+    let mut plan = Standing::new(RunKind::Apply, false, false);
+    for _ in 0..TRIES {
+        plan = after(plan, &[Event::Claim, Event::Lapse]);
+    }
+    assert_eq!((plan.state, plan.ending), (RunState::Errored, Some(Ending::Quarantine)));
+    let mut apply = Standing { tries: 0, ..standing(RunState::ApplyQueued) };
+    for _ in 0..TRIES {
+        apply = after(apply, &[Event::Claim, Event::Lapse]);
+    }
+    assert_eq!((apply.state, apply.ending), (RunState::Errored, Some(Ending::Quarantine)), "an artifact can kill too");
 }
 
 #[test]

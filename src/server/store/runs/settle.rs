@@ -5,7 +5,7 @@
 
 use super::{RunRecord, events, new, row};
 use crate::protocol::Timestamp;
-use crate::protocol::run::{RunKind, RunState};
+use crate::protocol::run::RunState;
 use crate::server::queue::{Ending, Event, InvalidTransition, Standing, Topic};
 use crate::server::store::state::lock;
 use crate::server::store::transaction::sql;
@@ -47,7 +47,7 @@ pub async fn settle(
     if matches!(after.state, RunState::Queued | RunState::ApplyQueued) {
         topics.push(Topic::Pool(record.pool));
     }
-    if before.occupies() && !after.occupies() && after.kind != RunKind::Plan {
+    if after.state.is_final() {
         topics.extend(vacate(tx, record, now).await?);
     }
     Ok(topics)
@@ -63,14 +63,18 @@ fn gives_lock_back(before: &Standing, after: &Standing) -> bool {
     ended && (!before.apply_started() || after.state == RunState::Applied)
 }
 
-/// Gives the workspace to its next waiting run, or to nobody.
+/// Gives the workspace to its next waiting run, or to nobody, if it was this run's. Who has it is asked of the
+/// workspace, not of what the run says that it is.
 async fn vacate(tx: &mut WriteTransaction, done: &RunRecord, now: Timestamp) -> Result<Vec<Topic>, StoreError> {
-    sql("UPDATE workspaces SET active_run_id = NULL WHERE id = $1 AND active_run_id = $2")
+    let freed = sql("UPDATE workspaces SET active_run_id = NULL WHERE id = $1 AND active_run_id = $2")
         .bind(done.workspace.to_string())
         .bind(done.id.to_string())
         .execute(&mut **tx)
         .await
         .during("free a workspace")?;
+    if freed.rows_affected() == 0 {
+        return Ok(Vec::new());
+    }
     let next = sql(row::select!("WHERE r.workspace_id = $1 AND r.state = 'pending' ORDER BY r.sequence LIMIT 1"))
         .bind(done.workspace.to_string())
         .fetch_optional(&mut **tx)

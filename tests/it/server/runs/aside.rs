@@ -56,6 +56,54 @@ async fn what_a_run_is_for_cannot_be_changed_before_it_is_claimed() {
 }
 
 #[tokio::test]
+async fn what_a_run_is_of_cannot_be_changed_before_it_is_claimed() {
+    // Other bytes, and another directory in them.
+    for change in [format!("digest = '{}'", "b".repeat(64)), "working_directory = 'elsewhere'".to_owned()] {
+        let house = House::start().await;
+        let change = format!(
+            "UPDATE configurations SET {change} WHERE id = (SELECT configuration_id FROM runs WHERE id = 'RUN')"
+        );
+        claims_the_other(&house, &change).await;
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_configuration_any_more_does_not_hold_up_its_pool() {
+    // PostgreSQL has types of its own that hold.
+    let house = House::start().await;
+    let change =
+        "UPDATE configurations SET bytes = 'nonsense' WHERE id = (SELECT configuration_id FROM runs WHERE id = 'RUN')";
+    claims_the_other(&house, change).await;
+}
+
+#[tokio::test]
+async fn a_run_that_was_made_another_kind_frees_its_workspace_when_it_is_put_aside() {
+    let house = House::start().await;
+    let configuration = prepare(&house, "net").await;
+    let broken = make(&house, "net", &configuration, &json!({})).await;
+    let waits = make(&house, "net", &configuration, &json!({})).await;
+    house.sql(&format!("UPDATE runs SET kind = 'plan' WHERE id = '{broken}'")).await;
+    let held: Held = FakeAgent::join(&house).await.claim().await;
+    assert_eq!(held.run, waits);
+    is_put_aside(&house, &broken).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_was_changed_in_the_database_is_not_given_again() {
+    let house = House::start().await;
+    let (agent, held) = claimed(&house, &json!({})).await;
+    agent.plan(&held).await;
+    agent.upload_artifact(&held, b"the plan").await.expect(204);
+    let report = planned_report(&held, b"the plan");
+    assert_eq!(agent.finish(&held, &report).await.expect(200).field("next"), "done");
+    for change in ["state = 'applying'", "state = 'applying', auto_apply = 1"] {
+        house.sql(&format!("UPDATE runs SET {change} WHERE id = '{}'", held.run)).await;
+        house.sql("UPDATE finishes SET next = 'apply_now'").await;
+        assert_eq!(agent.finish(&held, &report).await.expect(200).field("next"), "done", "{change}");
+    }
+}
+
+#[tokio::test]
 async fn a_plan_is_not_applied_at_once_because_the_database_says_so_meanwhile() {
     for (made, change) in [
         (json!({}), "auto_apply = 1"),

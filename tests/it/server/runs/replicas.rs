@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::fake_agent::{FakeAgent, Held};
-use super::{House, claimed, expire_leases, make, prepare, state_of};
+use super::{House, claimed, expire_leases, make, on_both, prepare, state_of};
 use crate::server::house::settings;
 
 /// Less than after which a long poll looks by itself.
@@ -119,4 +119,24 @@ async fn a_replica_that_begins_gives_no_lease_more_time_unless_none_was_there() 
     tasks::begin(&state).await;
     assert!(deadline(&state, &held.run).await > before, "nobody was there for a minute");
     state.store.close().await;
+}
+
+#[tokio::test]
+async fn a_look_in_the_future_is_none() {
+    on_both(async |house| {
+        let (_, held) = claimed(house, &json!({})).await;
+        tasks::look(&house.state, 0).await.unwrap();
+        house.sql("UPDATE runs SET lease_deadline = lease_deadline - 30000000").await;
+        let before = deadline(&house.state, &held.run).await;
+        let mut transaction = house.state.store.begin_write().await.unwrap();
+        let later = house.state.lease_time(&mut transaction).await.unwrap() + 600_000_000;
+        facts::put(&mut transaction, "leases_looked_at", &later.to_be_bytes()).await.unwrap();
+        transaction.commit().await.unwrap();
+        tasks::look(&house.state, later).await.unwrap();
+        assert!(
+            deadline(&house.state, &held.run).await > before,
+            "the clock was set back, and nobody knows since when"
+        );
+    })
+    .await;
 }
