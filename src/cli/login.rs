@@ -72,38 +72,42 @@ fn is_of_environment(path: &Path) -> bool {
     environment::path("NIGARI_TOKEN_FILE").is_some_and(|named| named == path)
 }
 
-/// Removes what `login` has stored. A token in a file of somebody else, such as that of `nigari up`, stays.
+/// Removes what `login` has stored, whatever is left of it: the context is there for the words alone. A token in a file
+/// of somebody else, such as that of `nigari up`, stays.
 pub(super) fn logout(screen: Screen) -> Result<ExitStatus, CommandError> {
     let directory = cli::directory();
-    let Some(context) = cli::stored_context(&directory)? else {
-        screen.note("nobody is logged in here");
-        return Ok(ExitStatus::Ok);
-    };
     let token_file = cli::token_file(&directory);
-    let context_file = cli::context_file(&directory);
-    let (removed, kept): (Vec<&Path>, _) = if context.token_file == token_file {
-        (vec![&token_file, &context_file], None)
-    } else {
-        (vec![&context_file], Some(&context.token_file))
-    };
-    for path in removed {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(CommandError::io(format!("cannot remove {}", path.display()), error));
-            }
-            _ => {}
-        }
+    let context = cli::stored_context(&directory);
+    // Both, also when one of them cannot be removed.
+    let (token_was, context_was) = (remove(&token_file), remove(&cli::context_file(&directory)));
+    let token_was = token_was?;
+    context_was?;
+    match &context {
+        Ok(Some(context)) => screen.note(format_args!("logged out of {}", context.server)),
+        Ok(None) if !token_was => screen.note("nobody is logged in here"),
+        Ok(None) => {}
+        Err(error) => screen.note(format_args!("what was stored is removed, though it could not be read: {error}")),
     }
-    screen.note(format_args!("logged out of {}", context.server));
-    match kept {
-        Some(file) => {
-            screen.note(format_args!("the token in {} stays: it was not stored by `nigari login`", file.display()));
-        }
-        None => screen.note(
-            "its token is removed from this host; it stays valid until it expires or `nigari token revoke` ends it",
-        ),
+    if token_was {
+        screen.note(
+            "the token is removed from this host; it stays valid until it expires or `nigari token revoke` ends it",
+        );
+    }
+    if let Ok(Some(Context { token_file: other, .. })) = context
+        && other != token_file
+    {
+        screen.note(format_args!("the token in {} stays: it was not stored by `nigari login`", other.display()));
     }
     Ok(ExitStatus::Ok)
+}
+
+/// Whether it was there.
+fn remove(path: &Path) -> Result<bool, CommandError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(CommandError::io(format!("cannot remove {}", path.display()), error)),
+    }
 }
 
 /// Says whose token this is.

@@ -1,6 +1,7 @@
-//! Which run is meant: its id, the beginning of it, or the newest of a workspace.
+//! Which run is meant: its id, the beginning of it, or a workspace's.
 //!
-//! Rule: what is decided on is never guessed. A beginning that fits several runs is refused with all of them.
+//! Rule: what is decided on is never guessed. A beginning that fits several runs, or a workspace with several for which it
+//! is possible, is refused with all of them; only who looks gets the newest.
 
 use std::fmt::Write;
 
@@ -27,7 +28,7 @@ pub(super) struct RunChoice {
     /// The run: its id, or the beginning of it
     #[arg(value_parser = beginning)]
     run: Option<String>,
-    /// The newest run of this workspace for which this is possible
+    /// The run of this workspace for which this is possible; `show` and `logs` take the newest
     #[arg(short, long, value_name = "NAME", conflicts_with = "run")]
     workspace: Option<String>,
 }
@@ -72,13 +73,15 @@ impl RunChoice {
     pub(super) async fn of(&self, purpose: Purpose, session: &Session) -> Result<RunId, CommandError> {
         match &self.run {
             Some(text) => named(text, session).await,
-            None if self.workspace.is_some() || purpose == Purpose::Show => {
-                newest(self.workspace.as_deref(), purpose, session).await
-            }
-            None => Err(CommandError::usage(
-                "which run is not said",
-                "give its id (`nigari run list`), or `-w WORKSPACE` for the newest of a workspace",
-            )),
+            None => match (&self.workspace, purpose) {
+                (workspace, Purpose::Show) => newest(workspace.as_deref(), session).await,
+                (Some(workspace), Purpose::Read) => newest(Some(workspace), session).await,
+                (Some(workspace), _) => only(workspace, purpose, session).await,
+                (None, _) => Err(CommandError::usage(
+                    "which run is not said",
+                    "give its id (`nigari run list`), or `-w WORKSPACE` for the run of a workspace",
+                )),
+            },
         }
     }
 }
@@ -97,16 +100,7 @@ async fn named(text: &str, session: &Session) -> Result<RunId, CommandError> {
     if let Ok(whole) = text.parse() {
         return Ok(whole);
     }
-    let mut found: Vec<Run> = Vec::new();
-    let mut filter = RunFilter { limit: Some(PAGE), ..RunFilter::default() };
-    loop {
-        let page = session.client.runs(&filter).await?;
-        found.extend(page.items.into_iter().filter(|run| run.id.to_string().starts_with(text)));
-        filter.before = page.next;
-        if filter.before.is_none() {
-            break;
-        }
-    }
+    let found = all(None, session, |run| run.id.to_string().starts_with(text)).await?;
     match found.as_slice() {
         [] => Err(CommandError::refused(format!("no run begins with `{text}`"), "`nigari run list` shows them")),
         [one] => Ok(one.id),
@@ -114,6 +108,24 @@ async fn named(text: &str, session: &Session) -> Result<RunId, CommandError> {
             format!("`{text}` is the beginning of {} runs", several.len()),
             format!("give more of it:{}", lines(several)),
         )),
+    }
+}
+
+/// Every run that fits, newest first.
+async fn all(
+    workspace: Option<&str>,
+    session: &Session,
+    fits: impl Fn(&Run) -> bool,
+) -> Result<Vec<Run>, CommandError> {
+    let mut found = Vec::new();
+    let mut filter = RunFilter { workspace: workspace.map(str::to_owned), limit: Some(PAGE), ..RunFilter::default() };
+    loop {
+        let page = session.client.runs(&filter).await?;
+        found.extend(page.items.into_iter().filter(&fits));
+        filter.before = page.next;
+        if filter.before.is_none() {
+            return Ok(found);
+        }
     }
 }
 
@@ -125,20 +137,29 @@ fn lines(runs: &[Run]) -> String {
     text
 }
 
-async fn newest(workspace: Option<&str>, purpose: Purpose, session: &Session) -> Result<RunId, CommandError> {
-    let limit = if matches!(purpose, Purpose::Show | Purpose::Read) { 1 } else { PAGE };
-    let filter = RunFilter { workspace: workspace.map(str::to_owned), limit: Some(limit), ..RunFilter::default() };
+/// The newest run, of a workspace or of all.
+async fn newest(workspace: Option<&str>, session: &Session) -> Result<RunId, CommandError> {
+    let filter = RunFilter { workspace: workspace.map(str::to_owned), limit: Some(1), ..RunFilter::default() };
     let list = session.client.runs(&filter).await?;
-    if let Some(run) = list.items.iter().find(|run| purpose.fits(run.state)) {
-        return Ok(run.id);
-    }
-    Err(match workspace {
-        Some(name) if !list.items.is_empty() => CommandError::refused(
-            format!("the workspace `{name}` has no run{}", purpose.wanted()),
-            format!("`nigari run list -w {name}` shows its runs"),
-        ),
-        _ => CommandError::refused("there is no run yet", "`nigari plan DIR` or `nigari apply DIR` makes one"),
+    list.items.first().map(|run| run.id).ok_or_else(|| {
+        CommandError::refused("there is no run yet", "`nigari plan DIR` or `nigari apply DIR` makes one")
     })
+}
+
+/// The only run of a workspace for which it is possible.
+async fn only(workspace: &str, purpose: Purpose, session: &Session) -> Result<RunId, CommandError> {
+    let found = all(Some(workspace), session, |run| purpose.fits(run.state)).await?;
+    match found.as_slice() {
+        [] => Err(CommandError::refused(
+            format!("the workspace `{workspace}` has no run{}", purpose.wanted()),
+            format!("`nigari run list -w {workspace}` shows its runs"),
+        )),
+        [one] => Ok(one.id),
+        several => Err(CommandError::usage(
+            format!("the workspace `{workspace}` has more than one run{}", purpose.wanted()),
+            format!("give the id of one:{}", lines(several)),
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -50,9 +50,16 @@ pub(super) async fn write_logs(run: RunId, phases: &[Phase], session: &Session) 
 
 /// What there is of a log now.
 async fn whole(run: RunId, phase: Phase, session: &Session) -> Result<WholeLog, CommandError> {
-    let (mut bytes, mut offset) = (Vec::new(), 0);
+    let (mut bytes, mut offset, mut epoch) = (Vec::new(), 0, 0);
     loop {
         let mut part = session.client.run_log(run, phase, offset, None).await?;
+        let before = std::mem::replace(&mut epoch, part.epoch);
+        if before != epoch && offset > 0 {
+            // Another claim's log than the one that was read so far.
+            bytes.clear();
+            offset = 0;
+            continue;
+        }
         while let Some(chunk) = part.bytes.chunk().await? {
             bytes.extend_from_slice(&chunk);
         }

@@ -140,7 +140,7 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
         ("  meaning", receipt.meaning.clone()),
         ("  sandbox", receipt.sandbox.clone()),
         ("  registries", asked.join(", ")),
-        ("  not used", besides.join(", ")),
+        ("  not used", not_used(&besides)),
         ("  on the host", format!("{} ({end})", span(&receipt.stay))),
         ("  wiped", wiped),
     ])?;
@@ -151,8 +151,9 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
     receipt.whole_run.as_ref().map_or(Ok(()), |whole_run| show_whole_run(whole_run, screen))
 }
 
-/// The registries that were asked with what was lent, and those whose credentials were lent besides. Of a file nobody
-/// knows who has read it.
+/// The registries whose hosts were asked with what was lent, in the fetch step or after it, and those whose credentials
+/// were lent besides. Which of several credentials a host was asked with is not looked at, and of a file nobody knows who
+/// has read it.
 fn registries(receipt: &Receipt) -> (Vec<String>, Vec<String>) {
     let hosts = receipt.stay.hosts.iter().cloned();
     if receipt.delivery.contains("file") {
@@ -160,7 +161,13 @@ fn registries(receipt: &Receipt) -> (Vec<String>, Vec<String>) {
     }
     let host_of = |address: &str| address.split('/').next().unwrap_or_default().to_owned();
     let is_used = |used: &RegistryUse, host: &str| used.host == host && !used.integrations.is_empty();
-    hosts.partition(|address| receipt.stay.used.iter().any(|used| is_used(used, &host_of(address))))
+    let later = receipt.whole_run.iter().flat_map(|whole_run| &whole_run.stay.used);
+    let uses: Vec<&RegistryUse> = receipt.stay.used.iter().chain(later).collect();
+    hosts.partition(|address| uses.iter().any(|used| is_used(used, &host_of(address))))
+}
+
+fn not_used(registries: &[String]) -> String {
+    if registries.is_empty() { String::new() } else { format!("credentials of {}", registries.join(", ")) }
 }
 
 /// What stayed after the fetch step.
@@ -257,7 +264,7 @@ pub(super) fn what_next(run: &Run) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{kept_aside, registries, what_next};
+    use super::{kept_aside, not_used, registries, what_next};
 
     #[test]
     fn a_state_that_is_kept_aside_is_told_with_its_place_and_the_way_in() {
@@ -285,6 +292,20 @@ mod tests {
         assert_eq!(used, ["ghcr.io/acme"]);
         assert_eq!(lent, ["r.example:5000", "quay.io"]);
         assert_eq!(registries(&receipt("file")).1, [""; 0], "nobody knows who read it");
+        assert_eq!(not_used(&lent), "credentials of r.example:5000, quay.io");
+        assert_eq!(not_used(&[]), "");
+    }
+
+    #[test]
+    fn a_registry_that_was_used_in_the_apply_alone_was_used() {
+        let receipt = json!({ "delivery": "broker", "sandbox": "namespace", "meaning": "m",
+            "hosts": ["ghcr.io/acme", "ghcr.io/other", "quay.io"], "began_at": 1, "ended_at": 2, "end": "step_over",
+            "wiped": true, "verified_by": "v", "modules": [], "used": [],
+            "whole_run": { "until": "apply", "hosts": ["ghcr.io/acme"], "began_at": 1, "ended_at": 3,
+                "used": [{ "host": "ghcr.io", "integrations": ["acme"], "requests": 3 }] } });
+        let (used, lent) = registries(&serde_json::from_value(receipt).unwrap());
+        assert_eq!(used, ["ghcr.io/acme", "ghcr.io/other"]);
+        assert_eq!(lent, ["quay.io"]);
     }
 
     #[test]

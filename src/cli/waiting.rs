@@ -5,6 +5,7 @@
 use super::harmless::printable;
 use super::session::Session;
 use crate::protocol::api::{Agent, AgentStatus, Run};
+use crate::protocol::id::RunId;
 use crate::protocol::run::RunState;
 
 /// Why the run does not go on, in a sentence; nothing where nothing keeps it.
@@ -18,8 +19,13 @@ pub(super) async fn reason(run: &Run, session: &Session) -> Option<String> {
 
 async fn blocker(run: &Run, session: &Session) -> Option<String> {
     let workspace = session.client.workspace(&run.workspace.to_string()).await.ok()?;
-    let before = session.client.run(workspace.active_run?).await.ok()?;
+    let before = session.client.run(another(workspace.active_run, run.id)?).await.ok()?;
     Some(told_of_blocker(&before))
+}
+
+/// The active run, unless it is `run` itself, whose turn has come meanwhile.
+fn another(active: Option<RunId>, run: RunId) -> Option<RunId> {
+    active.filter(|active| *active != run)
 }
 
 fn told_of_blocker(before: &Run) -> String {
@@ -59,7 +65,7 @@ pub(super) fn told_of_pool(pool: &str, agents: &[Agent]) -> Option<String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{told_of_blocker, told_of_pool};
+    use super::{another, told_of_blocker, told_of_pool};
     use crate::protocol::api::Agent;
 
     fn agent(pool: &str, status: &str) -> Agent {
@@ -77,6 +83,14 @@ mod tests {
             told_of_pool("b", &agents).unwrap().contains("no agent of the pool `b` is online: `nigari agent list`")
         );
         assert!(told_of_pool("c", &agents).unwrap().contains("none has joined"));
+    }
+
+    #[test]
+    fn a_run_does_not_wait_for_itself() {
+        let [one, other] =
+            ["5c25", "5c26"].map(|end| format!("run-01a1fd86582072059141fd60117b{end}").parse().unwrap());
+        assert_eq!(another(Some(one), one), None);
+        assert_eq!(another(Some(other), one), Some(other));
     }
 
     #[test]

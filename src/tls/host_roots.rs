@@ -1,6 +1,7 @@
 //! The host's own roots, read once and again as soon as what they were read from is another.
 //!
 //! Rule: never older than the files: whoever replaces a bundle, or adds a certificate to a directory, restarts nothing.
+//! What could not be read whole is not kept: the next one tries again.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::RootCertStore;
+use rustls_native_certs::{CertificateResult, ErrorKind, load_native_certs};
 
 use crate::settings::environment;
 
@@ -36,12 +38,25 @@ pub(super) fn host_roots() -> Arc<RootCertStore> {
     let from = marks(&places());
     match &*known {
         Some(known) if known.from == from => Arc::clone(&known.store),
-        _ => Arc::clone(&known.insert(Known { from, store: Arc::new(read()) }).store),
+        _ => {
+            let found = load_native_certs();
+            let is_whole = is_whole(&found);
+            let store = Arc::new(store_of(found));
+            if is_whole {
+                *known = Some(Known { from, store: Arc::clone(&store) });
+            }
+            store
+        }
     }
 }
 
-fn read() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
+/// Whether everything was read. An error of the system may be gone the next time, with the files as they are; one in a
+/// file's text is not.
+fn is_whole(found: &CertificateResult) -> bool {
+    !found.errors.iter().any(|error| matches!(error.kind, ErrorKind::Io { .. }))
+}
+
+fn store_of(found: CertificateResult) -> RootCertStore {
     for error in &found.errors {
         tracing::warn!(%error, "some of the host's root certificates cannot be read");
     }
@@ -80,7 +95,23 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    use super::marks;
+    use rustls_native_certs::load_certs_from_paths;
+
+    use super::{is_whole, marks};
+
+    #[test]
+    fn what_the_system_could_not_read_is_not_kept_and_what_is_wrong_in_a_file_is() {
+        let home = tempfile::tempdir().unwrap();
+        let (broken, good) = (home.path().join("broken.pem"), home.path().join("good"));
+        fs::write(&broken, "-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n").unwrap();
+        fs::create_dir(&good).unwrap();
+        let of_text = load_certs_from_paths(Some(&broken), None);
+        assert!(!of_text.errors.is_empty() && is_whole(&of_text), "{of_text:?}");
+        assert!(is_whole(&load_certs_from_paths(None, Some(&good))));
+        // A directory opens like a file, and then its bytes cannot be read.
+        let of_system = load_certs_from_paths(Some(&good), None);
+        assert!(!is_whole(&of_system), "{of_system:?}");
+    }
 
     #[test]
     fn whatever_is_changed_in_what_roots_are_read_from_is_seen() {

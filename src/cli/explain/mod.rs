@@ -69,24 +69,38 @@ pub(super) async fn run(
     for source in sources {
         explanations.push(explain(source, &asked, arguments.test).await?);
     }
+    // Before the mirrors, which no test can try.
+    let is_untested = arguments.test && explanations.iter().any(Explanation::is_untested);
     for mirror in mirrors {
         // Which providers there are only a configuration can tell, so there is nothing to test.
         explanations.push(explain(mirror, &asked, false).await?);
     }
     report::tell(&explanations, screen)?;
+    if is_untested {
+        return Err(untested(asked.err()));
+    }
     if let Err(why) = &asked {
         screen.note(format_args!(
             "note: the server could not be asked, so which integration would serve is not known: {why}"
         ));
     }
-    if arguments.test && explanations.iter().any(Explanation::is_untested) {
-        return Err(CommandError::refused(
-            "`--test` was asked for, but not every source could be tried: no integration that runs get serves it",
-            "see `served` above; `nigari registry test NAME --repository REPOSITORY` tries an integration by its name",
-        ));
-    }
     let is_good = explanations.iter().all(Explanation::is_good);
     Ok(if is_good { ExitStatus::Ok } else { ExitStatus::Failed })
+}
+
+/// That a test was wanted which could not be made; with `why` the server could not be asked.
+fn untested(why: Option<String>) -> CommandError {
+    match why {
+        Some(why) => CommandError::Service {
+            message: format!("`--test` was asked for, but the server could not be asked: {why}"),
+            hint: Some("without `--test`, what the source itself says is told without a server".to_owned()),
+            status: ExitStatus::Unavailable,
+        },
+        None => CommandError::refused(
+            "`--test` was asked for, but not every source could be tried: no integration that runs get serves it",
+            "see `served` above; `nigari registry test NAME --repository REPOSITORY` tries an integration by its name",
+        ),
+    }
 }
 
 /// The sources that are asked about.

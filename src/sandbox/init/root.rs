@@ -94,11 +94,12 @@ pub(super) fn enter(launch: &mut Launch) -> Result<Inside, Refusal> {
     let before = umask(Mode::from_raw_mode(0o022));
     leave_mounts().map_err(namespace)?;
     let sources = Sources::open(&launch.view).map_err(namespace)?;
+    let anywhere = below_host(Path::new(ANYWHERE)).map_err(namespace)?;
     new_root().map_err(namespace)?;
     sources.outer(&launch.view).and_then(|()| sources.own()).map_err(namespace)?;
     let placed = match launch.secret_directory.take() {
         // Over a directory of the host, which goes with the host: two trees that are left cost two waits for the kernel.
-        Some(wanted) => Some(place(&wanted, &Path::new(HOST).join(ANYWHERE.trim_start_matches('/')))?),
+        Some(wanted) => Some(place(&wanted, &anywhere)?),
         None => None,
     };
     let (secrets, secret_path) = placed.map(|Placed { directory, path }| (directory, path)).unzip();
@@ -106,6 +107,13 @@ pub(super) fn enter(launch: &mut Launch) -> Result<Inside, Refusal> {
     umask(before);
     let has_processes = Path::new(PROCESSES).join("self").symlink_metadata().is_ok();
     Ok(Inside { secrets, secret_path, has_processes })
+}
+
+/// Where a directory of the host will be found once the host lies below the new root. Its links are followed now: an
+/// absolute one would lead into the new root then.
+fn below_host(path: &Path) -> Result<PathBuf, String> {
+    let real = fs::canonicalize(path).map_err(|error| failed("find", path, error))?;
+    Ok(Path::new(HOST).join(real.strip_prefix("/").unwrap_or(&real)))
 }
 
 fn leave_mounts() -> Result<(), String> {
@@ -256,5 +264,25 @@ fn mount_processes() -> Result<(), String> {
     match mount("proc", PROCESSES, "proc", flags, None::<&std::ffi::CStr>) {
         Ok(()) | Err(Errno::PERM | Errno::BUSY) => Ok(()),
         Err(errno) => Err(failed("mount", Path::new(PROCESSES), errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::{HOST, below_host};
+
+    #[test]
+    fn an_absolute_link_of_the_host_is_followed_on_the_host() {
+        let home = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(home.path()).unwrap().join("system/usr");
+        let link = home.path().join("usr");
+        fs::create_dir_all(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        assert_eq!(below_host(&link).unwrap(), Path::new(&format!("{HOST}{}", real.display())));
+        assert!(below_host(&home.path().join("nothing")).is_err());
     }
 }

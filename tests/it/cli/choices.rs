@@ -1,4 +1,4 @@
-//! Which run is meant, as people say it: by the beginning of its id, or as the newest of a workspace.
+//! Which run is meant, as people say it: by the beginning of its id, or by its workspace.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn a_run_is_named_by_the_beginning_of_its_id() {
 }
 
 #[test]
-fn the_newest_run_of_a_workspace_for_which_it_is_possible_is_meant() {
+fn the_only_run_of_a_workspace_for_which_it_is_possible_is_meant_and_of_several_none() {
     let directory = tempfile::tempdir().unwrap();
     let (stack, first, second) = two_runs(directory.path());
     for verb in ["approve", "discard"] {
@@ -45,8 +45,18 @@ fn the_newest_run_of_a_workspace_for_which_it_is_possible_is_meant() {
     }
     assert!(says(&stack, &["run", "resolve", "-w", "net", "--applied"], 1).contains("has no run that is lost"));
     assert_eq!(stack.json(&["run", "logs", "-w", "net", "--json"]).unwrap(), json!([]));
-    assert!(says(&stack, &["run", "cancel", "-w", "net"], 0).contains(&second));
-    assert!(says(&stack, &["run", "cancel", "-w", "net"], 0).contains(&first), "the newest one has ended");
+    assert!(says(&stack, &["run", "show", "-w", "net"], 0).contains(&second), "who looks gets the newest");
+    let refused = says(&stack, &["run", "cancel", "-w", "net"], 2);
+    assert!(
+        refused.contains("has more than one run that could be ended")
+            && refused.contains(&first)
+            && refused.contains(&second),
+        "{refused}"
+    );
+    let states = [&first, &second].map(|run| stack.json(&["run", "show", run, "--json"]).unwrap());
+    assert!(states.iter().all(|run| run["state"] != "canceled"), "one of several was guessed");
+    says(&stack, &["run", "cancel", &second], 0);
+    assert!(says(&stack, &["run", "cancel", "-w", "net"], 0).contains(&first), "the only one that goes on");
     assert!(says(&stack, &["run", "cancel", "-w", "net"], 1).contains("has no run that could be ended"));
     for verb in ["logs", "approve", "discard", "cancel"] {
         let refused = says(&stack, &["run", verb], 2);

@@ -66,6 +66,21 @@ fn a_token_that_login_did_not_store_is_left_by_logout() {
 }
 
 #[test]
+fn logout_removes_the_token_whatever_the_context_is() {
+    for context in [None, Some("{ broken")] {
+        let home = tempfile::tempdir().unwrap();
+        let config = home.path().join(".config/nigari");
+        std::fs::create_dir_all(&config).unwrap();
+        file(&config.join("token"), "ngr_user_x", 0o600);
+        context.map(|text| file(&config.join("context.json"), text, 0o600));
+        let out = said(home.path(), &["logout"]);
+        assert_eq!(out.code, Some(0), "{context:?}: {}", out.all());
+        assert!(out.err.contains("nigari token revoke") && !out.err.contains("nobody"), "{context:?}: {}", out.err);
+        assert_eq!(std::fs::read_dir(&config).unwrap().count(), 0, "{context:?}: something is left");
+    }
+}
+
+#[test]
 fn a_file_that_was_typed_and_is_not_there_is_a_wrong_word_everywhere() {
     let directory = tempfile::tempdir().unwrap();
     let stack = alone(directory.path());

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use support::canary::Canary;
-use support::child::Finished;
+use support::child::{Finished, run};
 use support::module::Package;
 use support::nigari::{Programs, Stack};
 use support::registry::Registry;
 use support::require;
 use support::search::Search;
 
-use super::{file, program, typed};
+use super::{file, nigari, program, typed};
 
 fn server(directory: &Path) -> Stack {
     let programs = Programs { nigari: program(), tofu: PathBuf::from("/nonexistent/tofu") };
@@ -247,8 +247,22 @@ fn the_mirrors_of_an_agents_cli_configuration_are_explained_too() {
         ("https://r.example/${type}", 1, "does not begin with the host of a registry"),
     ] {
         let settings = file(&directory.path().join("agent.tfrc"), &block(template), 0o644);
-        let said = text(&stack, &[&configuration, "--cli-config", &settings]);
-        assert_eq!(said.code, Some(code), "{template}: {}", said.all());
-        assert!(said.all().contains(told), "{template}: {}", said.all());
+        // There is nothing of a mirror that could be tried.
+        for more in [&[][..], &["--test"]] {
+            let said = text(&stack, &[&[configuration.as_str(), "--cli-config", &settings], more].concat());
+            assert_eq!(said.code, Some(code), "{template} {more:?}: {}", said.all());
+            assert!(said.all().contains(told), "{template} {more:?}: {}", said.all());
+        }
     }
+}
+
+#[test]
+fn a_test_that_no_server_can_be_asked_for_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let token = file(&home.path().join("token"), "ngr_user_x", 0o600);
+    let server = ["--server", "http://127.0.0.1:1", "--token-file", token.as_str()];
+    let words = [&["explain", "oci://r.example:5000/a?tag=1", "--test"], &server[..]].concat();
+    let said = run(nigari(home.path(), &words)).unwrap();
+    assert_eq!(said.code, Some(69), "{}", said.all());
+    assert!(said.err.contains("127.0.0.1:1") && !said.err.contains("no integration"), "{}", said.err);
 }
