@@ -27,6 +27,9 @@ const KILLS: u32 = 20;
 /// The words of tofu, and how many milliseconds later at most the kill comes.
 const STEPS: [(&str, u32); 4] = [("get", 300), ("init", 200), ("plan", 300), ("apply", 1500)];
 
+/// How many runs in a row may be through a step before it is seen.
+const MISSES: usize = 20;
+
 /// Longest time until nothing is left of `fetch` and `init`, and of a step that is interrupted. The promise for the first
 /// is a second, on a machine that does nothing else.
 const LEFT: [Duration; 2] = [Duration::from_secs(10), Duration::from_mins(1)];
@@ -89,22 +92,40 @@ impl Scene {
         (workspace, said)
     }
 
+    /// A run of which this step is seen: its workspace, its id, and what lives then. Where a step came and went between
+    /// two looks, as it may on a busy machine, the run is let to its end and another is made.
+    fn catch(&mut self, step: &str) -> (String, String, Vec<Process>) {
+        for _ in 0..MISSES {
+            let (workspace, said) = self.types_apply(&["--detach"]);
+            let start = said.find("run-").unwrap();
+            let run = said[start..start + 36].to_owned();
+            let (agent, begun, mut asked) = (self.agent(), Instant::now(), Instant::now());
+            loop {
+                let alive = tree::descendants(agent);
+                if alive.iter().any(|process| is_tofu(process, step)) {
+                    return (workspace, run, alive);
+                }
+                if asked.elapsed() > Duration::from_secs(2) {
+                    if is_final(&self.world.run(&run)) {
+                        break;
+                    }
+                    asked = Instant::now();
+                }
+                assert!(begun.elapsed() < LEFT[1], "waited in vain until {step}");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        panic!("{step} came and went between two looks {MISSES} times");
+    }
+
     /// Kills somebody in this step; what an agent's death leaves to the next is given.
     fn kill(&mut self, (step, most): (&str, u32), is_agents: bool) -> Option<Orphan> {
-        let (workspace, said) = self.types_apply(&["--detach"]);
-        let start = said.find("run-").unwrap();
-        let run = said[start..start + 36].to_owned();
-        let agent = self.agent();
-        let mut alive = Vec::new();
-        wait_until(step, LEFT[1], || {
-            alive = tree::descendants(agent);
-            alive.iter().any(|process| is_tofu(process, step))
-        });
+        let (workspace, run, mut alive) = self.catch(step);
         let port = alive.iter().find_map(port_of);
         self.has_seen_port |= port.is_some();
         let random = u32::from_be_bytes(random_bytes(4).try_into().unwrap());
         thread::sleep(Duration::from_millis((random % most).into()));
-        alive = tree::descendants(agent);
+        alive = tree::descendants(self.agent());
         let is_late = ["plan", "show", "apply"].iter().any(|step| alive.iter().any(|process| is_tofu(process, step)));
         let launcher = alive.iter().find(|process| words(process).iter().any(|word| word == b"__launcher"));
         if let Some(launcher) = launcher.filter(|_| !is_agents) {
