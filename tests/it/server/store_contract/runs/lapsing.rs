@@ -17,7 +17,7 @@ on_both! {
     a_lease_that_stands_is_left_alone,
     an_expired_plan_is_queued_again_with_another_epoch,
     three_started_plans_that_expired_are_quarantined_with_a_reason,
-    a_claim_that_started_nothing_is_no_try,
+    a_claim_that_was_given_back_is_no_try_and_one_that_fell_silent_is,
     nothing_of_an_earlier_plan_is_left,
     an_expired_apply_that_had_not_started_is_queued_again,
     an_expired_apply_that_had_started_is_lost_and_never_dispatched,
@@ -182,14 +182,20 @@ async fn leases_are_judged_by_one_clock(store: &Store) {
     assert!((first - right.now()).abs() < half_a_day, "{first}");
 }
 
-async fn a_claim_that_started_nothing_is_no_try(store: &Store) {
+async fn a_claim_that_was_given_back_is_no_try_and_one_that_fell_silent_is(store: &Store) {
     let place = place(store).await;
     let run = place.run(RunKind::Apply, false).await.id;
     for _ in 0..5 {
         place.claim(NOON).await;
-        assert_eq!(place.lapse(run, NOON + LONG).await, Some(RunState::Queued));
+        place.happen(run, Event::Release).await.unwrap();
+        assert_eq!(place.state_of(run).await, RunState::Queued);
     }
     assert_eq!(place.load(run).await.standing.tries, 0);
+    // An archive or an artifact can be what an agent falls over, before it reports a step.
+    for expected in [RunState::Queued, RunState::Queued, RunState::Errored] {
+        place.claim(NOON).await;
+        assert_eq!(place.lapse(run, NOON + LONG).await, Some(expected));
+    }
 }
 
 async fn nothing_of_an_earlier_plan_is_left(store: &Store) {
