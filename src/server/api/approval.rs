@@ -3,10 +3,10 @@
 //! Rule: what a person approved is one plan (its artifact's digest) of one run, of one configuration, at one path, and
 //! the mark over all of it is made when they do it. No apply is handed out, and no artifact, without a mark that holds.
 
-use super::{ApiError, ServerState, UserActor};
+use super::{ApiError, ServerState, UserActor, snapshot};
 use crate::server::policy::{Permit, Protected};
+use crate::server::store::AnyConnection;
 use crate::server::store::runs::RunRecord;
-use crate::server::store::{AnyConnection, configurations};
 use crate::server::vault::{Context, VaultError};
 
 /// The mark of the approval that the record names: who approves is in it already.
@@ -37,8 +37,7 @@ pub(super) async fn is_given(
 }
 
 async fn context(connection: &mut AnyConnection, record: &RunRecord) -> Result<Context, ApiError> {
-    let configuration = configurations::load(connection, record.configuration).await?;
-    let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?.configuration;
+    let configuration = snapshot::configuration(connection, record).await?.configuration;
     let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
     Ok(Context::new(Protected::Approval, &record.id, 1, "approval")
         .within(&record.workspace)

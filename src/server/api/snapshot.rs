@@ -6,8 +6,10 @@
 use super::variables::SnapshotOf;
 use super::{ApiError, ServerState, UserActor, variables};
 use crate::protocol::agent::RunVariable;
+use crate::protocol::api::Configuration;
 use crate::protocol::id::WorkspaceId;
 use crate::server::policy::Permit;
+use crate::server::store::configurations::ConfigurationRecord;
 use crate::server::store::runs::{RunRecord, new};
 use crate::server::store::{AnyConnection, StoreError, configurations};
 use crate::server::vault::{Sealed, VaultError};
@@ -22,18 +24,25 @@ pub(super) async fn seal(
     Ok(variables::snapshot(state, connection, actor, (workspace, of)).await?.into_bytes())
 }
 
-/// The run's variables.
+/// The run's configuration.
+pub(super) async fn configuration(
+    connection: &mut AnyConnection,
+    record: &RunRecord,
+) -> Result<ConfigurationRecord, ApiError> {
+    let configuration = configurations::load(connection, record.configuration).await?;
+    configuration.ok_or(ApiError::Fault("a run's configuration is missing"))
+}
+
+/// The run's variables, if the run, and this configuration of it, are what they were when it was made.
 pub(super) async fn open(
     state: &ServerState,
     permit: &Permit,
     connection: &mut AnyConnection,
-    record: &RunRecord,
+    (record, configuration): (&RunRecord, &Configuration),
 ) -> Result<Vec<RunVariable>, ApiError> {
     let sealed = Sealed::from_bytes(new::variables(connection, record.id).await?);
     let (kind, auto_apply) = (record.standing.kind, record.standing.auto_apply);
-    let configuration = configurations::load(connection, record.configuration).await?;
-    let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?.configuration;
-    let of = SnapshotOf { run: record.id, kind, auto_apply, configuration: &configuration };
+    let of = SnapshotOf { run: record.id, kind, auto_apply, configuration };
     variables::open_snapshot(state, permit, &of, &sealed)
 }
 

@@ -20,7 +20,7 @@ use crate::server::policy::Protected;
 use crate::server::queue::{Ending, Event, Topic};
 use crate::server::store::runs::claims::{self, Claimant, Taken};
 use crate::server::store::runs::{RunRecord, settle, watch};
-use crate::server::store::{WriteTransaction, configurations, tokens, workspaces};
+use crate::server::store::{WriteTransaction, tokens, workspaces};
 use crate::server::wake::Waiter;
 
 /// `POST agent/claims`.
@@ -165,15 +165,15 @@ async fn answer(
     claimant: &Claimant,
 ) -> Result<Claim, ApiError> {
     let lease = lease(record, record.standing.epoch, claimant.now);
-    let configuration = configurations::load(&mut *transaction, record.configuration).await?;
-    let configuration = configuration.ok_or(ApiError::Fault("a run's configuration is missing"))?;
+    let configuration = snapshot::configuration(&mut *transaction, record).await?;
     let (owner, permit) = (Owner::Configuration(record.workspace), lease.open(Protected::Configuration)?);
     BlobReader::open(state, &permit, owner, configuration.blob).await?;
     let configuration = configuration.configuration;
     let workspace = workspaces::find(&mut *transaction, &record.workspace.to_string()).await?;
     let workspace = workspace.ok_or(ApiError::Fault("a run's workspace is missing"))?;
     let permit = lease.open(Protected::RunVariables)?;
-    let variables: Vec<RunVariable> = snapshot::open(state, &permit, &mut *transaction, record).await?;
+    let variables: Vec<RunVariable> =
+        snapshot::open(state, &permit, &mut *transaction, (record, &configuration)).await?;
     let phase = record.standing.phase().unwrap_or(Phase::Plan);
     let from_artifact = phase == Phase::Apply && record.standing.artifact.is_some();
     Ok(Claim {

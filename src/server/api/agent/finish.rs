@@ -99,14 +99,29 @@ async fn again(
     if next != NextAction::ApplyNow || record.standing.state != RunState::Applying {
         return Ok(next);
     }
+    let holds = record.standing.auto_apply && is_as_made(state, transaction, record, epoch).await?;
+    Ok(if holds { next } else { NextAction::Done })
+}
+
+/// Whether the run is what it was made as. Who writes the database can change what stands in plain.
+async fn is_as_made(
+    state: &ServerState,
+    transaction: &mut WriteTransaction,
+    record: &RunRecord,
+    epoch: i64,
+) -> Result<bool, ApiError> {
     let permit = lease_without_time(record, epoch).open(Protected::RunVariables)?;
-    match snapshot::open(state, &permit, transaction, record).await {
-        Ok(_) if record.standing.auto_apply => Ok(next),
-        Err(error) if !snapshot::is_unreadable(&error) => Err(error),
-        Ok(_) | Err(_) => {
+    let opened = match snapshot::configuration(transaction, record).await {
+        Ok(found) => snapshot::open(state, &permit, transaction, (record, &found.configuration)).await.map(drop),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok(()) => Ok(true),
+        Err(error) if snapshot::is_unreadable(&error) => {
             tracing::error!(run = %record.id, "a run that was not made so was to be applied at once: was the database changed?");
-            Ok(NextAction::Done)
+            Ok(false)
         }
+        Err(error) => Err(error),
     }
 }
 
@@ -169,17 +184,12 @@ async fn what_follows(
         return Ok(event);
     }
     let epoch = report.place.epoch;
-    let permit = lease_without_time(record, epoch).open(Protected::RunVariables)?;
-    match snapshot::open(report.state, &permit, transaction, record).await {
-        Ok(_) => Ok(event),
-        Err(error) if snapshot::is_unreadable(&error) => {
-            let particulars = Particulars::RunRefuse { epoch, reason: Ending::Unreadable.word() };
-            audit::record(transaction, report.now, &Actor::Server, &record.id, &particulars).await?;
-            tracing::error!(run = %record.id, "a run that was not made so was to be applied at once: was the database changed?");
-            Ok(Event::Refuse(Ending::Unreadable))
-        }
-        Err(error) => Err(error),
+    if is_as_made(report.state, transaction, record, epoch).await? {
+        return Ok(event);
     }
+    let particulars = Particulars::RunRefuse { epoch, reason: Ending::Unreadable.word() };
+    audit::record(transaction, report.now, &Actor::Server, &record.id, &particulars).await?;
+    Ok(Event::Refuse(Ending::Unreadable))
 }
 
 /// A log that is not all there does not hold the run up, but whoever runs the server should know.
