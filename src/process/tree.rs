@@ -50,9 +50,17 @@ fn parse_stat(stat: &str) -> Option<Process> {
     })
 }
 
-/// The children of `parent`, zombies too.
+/// The children of `parent`, zombies too. One may be missing when another is reaped meanwhile (proc(5)).
 pub fn children(parent: Pid) -> Vec<Process> {
-    let pids = listed_children(parent).unwrap_or_else(every_process);
+    of_parent(parent, listed_children(parent).unwrap_or_else(every_process))
+}
+
+/// The same from a look at every process there is: slower, and whoever is a child from beginning to end is seen.
+pub fn all_children(parent: Pid) -> Vec<Process> {
+    of_parent(parent, every_process())
+}
+
+fn of_parent(parent: Pid, pids: Vec<Pid>) -> Vec<Process> {
     pids.into_iter().filter_map(look_up).filter(|process| process.parent == parent.as_raw_pid()).collect()
 }
 
@@ -110,23 +118,29 @@ pub struct Killed {
     pub survivors: u32,
 }
 
-/// Kills what `list` shows, again and again, until it shows nothing alive or `patience` is over.
+/// Kills what `list` shows, again and again, until it shows nothing alive or `patience` is over. A process that was not
+/// yet seen ended may have died after its children could have been listed: then they are somewhere else by now, so that
+/// only a list without such a one counts.
 pub fn kill_until_none(patience: Duration, mut list: impl FnMut() -> Vec<Process>) -> Killed {
     let end = Instant::now() + patience;
-    let mut hit = BTreeSet::new();
+    let (mut hit, mut ended) = (BTreeSet::new(), BTreeSet::new());
     loop {
-        let alive: Vec<Process> = list().into_iter().filter(|process| !process.is_zombie).collect();
+        let (zombies, alive): (Vec<Process>, Vec<Process>) = list().into_iter().partition(|process| process.is_zombie);
+        let ended_before = std::mem::take(&mut ended);
+        ended.extend(zombies.iter().map(|zombie| (zombie.pid.as_raw_pid(), zombie.started)));
         for process in &alive {
             if kill(process) {
                 hit.insert((process.pid.as_raw_pid(), process.started));
             }
         }
         let is_late = Instant::now() >= end;
-        if alive.is_empty() || is_late {
+        if (alive.is_empty() && ended.is_subset(&ended_before)) || is_late {
             let survivors = u32::try_from(alive.len()).unwrap_or(u32::MAX);
             return Killed { killed: u32::try_from(hit.len()).unwrap_or(u32::MAX), survivors };
         }
-        std::thread::sleep(LOOK_AGAIN);
+        if !alive.is_empty() {
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 }
 
@@ -161,7 +175,7 @@ mod tests {
 
     use rustix::process::getpid;
 
-    use super::{descendants, kill_descendants, look_up, parse_stat};
+    use super::{Process, all_children, children, descendants, kill_descendants, kill_until_none, look_up, parse_stat};
     use crate::process::{CommandLine, ExitReason, spawn};
 
     #[test]
@@ -177,6 +191,32 @@ mod tests {
     #[test]
     fn this_process_finds_itself() {
         assert_eq!(look_up(getpid()).unwrap().pid, getpid());
+    }
+
+    #[test]
+    fn what_a_process_left_that_died_while_it_was_looked_at_is_looked_for_again() {
+        let mut line = CommandLine::new("/bin/sleep");
+        line.arguments = vec!["600".into()];
+        let child = spawn(line.command().unwrap()).unwrap();
+        let left = look_up(child.pid()).unwrap();
+        // Nobody of the first list is alive, but it was made before what the zombie left became a child of another.
+        let zombie = Process { pid: getpid(), is_zombie: true, ..left };
+        let mut lists = vec![vec![zombie], vec![zombie, left], vec![zombie]].into_iter();
+        let killed = kill_until_none(Duration::from_secs(10), || lists.next().unwrap());
+        assert_eq!((killed.killed, killed.survivors, lists.len()), (1, 0, 0));
+        assert_eq!(child.wait().unwrap(), ExitReason::Signal(9));
+    }
+
+    #[test]
+    fn both_ways_of_listing_show_the_same_child() {
+        let mut line = CommandLine::new("/bin/sleep");
+        line.arguments = vec!["600".into()];
+        let child = spawn(line.command().unwrap()).unwrap();
+        for list in [children, all_children] {
+            assert!(list(getpid()).iter().any(|process| process.pid == child.pid()));
+        }
+        child.signal(rustix::process::Signal::KILL).unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

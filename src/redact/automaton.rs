@@ -6,8 +6,6 @@
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::filter::Filter;
-
 /// The state in which the last bytes begin nothing.
 pub(super) const ROOT: u32 = 0;
 
@@ -42,17 +40,14 @@ pub(super) struct Automaton {
     branches: Vec<Branch>,
     /// Complete tables of the root and of what follows it directly.
     rows: Vec<[u32; 256]>,
-    /// Where to look closer at all.
-    filter: Filter,
+    has_blanks: bool,
 }
 
 impl Automaton {
-    /// Of these forms, none empty. Sorts them and leaves each once.
-    pub(super) fn new(forms: &mut Vec<Zeroizing<Vec<u8>>>) -> Self {
-        forms.sort_unstable_by(|one, other| one.as_slice().cmp(other.as_slice()));
-        forms.dedup_by(|one, other| one.as_slice() == other.as_slice());
-        let mut automaton =
-            Self { states: Vec::new(), branches: Vec::new(), rows: Vec::new(), filter: Filter::new(forms) };
+    /// Of these forms: none empty, sorted, each once.
+    pub(super) fn new(forms: &[Zeroizing<Vec<u8>>]) -> Self {
+        let has_blanks = forms.iter().any(|form| form.contains(&b' '));
+        let mut automaton = Self { states: Vec::new(), branches: Vec::new(), rows: Vec::new(), has_blanks };
         let parents = automaton.grow(forms);
         automaton.link(&parents);
         automaton
@@ -61,12 +56,7 @@ impl Automaton {
     /// Whether a form has a blank, so that it matters how blanks are read.
     #[inline]
     pub(super) fn has_blanks(&self) -> bool {
-        self.filter.has_blanks()
-    }
-
-    /// See there.
-    pub(super) fn filter(&self) -> &Filter {
-        &self.filter
+        self.has_blanks
     }
 
     /// The state after one more byte.
@@ -200,7 +190,7 @@ mod tests {
     use super::{Automaton, ROOT};
 
     fn automaton(forms: &[&str]) -> Automaton {
-        Automaton::new(&mut forms.iter().map(|form| Zeroizing::new(form.as_bytes().to_vec())).collect())
+        Automaton::new(&forms.iter().map(|form| Zeroizing::new(form.as_bytes().to_vec())).collect::<Vec<_>>())
     }
 
     /// Depth and longest end after each byte.
@@ -215,7 +205,7 @@ mod tests {
 
     #[test]
     fn depth_and_end_are_of_the_longest() {
-        let automaton = automaton(&["abcd", "bc", "bcde", "abcd"]);
+        let automaton = automaton(&["abcd", "bc", "bcde"]);
         assert!(!automaton.has_blanks());
         assert_eq!(walk(&automaton, "xabcdex"), [(0, 0), (1, 0), (2, 0), (3, 2), (3, 4), (0, 4), (0, 0)]);
         assert_eq!(walk(&automaton, "abbcd"), [(1, 0), (2, 0), (1, 0), (2, 2), (3, 0)]);

@@ -26,11 +26,10 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Of the first windows of these forms.
-    pub(super) fn new(forms: &[Zeroizing<Vec<u8>>]) -> Self {
+    /// Of the first windows of these forms; whether any of them has a blank.
+    pub(super) fn new<'f>(forms: impl Iterator<Item = &'f Zeroizing<Vec<u8>>> + Clone, has_blanks: bool) -> Self {
         // About one bit in 64 is set, within 2 KiB and 256 KiB.
-        let bits = (forms.len() * STRIDE * 64).next_power_of_two().clamp(1 << 14, 1 << 21);
-        let has_blanks = forms.iter().any(|form| form.contains(&b' '));
+        let bits = (forms.clone().count() * STRIDE * 64).next_power_of_two().clamp(1 << 14, 1 << 21);
         let mut filter = Self { bits: vec![0; bits / 64], shift: 32 - bits.trailing_zeros(), has_blanks };
         for form in forms {
             for window in form.windows(WINDOW).take(STRIDE) {
@@ -39,12 +38,6 @@ impl Filter {
             }
         }
         filter
-    }
-
-    /// Whether a form has a blank.
-    #[inline]
-    pub(super) fn has_blanks(&self) -> bool {
-        self.has_blanks
     }
 
     #[inline]
@@ -128,9 +121,14 @@ mod tests {
 
     use super::Filter;
 
+    fn filter(forms: &[&str]) -> Filter {
+        let forms: Vec<_> = forms.iter().map(|form| Zeroizing::new(form.as_bytes().to_vec())).collect();
+        Filter::new(forms.iter(), false)
+    }
+
     #[test]
     fn a_form_is_never_passed_over_wherever_it_stands() {
-        let filter = Filter::new(&[Zeroizing::new(b"hunter22".to_vec()), Zeroizing::new(b"s3cret".to_vec())]);
+        let filter = filter(&["hunter22", "s3cret"]);
         for form in ["hunter22", "s3cret"] {
             for before in 0..40 {
                 for after in 0..20 {
@@ -145,7 +143,7 @@ mod tests {
 
     #[test]
     fn clean_text_is_passed_up_to_its_end_and_control_characters_are_not() {
-        let filter = Filter::new(&[Zeroizing::new(b"hunter22".to_vec())]);
+        let filter = filter(&["hunter22"]);
         assert_eq!(filter.skip(".".repeat(1000).as_bytes(), 0), (997, 1001));
         for control in ["\n", "\r", "\u{1b}", "\0", "\t"] {
             let text = [".".repeat(500), control.to_owned(), ".".repeat(500)].concat();

@@ -11,11 +11,13 @@ mod forms;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod hidden;
+mod layers;
 mod live;
 #[cfg(any(test, fuzzing))]
 mod oracle;
 mod stream;
 mod view;
+mod walk;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,8 +27,8 @@ pub use live::{AnyLive, hide_all};
 pub use stream::Redactor;
 
 use crate::secret::Secret;
-use automaton::Automaton;
 use forms::Forms;
+use layers::{Layer, Layers, Stack};
 
 /// Secrets to look for, as the forms that they can take.
 ///
@@ -80,9 +82,11 @@ pub(in crate::redact) struct Shared {
 
 #[derive(Default)]
 struct Own {
-    needles: Vec<Needles>,
-    /// With the generation that it was made of.
-    made: Option<(u64, Arc<Automaton>)>,
+    /// In no layer yet.
+    new: Vec<Needles>,
+    stack: Stack,
+    /// With the generation that they were made of, and those above.
+    made: Option<(u64, Arc<Layers>)>,
 }
 
 impl Redactions {
@@ -105,13 +109,16 @@ impl Redactions {
 
     /// From now on looks for these too, also in what streams hold at the moment.
     pub fn add(&self, needles: Needles) {
-        self.own().needles.push(needles);
+        self.own().new.push(needles);
         self.0.generation.fetch_add(1, Ordering::Release);
     }
 
     /// From now on looks for these instead of its own earlier ones.
     pub fn replace(&self, needles: Needles) {
-        self.own().needles = vec![needles];
+        let mut own = self.own();
+        own.stack.clear();
+        own.new = vec![needles];
+        drop(own);
         self.0.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -142,25 +149,32 @@ impl Redactions {
         self.0.generation.load(Ordering::Acquire) + above
     }
 
-    /// The automaton of now, made by whoever needs it first.
-    fn automaton(&self) -> (u64, Arc<Automaton>) {
+    /// The layers of now, made by whoever needs them first.
+    fn layers(&self) -> (u64, Arc<Layers>) {
         let generation = self.generation();
         let mut own = self.own();
-        if let Some((made_of, automaton)) = &own.made
+        if let Some((made_of, layers)) = &own.made
             && *made_of == generation
         {
-            return (generation, Arc::clone(automaton));
+            return (generation, Arc::clone(layers));
         }
-        let mut forms = Vec::new();
-        own.needles.iter().for_each(|needles| forms.extend_from_slice(needles.0.all()));
+        let mut all = own.settle().to_vec();
         let mut above = &self.0.above;
         while let Some(redactions) = above {
-            redactions.own().needles.iter().for_each(|needles| forms.extend_from_slice(needles.0.all()));
+            all.extend_from_slice(redactions.own().settle());
             above = &redactions.0.above;
         }
-        let automaton = Arc::new(Automaton::new(&mut forms));
-        own.made = Some((generation, Arc::clone(&automaton)));
-        (generation, automaton)
+        let layers = Arc::new(Layers::new(all));
+        own.made = Some((generation, Arc::clone(&layers)));
+        (generation, layers)
+    }
+}
+
+impl Own {
+    /// Its layers, with what is new.
+    fn settle(&mut self) -> &[Arc<Layer>] {
+        self.stack.add(self.new.drain(..).flat_map(|needles| needles.0.into_all()).collect());
+        self.stack.layers()
     }
 }
 
@@ -172,7 +186,8 @@ impl Default for Redactions {
 
 impl std::fmt::Debug for Redactions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Redactions({} needles)", self.own().needles.len())
+        let own = self.own();
+        write!(f, "Redactions({} layers, {} new)", own.stack.layers().len(), own.new.len())
     }
 }
 

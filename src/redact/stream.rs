@@ -4,18 +4,16 @@
 //! beginning of a form, with what may stand between its bytes, and the result does not depend on how the stream came
 //! in pieces.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::Redactions;
-use super::automaton::{Automaton, ROOT};
 use super::hidden::Hidden;
+use super::layers::{Layer, Layers};
 use super::view::{Reading, View};
+use super::walk::Walk;
 
-/// Bytes (of colours, line ends, indents, frames) that may stand between two bytes of a form.
-const LONGEST_GAP: usize = 128;
 /// A form of which no more than this is there is not worth keeping somebody waiting for.
 const FEW: usize = 3;
 
@@ -26,25 +24,27 @@ const FEW: usize = 3;
 pub struct Redactor {
     source: Redactions,
     generation: u64,
-    automaton: Arc<Automaton>,
+    layers: Arc<Layers>,
+    /// One in each layer.
+    walks: Vec<Walk>,
     /// What is held, and what was given out while it may still begin a form.
     kept: Zeroizing<Vec<u8>>,
     /// The offset in the stream of the first byte that is kept.
     start: usize,
+    /// At that byte, as far as it does not depend on what is looked for.
+    at_start: Walk,
+    /// The last offset at which nothing was going on.
+    idle_at: usize,
     /// Everything before this offset was given out.
     given: usize,
-    /// The bytes as they are.
-    plain: u32,
-    joined: Reader,
-    spaced: Reader,
     hidden: Hidden,
 }
 
 /// Passes what a form may be broken by, at a place where none is going on: nothing begins in it either, as the bytes
 /// are. Gives the place behind it, or nothing where a closer look is needed.
 #[inline]
-fn pass_break(automaton: &Automaton, bytes: &[u8], from: usize) -> Option<usize> {
-    if automaton.has_blanks() {
+fn pass_break(layers: &Layers, bytes: &[u8], from: usize) -> Option<usize> {
+    if layers.has_blanks() {
         return None;
     }
     let (mut view, mut at) = (View::new(Reading::Joined), from);
@@ -53,7 +53,7 @@ fn pass_break(automaton: &Automaton, bytes: &[u8], from: usize) -> Option<usize>
         if view.passes(byte) && at > from {
             return Some(at);
         }
-        if automaton.filter().may_begin(&bytes[at..]) {
+        if layers.filter().may_begin(&bytes[at..]) {
             return None;
         }
         let mut first = None;
@@ -66,43 +66,12 @@ fn pass_break(automaton: &Automaton, bytes: &[u8], from: usize) -> Option<usize>
     }
 }
 
-/// Where a reading of the stream is in the automaton.
-struct Reader {
-    view: View,
-    /// Whether it reads something else than what is there. Until then it has neither state nor places of its own.
-    is_apart: bool,
-    state: u32,
-    /// Where the bytes that may begin a form stand in the stream.
-    places: VecDeque<usize>,
-    /// Bytes left out since the last that was read.
-    gap: usize,
-}
-
-/// One byte of the stream.
-struct At<'a> {
-    automaton: &'a Automaton,
-    byte: u8,
-    place: usize,
-    /// The state of the bytes as they are, before this one and after it.
-    before: u32,
-    after: u32,
-}
-
 impl Redactor {
     pub(super) fn new(source: Redactions) -> Self {
-        let (generation, automaton) = source.automaton();
-        Self {
-            source,
-            generation,
-            automaton,
-            kept: Zeroizing::default(),
-            start: 0,
-            given: 0,
-            plain: ROOT,
-            joined: Reader::new(Reading::Joined),
-            spaced: Reader::new(Reading::Spaced),
-            hidden: Hidden::default(),
-        }
+        let (generation, layers) = source.layers();
+        let walks = layers.all().iter().map(|_| Walk::new()).collect();
+        let (kept, hidden) = (Zeroizing::default(), Hidden::default());
+        Self { source, generation, layers, walks, kept, start: 0, at_start: Walk::new(), idle_at: 0, given: 0, hidden }
     }
 
     /// Takes the next piece; appends to `out` what can be given out.
@@ -119,9 +88,8 @@ impl Redactor {
     /// form. What follows is still recognised as the rest of the form.
     pub fn flush_ready(&mut self, out: &mut Vec<u8>) {
         self.renew();
-        let plain = self.automaton.depth(self.plain);
-        let most = plain.max(self.joined.places.len()).max(self.spaced.places.len());
-        if most <= FEW {
+        let most = self.each().map(|(walk, layer)| walk.begun(layer.automaton())).max();
+        if most.unwrap_or(0) <= FEW {
             self.give(self.start + self.kept.len(), out);
         }
     }
@@ -129,8 +97,9 @@ impl Redactor {
     /// The stream is over: gives out the rest, which is no whole form. The redactor can be used for another stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.renew();
-        (self.plain, self.joined, self.spaced) = (ROOT, Reader::new(Reading::Joined), Reader::new(Reading::Spaced));
-        self.give(self.start + self.kept.len(), out);
+        self.walks.fill_with(Walk::new);
+        self.idle_at = self.start + self.kept.len();
+        self.give(self.idle_at, out);
     }
 
     /// Bytes that were written and not given out.
@@ -143,71 +112,49 @@ impl Redactor {
         if self.source.generation() == self.generation {
             return;
         }
-        (self.generation, self.automaton) = self.source.automaton();
-        self.plain = ROOT;
-        for reader in [&mut self.joined, &mut self.spaced] {
-            reader.forget();
-            // With what is kept it is read again from the beginning; without, both are at the root.
-            reader.is_apart = false;
-            if !self.kept.is_empty() {
-                // What is kept begins with a byte of a form, which no line end or colour can be.
-                reader.view = View::new(reader.view.reading());
-            }
-        }
+        (self.generation, self.layers) = self.source.layers();
+        self.walks = self.layers.all().iter().map(|_| self.at_start.clone()).collect();
         self.scan(0);
     }
 
     /// Looks at what is kept from this index on.
     fn scan(&mut self, from: usize) {
-        let automaton = Arc::clone(&self.automaton);
+        let layers = Arc::clone(&self.layers);
         let kept = std::mem::take(&mut self.kept);
         let (mut at, mut closely) = (from, from);
         while at < kept.len() {
-            if at >= closely && self.is_idle() {
-                (at, closely) = automaton.filter().skip(&kept, at);
+            let is_idle = self.walks.iter().all(Walk::is_idle);
+            if is_idle {
+                if at >= closely {
+                    (at, closely) = layers.filter().skip(&kept, at);
+                }
+                self.idle_at = self.start + at;
             }
             let Some(byte) = kept.get(at) else { break };
             if *byte < b' '
-                && self.is_idle()
-                && let Some(behind) = pass_break(&automaton, &kept, at)
+                && is_idle
+                && let Some(behind) = pass_break(&layers, &kept, at)
             {
                 (at, closely) = (behind, behind);
                 continue;
             }
-            self.step(&automaton, *byte, self.start + at);
+            for (walk, layer) in self.walks.iter_mut().zip(layers.all()) {
+                walk.step(layer.automaton(), *byte, self.start + at, layers.has_blanks(), &mut self.hidden);
+            }
             at += 1;
         }
         self.kept = kept;
     }
 
-    /// Whether nothing that has come so far matters for what comes.
-    #[inline]
-    fn is_idle(&self) -> bool {
-        self.plain == ROOT && self.joined.is_idle() && self.spaced.is_idle()
-    }
-
-    #[inline]
-    fn step(&mut self, automaton: &Automaton, byte: u8, place: usize) {
-        let before = self.plain;
-        self.plain = automaton.next(before, byte);
-        let ended = automaton.ended(self.plain);
-        if ended > 0 {
-            self.hidden.add(place + 1 - ended..place + 1);
-        }
-        let at = At { automaton, byte, place, before, after: self.plain };
-        self.joined.read(&at, &mut self.hidden);
-        if automaton.has_blanks() {
-            self.spaced.read(&at, &mut self.hidden);
-        }
+    /// Each walk with its layer.
+    fn each(&self) -> impl Iterator<Item = (&Walk, &Layer)> {
+        self.walks.iter().zip(self.layers.all().iter().map(Arc::as_ref))
     }
 
     /// The offset of the first byte that may begin a form.
     fn held_from(&self) -> usize {
         let end = self.start + self.kept.len();
-        let plain = end - self.automaton.depth(self.plain);
-        // One that reads what is there has the same beginning.
-        let first = |reader: &Reader| reader.places.front().copied().unwrap_or(end);
-        plain.min(first(&self.joined)).min(first(&self.spaced))
+        self.each().map(|(walk, layer)| walk.held_from(layer.automaton(), end)).fold(end, usize::min)
     }
 
     /// Gives out everything before the offset `until`, and keeps what may begin a form.
@@ -218,69 +165,16 @@ impl Redactor {
             self.given = until;
         }
         let cut = self.held_from() - self.start;
-        self.kept.drain(..cut);
+        let from = if let Some(from) = self.idle_at.checked_sub(self.start) {
+            self.at_start = Walk::new();
+            from
+        } else {
+            0
+        };
+        for byte in self.kept.drain(..cut).skip(from) {
+            self.at_start.pass(byte);
+        }
         self.start += cut;
-    }
-}
-
-impl Reader {
-    fn new(reading: Reading) -> Self {
-        Self { view: View::new(reading), is_apart: false, state: ROOT, places: VecDeque::new(), gap: 0 }
-    }
-
-    fn forget(&mut self) {
-        self.state = ROOT;
-        self.places.clear();
-    }
-
-    #[inline]
-    fn is_idle(&self) -> bool {
-        !self.is_apart && self.view.is_fresh()
-    }
-
-    #[inline]
-    fn read(&mut self, at: &At<'_>, hidden: &mut Hidden) {
-        // Most bytes are read as they are.
-        if !self.is_apart && self.view.passes(at.byte) {
-            return;
-        }
-        self.read_apart(at, hidden);
-    }
-
-    fn read_apart(&mut self, at: &At<'_>, hidden: &mut Hidden) {
-        let automaton = at.automaton;
-        if !self.is_apart {
-            self.is_apart = true;
-            (self.state, self.gap) = (at.before, 0);
-            self.places.extend(at.place - automaton.depth(at.before)..at.place);
-        }
-        let (state, places) = (&mut self.state, &mut self.places);
-        let mut is_read = false;
-        self.view.read(at.byte, |byte, before| {
-            is_read = true;
-            *state = automaton.next(*state, byte);
-            places.push_back(at.place - before);
-            let ended = automaton.ended(*state);
-            if ended > 0 {
-                // Invariant: there is a place for each byte of the state before, and for this one.
-                hidden.add(places[places.len() - ended]..at.place + 1 - before);
-            }
-            places.drain(..places.len() - automaton.depth(*state));
-        });
-        if is_read {
-            self.gap = 0;
-        } else if self.state != ROOT {
-            self.gap += 1;
-            if self.gap > LONGEST_GAP {
-                self.forget();
-            }
-        }
-        // Together again: nothing is left out of what may begin a form.
-        let is_whole = |first: &usize| *first + automaton.depth(at.after) == at.place + 1;
-        if self.state == at.after && self.view.is_fresh() && self.places.front().is_none_or(is_whole) {
-            self.is_apart = false;
-            self.forget();
-        }
     }
 }
 

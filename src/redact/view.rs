@@ -50,10 +50,6 @@ impl View {
         Self { reading, sequence: Sequence::None, at_line_start: false, after_blank: false, frame: 0 }
     }
 
-    pub(super) fn reading(&self) -> Reading {
-        self.reading
-    }
-
     /// Whether the next byte is read as it would be at the beginning.
     #[inline]
     pub(super) fn is_fresh(&self) -> bool {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{getpid, set_child_subreaper};
+use rustix::process::{Pid, getpid, set_child_subreaper};
 
 use crate::process::tree::{self, Killed, Process};
 use crate::process::{Child, ExitReason, SpawnError, spawn};
@@ -55,29 +55,32 @@ pub(super) fn reap_launcher(child: Child) -> io::Result<ExitReason> {
     exit
 }
 
-/// Kills and reaps everything that dead launchers left.
-pub(super) fn kill_orphans() -> Killed {
+/// Kills and reaps everything that dead launchers left. Of one that was lost a step may live, so that what is not
+/// listed is looked for among all processes as well.
+pub(super) fn kill_orphans(is_lost: bool) -> Killed {
     tree::kill_until_none(PATIENCE, || {
-        let orphans = reap_orphans();
+        let mut orphans = reap_orphans(tree::children);
+        if orphans.is_empty() && is_lost {
+            orphans = reap_orphans(tree::all_children);
+        }
         let below: Vec<Process> = orphans.iter().flat_map(|orphan| tree::descendants(orphan.pid)).collect();
         orphans.into_iter().chain(below).collect()
     })
 }
 
-/// Reaps the orphans that have ended; gives those that live.
-fn reap_orphans() -> Vec<Process> {
+/// Reaps the orphans that have ended; gives all of them.
+fn reap_orphans(list: fn(Pid) -> Vec<Process>) -> Vec<Process> {
     if !IS_ADOPTING.load(Ordering::Acquire) {
         return Vec::new();
     }
     let launchers = lock();
     // Read as the children's are: a session that was begun outside of our PID namespace (a container, a CI job) is 0.
     let own = tree::look_up(getpid()).map_or(0, |process| process.session);
-    let mut orphans = tree::children(getpid());
+    let mut orphans = list(getpid());
     orphans.retain(|child| child.session != own && !launchers.contains(&child.pid.as_raw_pid()));
     for orphan in orphans.iter().filter(|orphan| orphan.is_zombie) {
         tree::reap(orphan.pid);
     }
-    orphans.retain(|orphan| !orphan.is_zombie);
     orphans
 }
 

@@ -31,6 +31,11 @@ impl Forms {
         &self.0
     }
 
+    /// The same, given away.
+    pub(super) fn into_all(self) -> Vec<Zeroizing<Vec<u8>>> {
+        self.0
+    }
+
     /// One form, and how it is read when it is wrapped.
     pub(super) fn add(&mut self, form: &[u8]) {
         for read in [read_whole(Reading::Joined, form), read_whole(Reading::Spaced, form)] {

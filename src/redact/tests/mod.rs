@@ -25,12 +25,24 @@ fn looking_for(forms: &[Vec<u8>]) -> Redactions {
     redactions
 }
 
-/// What every form is read as.
-fn all(redactions: &Redactions) -> Vec<Vec<u8>> {
-    redactions.own().needles.iter().flat_map(|needles| needles.0.all()).map(|form| form.to_vec()).collect()
+/// Some of the forms above, some below: each has layers of its own.
+fn looking_at_levels(dice: &mut Dice, forms: &[Vec<u8>]) -> Redactions {
+    let mut redactions = Redactions::new();
+    for form in forms {
+        if dice.below(2) > 0 {
+            redactions = redactions.below();
+        }
+        redactions.add(needles(std::slice::from_ref(form)));
+    }
+    redactions
 }
 
-const LETTERS: [&[u8]; 6] = [b"a", b"a", b"b", b"ab", b" ", b"\n"];
+/// What every form is read as.
+fn all(redactions: &Redactions) -> Vec<Vec<u8>> {
+    redactions.layers().1.forms().map(<[u8]>::to_vec).collect()
+}
+
+const LETTERS: [&[u8]; 7] = [b"a", b"a", b"b", b"ab", b" ", b"\n", "→".as_bytes()];
 const BETWEEN: [&[u8]; 14] = [
     b"\n",
     b"\r\n",
@@ -97,11 +109,13 @@ fn shown(bytes: &[u8]) -> String {
 #[test]
 fn it_does_what_the_oracle_does_at_any_split() {
     let mut dice = Dice::new(0x9E37_79B9_7F4A_7C15);
-    let mut hidden = 0;
-    for round in 0..support::loops::times(6_000) {
+    let (mut hidden, mut layers) = (0, 0_usize);
+    let rounds = support::loops::times(6_000);
+    for round in 0..rounds {
         let forms = some_forms(&mut dice);
-        let redactions = looking_for(&forms);
+        let redactions = looking_at_levels(&mut dice, &forms);
         let known = all(&redactions);
+        layers += redactions.layers().1.all().len();
         for _ in 0..20 {
             let text = some_text(&mut dice, &forms);
             let wanted = oracle::redacted(&known, &text);
@@ -115,6 +129,7 @@ fn it_does_what_the_oracle_does_at_any_split() {
         }
     }
     assert!(hidden > 1000, "nothing was to be hidden");
+    assert!(layers * 4 > rounds as usize * 5, "nearly always one layer");
 }
 
 #[test]
@@ -122,7 +137,7 @@ fn a_needle_that_is_added_applies_to_what_is_held_and_to_what_follows() {
     let mut dice = Dice::new(7);
     for round in 0..support::loops::times(10_000) {
         let (early, late) = (some_forms(&mut dice), some_forms(&mut dice));
-        let redactions = looking_for(&early);
+        let redactions = looking_at_levels(&mut dice, &early);
         let both = [early.clone(), late.clone()].concat();
         let (before, after) = (some_text(&mut dice, &both), some_text(&mut dice, &both));
         let (mut stream, mut out) = (redactions.stream(), Vec::new());

@@ -132,7 +132,7 @@ async fn conclude(
     let clean_up = move || -> (io::Result<()>, tree::Killed) {
         // First without reaping, because reaping holds the lock that other steps need.
         let ended = child.wait_ended(None).and_then(|_| orphans::reap_launcher(child).map(drop));
-        (ended, orphans::kill_orphans())
+        (ended, orphans::kill_orphans(!was_heard))
     };
     let Ok((ended, orphaned)) = tokio::task::spawn_blocking(clean_up).await else {
         return Err(StepError::Abandoned);
