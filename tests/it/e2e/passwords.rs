@@ -7,23 +7,17 @@ use super::shelf::{REPOSITORY, Shelf};
 use super::with_modules;
 use super::world::{Setup, USER, World};
 
-/// A registry that is started with a password.
-type Start = fn(&str) -> Option<Shelf>;
-
-/// On loopback, which no proxy serves, and by a name that the broker does; with Basic authentication and with tokens.
-const NEAR: [Start; 2] = [Shelf::start_with_tokens, Shelf::start_guarded];
-const FAR: [Start; 2] = [Shelf::start_far_with_tokens, Shelf::start_far_guarded];
+/// Registries that are started with a password: on loopback, which no proxy serves, and by a name that the broker does;
+/// with tokens and with Basic authentication.
+const STARTS: [fn(&str) -> Option<Shelf>; 4] =
+    [Shelf::start_with_tokens, Shelf::start_guarded, Shelf::start_far_with_tokens, Shelf::start_far_guarded];
 
 /// Pulls with this password by broker and credential helper in one run, and by a file in a second.
 fn authenticates(password: &str) {
-    pulls(password, &[&NEAR[..], &FAR[..]].concat());
-}
-
-fn pulls(password: &str, starts: &[Start]) {
     let canaries = vec![Canary { user: USER.to_owned(), password: password.to_owned() }];
     let Some(world) = World::with(Setup { canaries, ..Setup::default() }) else { return };
-    let shelves: Vec<Shelf> = starts.iter().filter_map(|start| start(password)).collect();
-    if shelves.len() < starts.len() {
+    let shelves: Vec<Shelf> = STARTS.iter().filter_map(|start| start(password)).collect();
+    if shelves.len() < STARTS.len() {
         return;
     }
     for shelf in &shelves {
@@ -33,7 +27,7 @@ fn pulls(password: &str, starts: &[Start]) {
     }
     let names = ["a", "b", "c", "d"];
     let all: Vec<_> = names.into_iter().zip(&shelves).map(|(name, shelf)| (name, shelf.source(REPOSITORY))).collect();
-    let (near, _) = all.split_at(starts.len() / 2);
+    let (near, _) = all.split_at(STARTS.len() / 2);
     for (delivery, modules, told) in [("auto", all.as_slice(), "broker, helper"), ("file", near, "file")] {
         let create =
             ["workspace", if delivery == "auto" { "create" } else { "update" }, "demo", "--delivery", delivery];
@@ -93,7 +87,7 @@ fn a_password_of_4096_bytes_of_all_odd_characters_authenticates() {
 fn of_a_long_password_the_last_byte_counts() {
     let right = "canary-0123456789".repeat(10);
     let wrong = format!("{}0", &right[..right.len() - 1]);
-    let starts: [(Start, bool); 4] = [
+    let starts: [(fn(&str) -> Option<Shelf>, bool); 4] = [
         (Shelf::start, true),
         (Shelf::start_guarded, false),
         (Shelf::start_far_guarded, false),
