@@ -1,13 +1,16 @@
 //! Everything below a process: list it, kill it, reap it.
 //!
 //! Rule: a process is killed only after a pidfd to it was opened and its start time was seen again through it, so that
-//! a reused number is never hit. A zombie is dead.
+//! a reused number is never hit. A zombie is dead, but not one whose first thread alone has ended.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, kill_process, pidfd_open, pidfd_send_signal, waitid,
+};
 
 /// How long to wait between two looks at a tree that is being killed.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -21,7 +24,8 @@ pub struct Process {
     pub parent: i32,
     /// Its session's number.
     pub session: i32,
-    /// Whether it has ended and waits to be reaped.
+    /// Whether it has ended and waits to be reaped: all of it, since a process whose first thread has ended while another
+    /// goes on is shown as a zombie too.
     pub is_zombie: bool,
     /// When it started, in clock ticks since boot: tells two processes with one number apart.
     pub started: u64,
@@ -40,12 +44,13 @@ fn parse_stat(stat: &str) -> Option<Process> {
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
     let session = fields.nth(1)?.parse().ok()?;
-    let started = fields.nth(15)?.parse().ok()?;
+    let threads: u32 = fields.nth(13)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
     Some(Process {
         pid: Pid::from_raw(pid.parse().ok()?)?,
         parent,
         session,
-        is_zombie: matches!(state, "Z" | "X"),
+        is_zombie: matches!(state, "Z" | "X") && threads <= 1,
         started,
     })
 }
@@ -58,6 +63,13 @@ pub fn children(parent: Pid) -> Vec<Process> {
 /// The same from a look at every process there is: slower, and whoever is a child from beginning to end is seen.
 pub fn all_children(parent: Pid) -> Vec<Process> {
     of_parent(parent, every_process())
+}
+
+/// The numbers alone, also of those that may not be looked at: where `/proc` hides what this user may not trace
+/// (`hidepid=invisible`), a process that made itself undumpable is not there, but its parent's list has it.
+pub fn child_numbers(parent: Pid) -> Vec<Pid> {
+    let looked_at = || all_children(parent).into_iter().map(|process| process.pid).collect();
+    listed_children(parent).unwrap_or_else(looked_at)
 }
 
 fn of_parent(parent: Pid, pids: Vec<Pid>) -> Vec<Process> {
@@ -118,27 +130,29 @@ pub struct Killed {
     pub survivors: u32,
 }
 
-/// Kills what `list` shows, again and again, until it shows nothing alive or `patience` is over. A process that was not
-/// yet seen ended may have died after its children could have been listed: then they are somewhere else by now, so that
-/// only a list without such a one counts.
-pub fn kill_until_none(patience: Duration, mut list: impl FnMut() -> Vec<Process>) -> Killed {
+/// What one look at processes that are to die has found.
+#[derive(Default)]
+struct Look {
+    /// How many live, and got the signal.
+    alive: u32,
+    /// How many had ended that were not known to: what they had started is somewhere else by now, and maybe was not
+    /// there yet when it was looked for.
+    ended: u32,
+}
+
+/// Looks again and again, until a look finds nothing or `patience` is over. `look` remembers whom it has hit.
+fn until_nothing(patience: Duration, mut look: impl FnMut(&mut BTreeSet<i32>) -> Look) -> Killed {
     let end = Instant::now() + patience;
-    let (mut hit, mut ended) = (BTreeSet::new(), BTreeSet::new());
+    let mut hit = BTreeSet::new();
     loop {
-        let (zombies, alive): (Vec<Process>, Vec<Process>) = list().into_iter().partition(|process| process.is_zombie);
-        let ended_before = std::mem::take(&mut ended);
-        ended.extend(zombies.iter().map(|zombie| (zombie.pid.as_raw_pid(), zombie.started)));
-        for process in &alive {
-            if kill(process) {
-                hit.insert((process.pid.as_raw_pid(), process.started));
-            }
+        let Look { alive, ended } = look(&mut hit);
+        let is_over = alive == 0 && ended == 0;
+        if is_over || Instant::now() >= end {
+            // Who dies faster than it can be looked at may have left another.
+            let survivors = if is_over { 0 } else { alive.max(1) };
+            return Killed { killed: count(hit.len()), survivors };
         }
-        let is_late = Instant::now() >= end;
-        if (alive.is_empty() && ended.is_subset(&ended_before)) || is_late {
-            let survivors = u32::try_from(alive.len()).unwrap_or(u32::MAX);
-            return Killed { killed: u32::try_from(hit.len()).unwrap_or(u32::MAX), survivors };
-        }
-        if !alive.is_empty() {
+        if alive > 0 {
             std::thread::sleep(LOOK_AGAIN);
         }
     }
@@ -146,12 +160,53 @@ pub fn kill_until_none(patience: Duration, mut list: impl FnMut() -> Vec<Process
 
 /// Kills everything below `root`, not `root` itself.
 pub fn kill_descendants(root: Pid, patience: Duration) -> Killed {
-    kill_until_none(patience, || descendants(root))
+    kill_listed(patience, || descendants(root))
+}
+
+fn kill_listed(patience: Duration, mut list: impl FnMut() -> Vec<Process>) -> Killed {
+    let mut known = BTreeSet::new();
+    until_nothing(patience, |hit| {
+        let (zombies, alive): (Vec<Process>, Vec<Process>) = list().into_iter().partition(|process| process.is_zombie);
+        hit.extend(alive.iter().filter(|process| kill(process)).map(|process| process.pid.as_raw_pid()));
+        let before = std::mem::take(&mut known);
+        known.extend(zombies.iter().map(|zombie| (zombie.pid.as_raw_pid(), zombie.started)));
+        Look { alive: count(alive.len()), ended: count(known.difference(&before).count()) }
+    })
+}
+
+/// Kills and reaps children of this process, which is the reaper of what they leave, and what can be seen below them:
+/// the rest comes as they die. `list` gives their numbers, with a guard: while that lives, nobody else may reap them, so
+/// that each number is its child's and no other's.
+pub fn kill_children<G>(patience: Duration, mut list: impl FnMut() -> (G, Vec<Pid>)) -> Killed {
+    until_nothing(patience, |hit| {
+        let (_guard, children) = list();
+        let mut look = Look::default();
+        for child in children {
+            match reap(child) {
+                Reaped::Yes => look.ended += 1,
+                Reaped::NotOurs => {}
+                Reaped::Lives => {
+                    look.alive += 1;
+                    let below = descendants(child);
+                    if kill_process(child, Signal::KILL).is_ok() {
+                        hit.insert(child.as_raw_pid());
+                    }
+                    let killed = below.iter().filter(|process| !process.is_zombie && kill(process));
+                    hit.extend(killed.map(|process| process.pid.as_raw_pid()));
+                }
+            }
+        }
+        look
+    })
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Reaps the ended children of this process, all but `spared`, whose status is not ours to take.
 pub fn reap_children(spared: Option<Pid>) {
-    for child in children(rustix::process::getpid()) {
+    for child in children(getpid()) {
         if child.is_zombie && Some(child.pid) != spared {
             reap(child.pid);
         }
@@ -161,12 +216,23 @@ pub fn reap_children(spared: Option<Pid>) {
 /// Whether this process has any child at all, alive or not. Exact: below a subreaper, no child means no descendant.
 pub fn has_children() -> bool {
     let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    !matches!(waitid(WaitId::All, peek), Err(rustix::io::Errno::CHILD))
+    !matches!(waitid(WaitId::All, peek), Err(Errno::CHILD))
+}
+
+/// What became of a child that was to be reaped.
+enum Reaped {
+    Yes,
+    Lives,
+    NotOurs,
 }
 
 /// Takes the status of one child if it has ended.
-pub fn reap(pid: Pid) {
-    let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+fn reap(pid: Pid) -> Reaped {
+    match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        Ok(Some(_)) => Reaped::Yes,
+        Ok(None) | Err(Errno::INTR) => Reaped::Lives,
+        Err(_) => Reaped::NotOurs,
+    }
 }
 
 #[cfg(test)]
@@ -175,7 +241,10 @@ mod tests {
 
     use rustix::process::getpid;
 
-    use super::{Process, all_children, children, descendants, kill_descendants, kill_until_none, look_up, parse_stat};
+    use super::{
+        Process, all_children, child_numbers, children, descendants, kill_children, kill_descendants, kill_listed,
+        look_up, parse_stat,
+    };
     use crate::process::{CommandLine, ExitReason, spawn};
 
     #[test]
@@ -184,6 +253,10 @@ mod tests {
         let process = parse_stat(stat).unwrap();
         assert_eq!((process.pid.as_raw_pid(), process.parent, process.session), (42, 7, 41));
         assert_eq!((process.started, process.is_zombie), (12345, false));
+        let zombie = stat.replace(" S ", " Z ");
+        assert!(parse_stat(&zombie).unwrap().is_zombie);
+        // Its first thread has ended, another goes on.
+        assert!(!parse_stat(&zombie.replace(" 20 0 1 0 ", " 20 0 2 0 ")).unwrap().is_zombie);
         assert!(parse_stat("garbage").is_none());
         assert!(parse_stat("").is_none());
     }
@@ -202,9 +275,28 @@ mod tests {
         // Nobody of the first list is alive, but it was made before what the zombie left became a child of another.
         let zombie = Process { pid: getpid(), is_zombie: true, ..left };
         let mut lists = vec![vec![zombie], vec![zombie, left], vec![zombie]].into_iter();
-        let killed = kill_until_none(Duration::from_secs(10), || lists.next().unwrap());
+        let killed = kill_listed(Duration::from_secs(10), || lists.next().unwrap());
         assert_eq!((killed.killed, killed.survivors, lists.len()), (1, 0, 0));
         assert_eq!(child.wait().unwrap(), ExitReason::Signal(9));
+    }
+
+    #[test]
+    fn children_are_killed_with_what_can_be_seen_below_them_and_reaped() {
+        let mut line = CommandLine::new("/bin/sh");
+        line.arguments = vec!["-c".into(), "sleep 600 & sleep 600 & wait".into()];
+        let child = spawn(line.command().unwrap()).unwrap();
+        while descendants(child.pid()).len() < 2 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let below = descendants(child.pid());
+        // A child of another, and a number that nobody has, are left alone.
+        let numbers = [child.pid(), below[0].pid, rustix::process::Pid::from_raw(i32::MAX).unwrap()];
+        let killed = kill_children(Duration::from_secs(10), || ((), numbers.to_vec()));
+        assert_eq!((killed.killed, killed.survivors), (3, 0));
+        assert!(look_up(child.pid()).is_none() && child.wait().is_err(), "it is not reaped");
+        for process in below {
+            assert!(look_up(process.pid).is_none_or(|now| now.is_zombie || now.started != process.started));
+        }
     }
 
     #[test]
@@ -215,6 +307,7 @@ mod tests {
         for list in [children, all_children] {
             assert!(list(getpid()).iter().any(|process| process.pid == child.pid()));
         }
+        assert!(child_numbers(getpid()).contains(&child.pid()));
         child.signal(rustix::process::Signal::KILL).unwrap();
         child.wait().unwrap();
     }

@@ -138,11 +138,29 @@ impl Automaton {
         parents
     }
 
+    /// Every state but the root, those nearest to it first. Counted, because of long secrets there are millions.
+    fn by_depth(&self) -> Vec<u32> {
+        let below_root = || (1..).zip(&self.states[1..]);
+        let deepest = below_root().map(|(_, state)| state.depth).max().unwrap_or(0);
+        // Where the states of a depth begin; further on, where the next of them goes.
+        let mut places = vec![0_usize; deepest as usize + 2];
+        below_root().for_each(|(_, state)| places[state.depth as usize + 1] += 1);
+        for depth in 1..places.len() {
+            places[depth] += places[depth - 1];
+        }
+        let mut order = vec![ROOT; self.states.len() - 1];
+        for (number, state) in below_root() {
+            let place = &mut places[state.depth as usize];
+            order[*place] = number;
+            *place += 1;
+        }
+        order
+    }
+
     /// Says of each state where to go on otherwise: the longest other beginning of a form that ends here.
     fn link(&mut self, parents: &[u32]) {
         let mut row = [ROOT; 256];
-        let mut order: Vec<u32> = (1..index(self.states.len())).collect();
-        order.sort_by_key(|state| self.states[*state as usize].depth);
+        let order = self.by_depth();
         let tops = order.partition_point(|state| self.states[*state as usize].depth <= 1);
         for state in &order[..tops] {
             row[usize::from(self.states[*state as usize].byte)] = *state;

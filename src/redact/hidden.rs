@@ -31,6 +31,11 @@ impl Hidden {
         self.ahead.push_back(place);
     }
 
+    /// Forgets the places that were not reached.
+    pub(super) fn forget_ahead(&mut self) {
+        self.ahead.clear();
+    }
+
     /// Gives out `bytes`, which begin at the offset `from`. No place will be added that begins within them.
     pub(super) fn give(&mut self, bytes: &[u8], from: usize, out: &mut Vec<u8>) {
         let end = from + bytes.len();

@@ -31,9 +31,9 @@ pub struct Redactor {
     kept: Zeroizing<Vec<u8>>,
     /// The offset in the stream of the first byte that is kept.
     start: usize,
-    /// At that byte, as far as it does not depend on what is looked for.
+    /// How the text is read just before that byte, which does not depend on what is looked for.
     at_start: Walk,
-    /// The last offset at which nothing was going on.
+    /// The last offset at which nothing was going on, for what was looked for then.
     idle_at: usize,
     /// Everything before this offset was given out.
     given: usize,
@@ -113,7 +113,9 @@ impl Redactor {
             return;
         }
         (self.generation, self.layers) = self.source.layers();
-        self.walks = self.layers.all().iter().map(|_| self.at_start.clone()).collect();
+        // All of it lies within what is kept, and is found again in order.
+        self.hidden.forget_ahead();
+        self.walks = self.layers.all().iter().map(|_| self.at_start.again()).collect();
         self.scan(0);
     }
 
@@ -123,7 +125,7 @@ impl Redactor {
         let kept = std::mem::take(&mut self.kept);
         let (mut at, mut closely) = (from, from);
         while at < kept.len() {
-            let is_idle = self.walks.iter().all(Walk::is_idle);
+            let is_idle = self.walks.iter().all(|walk| walk.is_idle(layers.has_blanks()));
             if is_idle {
                 if at >= closely {
                     (at, closely) = layers.filter().skip(&kept, at);
@@ -165,15 +167,15 @@ impl Redactor {
             self.given = until;
         }
         let cut = self.held_from() - self.start;
-        let from = if let Some(from) = self.idle_at.checked_sub(self.start) {
+        // Where nothing was going on, the text is read as at its beginning.
+        let idle = self.idle_at.checked_sub(self.start).filter(|idle| *idle <= cut);
+        if idle.is_some() {
             self.at_start = Walk::new();
-            from
-        } else {
-            0
-        };
-        for byte in self.kept.drain(..cut).skip(from) {
-            self.at_start.pass(byte);
         }
+        for byte in &self.kept[idle.unwrap_or(0)..cut] {
+            self.at_start.pass(*byte);
+        }
+        self.kept.drain(..cut);
         self.start += cut;
     }
 }
@@ -181,5 +183,34 @@ impl Redactor {
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Redactor").field("held", &self.held()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::redact::{Needles, Redactions};
+    use crate::secret::Secret;
+
+    fn needles(secret: &str) -> Needles {
+        let mut needles = Needles::new();
+        needles.secret(&Secret::from(secret));
+        needles
+    }
+
+    /// Else each byte of all that follows would be looked up in each layer.
+    #[test]
+    fn clean_text_is_passed_over_again_after_a_needle_was_added_anywhere() {
+        for end in ["\n", " ", "\t", "\r\n", "x", "\u{1b}[1m"] {
+            let redactions = Redactions::new();
+            redactions.add(needles("hunter22"));
+            let (mut stream, mut out) = (redactions.stream(), Vec::new());
+            stream.write(format!("a line{end}").as_bytes(), &mut out);
+            redactions.add(needles("tokentoken"));
+            for _ in 0..10 {
+                stream.write(b"        clean and long enough\n", &mut out);
+            }
+            let behind = stream.start + stream.kept.len() - stream.idle_at;
+            assert!(behind <= 4, "{end:?}: nothing is passed over any more");
+        }
     }
 }

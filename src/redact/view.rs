@@ -50,6 +50,11 @@ impl View {
         Self { reading, sequence: Sequence::None, at_line_start: false, after_blank: false, frame: 0 }
     }
 
+    /// Bytes that may belong to a frame and were not given yet are not given any more.
+    pub(super) fn forget_frame(&mut self) {
+        self.frame = 0;
+    }
+
     /// Whether the next byte is read as it would be at the beginning.
     #[inline]
     pub(super) fn is_fresh(&self) -> bool {

@@ -27,6 +27,14 @@ impl Walk {
         Self { plain: ROOT, joined: Reader::new(Reading::Joined), spaced: Reader::new(Reading::Spaced) }
     }
 
+    /// The same in whatever automaton, from this place of the text on: nothing before it is given any more.
+    pub(super) fn again(&self) -> Self {
+        let mut walk = self.clone();
+        walk.joined.view.forget_frame();
+        walk.spaced.view.forget_frame();
+        walk
+    }
+
     /// One more byte, of which only matters how it changes the way in which the next are read.
     #[inline]
     pub(super) fn pass(&mut self, byte: u8) {
@@ -35,10 +43,10 @@ impl Walk {
         }
     }
 
-    /// Whether nothing that has come so far matters for what comes.
+    /// Whether nothing that has come so far matters for what comes. Without blanks in a form nobody reads `Spaced`.
     #[inline]
-    pub(super) fn is_idle(&self) -> bool {
-        self.plain == ROOT && self.joined.is_idle() && self.spaced.is_idle()
+    pub(super) fn is_idle(&self, with_blanks: bool) -> bool {
+        self.plain == ROOT && self.joined.is_idle() && (!with_blanks || self.spaced.is_idle())
     }
 
     /// One more byte, which stands at this place of the stream.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, getpid, set_child_subreaper};
 
-use crate::process::tree::{self, Killed, Process};
+use crate::process::tree::{self, Killed};
 use crate::process::{Child, ExitReason, SpawnError, spawn};
 
 /// Numbers of the launchers that were not reaped yet. Held over spawn and over reap, so that none is ever missing.
@@ -58,30 +58,34 @@ pub(super) fn reap_launcher(child: Child) -> io::Result<ExitReason> {
 /// Kills and reaps everything that dead launchers left. Of one that was lost a step may live, so that what is not
 /// listed is looked for among all processes as well.
 pub(super) fn kill_orphans(is_lost: bool) -> Killed {
-    tree::kill_until_none(PATIENCE, || {
-        let mut orphans = reap_orphans(tree::children);
+    if !IS_ADOPTING.load(Ordering::Acquire) {
+        return Killed::default();
+    }
+    tree::kill_children(PATIENCE, || {
+        let launchers = lock();
+        let mut orphans = orphans(tree::child_numbers(getpid()), &launchers);
         if orphans.is_empty() && is_lost {
-            orphans = reap_orphans(tree::all_children);
+            let all = tree::all_children(getpid()).into_iter().map(|child| child.pid).collect();
+            orphans = self::orphans(all, &launchers);
         }
-        let below: Vec<Process> = orphans.iter().flat_map(|orphan| tree::descendants(orphan.pid)).collect();
-        orphans.into_iter().chain(below).collect()
+        (launchers, orphans)
     })
 }
 
-/// Reaps the orphans that have ended; gives all of them.
-fn reap_orphans(list: fn(Pid) -> Vec<Process>) -> Vec<Process> {
-    if !IS_ADOPTING.load(Ordering::Acquire) {
-        return Vec::new();
-    }
-    let launchers = lock();
-    // Read as the children's are: a session that was begun outside of our PID namespace (a container, a CI job) is 0.
-    let own = tree::look_up(getpid()).map_or(0, |process| process.session);
-    let mut orphans = list(getpid());
-    orphans.retain(|child| child.session != own && !launchers.contains(&child.pid.as_raw_pid()));
-    for orphan in orphans.iter().filter(|orphan| orphan.is_zombie) {
-        tree::reap(orphan.pid);
-    }
-    orphans
+/// Those of our children that are orphans.
+fn orphans(mut children: Vec<Pid>, launchers: &BTreeSet<i32>) -> Vec<Pid> {
+    let own = session(getpid());
+    children.retain(|child| {
+        !launchers.contains(&child.as_raw_pid()) && session(*child).is_some_and(|its| Some(its) != own)
+    });
+    children
+}
+
+/// 0 for a session that was begun outside of our PID namespace (a container, a CI job). Asked of the kernel, because
+/// `/proc` may hide the process.
+fn session(process: Pid) -> Option<i32> {
+    let process = nix::unistd::Pid::from_raw(process.as_raw_pid());
+    nix::unistd::getsid(Some(process)).ok().map(nix::unistd::Pid::as_raw)
 }
 
 // Nothing in here panics while it holds the lock, and the set is right at every moment.

@@ -167,10 +167,11 @@ impl Run<'_> {
                 output::pump(stderr, &self.log, &kept, true).await;
             }
         };
-        let orders = &self.lease.orders;
-        let patience = self.host.settings.patience;
-        let ((), (), followed) =
-            tokio::join!(stdout, stderr, supervise::until_end(&mut process, orders, step, patience));
+        let (orders, patience) = (&self.lease.orders, self.host.settings.patience);
+        let pumps = async { ((), ()) = tokio::join!(stdout, stderr) };
+        let followed = supervise::until_end(&mut process, orders, step, patience);
+        let is_dead = |followed: &supervise::Followed| matches!(&followed.end, Ok(end) if end.survivors == 0);
+        let followed = output::read_beside(pumps, followed, is_dead).await;
         let supervise::Followed { end, order, overdue } = followed;
         let end = end.map_err(Stop::from).and_then(|end| all_dead(step, end)).map_err(|stop| stop.during(step))?;
         // Everything of the step is dead: the next one's launcher may begin while the server is told of this one.

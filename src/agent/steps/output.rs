@@ -21,6 +21,9 @@ const LINE_CHARACTERS: usize = 300;
 /// How long a stream says nothing until what the redactor holds is given out where that is safe.
 const QUIET: Duration = Duration::from_millis(150);
 
+/// How long the output of a step is read on of which somebody lives.
+const SURVIVORS: Duration = Duration::from_secs(2);
+
 /// What is kept of a step's output.
 #[derive(Default)]
 pub(super) struct Kept {
@@ -77,6 +80,32 @@ pub(super) async fn pump(mut output: impl AsyncRead + Unpin, log: &Log, kept: &K
     }
 }
 
+/// Follows a step while its output is read to the end, which comes when nobody has it open any more. Somebody whom the
+/// kernel does not let die never closes it: where `is_dead` does not say that all are dead, no more than [`SURVIVORS`] is
+/// waited, and the rest is lost.
+pub(super) async fn read_beside<T>(
+    pumps: impl Future<Output = ()>,
+    step: impl Future<Output = T>,
+    is_dead: impl Fn(&T) -> bool,
+) -> T {
+    tokio::pin!(pumps, step);
+    let mut is_read = false;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut step => break ended,
+            () = &mut pumps, if !is_read => is_read = true,
+        }
+    };
+    if !is_read {
+        if is_dead(&ended) {
+            pumps.await;
+        } else if tokio::time::timeout(SURVIVORS, pumps).await.is_err() {
+            tracing::warn!("a process that does not die holds the step's output, which is not read on");
+        }
+    }
+    ended
+}
+
 /// Reads some; with `soon`, `None` when nothing comes for a while.
 async fn read(output: &mut (impl AsyncRead + Unpin), buffer: &mut [u8], soon: bool) -> Option<io::Result<usize>> {
     if soon { tokio::time::timeout(QUIET, output.read(buffer)).await.ok() } else { Some(output.read(buffer).await) }
@@ -131,7 +160,7 @@ mod tests {
 
     use tokio::io::AsyncWriteExt as _;
 
-    use super::{Kept, LINE_CHARACTERS, TAIL_BYTES, error_of, last_download, pump};
+    use super::{Kept, LINE_CHARACTERS, SURVIVORS, TAIL_BYTES, error_of, last_download, pump, read_beside};
     use crate::agent::log::{self, Log, LogSink, Pace, SinkError};
     use crate::redact::{Needles, Redactions};
     use crate::secret::Secret;
@@ -154,6 +183,25 @@ mod tests {
 
     fn told(kept: &Kept) -> String {
         String::from_utf8(kept.tail.lock().unwrap().clone()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn output_is_read_to_its_end_unless_somebody_lives_who_holds_it() {
+        let (mut said, stdout) = tokio::io::duplex(64);
+        let (log, kept) = (log(), Kept::default());
+        let later = async {
+            tokio::time::sleep(10 * SURVIVORS).await;
+            said.write_all(b"the last word").await.unwrap();
+            drop(said);
+        };
+        let read = read_beside(pump(stdout, &log, &kept, false), async { 7 }, |_| true);
+        assert_eq!(tokio::join!(read, later).0, 7);
+        assert_eq!(kept.into_texts().0, "the last word");
+        let (_held, stdout) = tokio::io::duplex(64);
+        let kept = Kept::default();
+        let begun = tokio::time::Instant::now();
+        assert_eq!(read_beside(pump(stdout, &log, &kept, false), async { 7 }, |_| false).await, 7);
+        assert!(begun.elapsed() < 2 * SURVIVORS);
     }
 
     #[tokio::test(start_paused = true)]

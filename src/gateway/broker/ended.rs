@@ -136,7 +136,8 @@ impl Ended {
             return respond(status, kept, body::empty());
         }
         let manifest = Manifest::of(asked, &self.host, status, &given);
-        let mut passage = Passage { body, record: Arc::clone(&self.record), host: self.host.clone(), manifest };
+        let mut passage =
+            Passage { body: body.ahead(), record: Arc::clone(&self.record), host: self.host.clone(), manifest };
         if let Some(modules) = &self.modules {
             match modules.learn_services(&ask.url, status, &mut passage).await {
                 Ok(Some(document)) => {

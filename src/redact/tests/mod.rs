@@ -3,6 +3,8 @@
 //! Rule: texts are made of pieces of the forms themselves, over few letters, so that nearly all of them overlap, repeat
 //! or begin one another.
 
+mod adding;
+
 use std::ops::Range;
 
 use support::dice::Dice;
@@ -130,35 +132,6 @@ fn it_does_what_the_oracle_does_at_any_split() {
     }
     assert!(hidden > 1000, "nothing was to be hidden");
     assert!(layers * 4 > rounds as usize * 5, "nearly always one layer");
-}
-
-#[test]
-fn a_needle_that_is_added_applies_to_what_is_held_and_to_what_follows() {
-    let mut dice = Dice::new(7);
-    for round in 0..support::loops::times(10_000) {
-        let (early, late) = (some_forms(&mut dice), some_forms(&mut dice));
-        let redactions = looking_at_levels(&mut dice, &early);
-        let both = [early.clone(), late.clone()].concat();
-        let (before, after) = (some_text(&mut dice, &both), some_text(&mut dice, &both));
-        let (mut stream, mut out) = (redactions.stream(), Vec::new());
-        in_pieces(&mut dice, &mut stream, &before, &mut out);
-        let told = out.len();
-        redactions.add(needles(&late));
-        in_pieces(&mut dice, &mut stream, &after, &mut out);
-        stream.finish(&mut out);
-        let known = all(&redactions);
-        let text = [before.as_slice(), &after].concat();
-        for form in &known {
-            let told = &out[told..];
-            let is_there = told.windows(form.len()).any(|window| window == form.as_slice());
-            let cut = before.len();
-            assert!(!is_there, "round {round}: {} of {} cut at {cut} in {}", shown(form), shown(&text), shown(told));
-        }
-        // Without a form in all of it, nothing changes.
-        if oracle::places(&known, &text).is_empty() {
-            assert_eq!(shown(&out), shown(&text), "round {round}");
-        }
-    }
 }
 
 #[test]

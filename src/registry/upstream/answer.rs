@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
+use tokio::sync::mpsc;
 
 use crate::registry::exchange::{ExchangeError, failure};
 
@@ -14,6 +15,10 @@ use crate::registry::exchange::{ExchangeError, failure};
 const SMALL: u64 = 64 * 1024;
 /// How long that may take.
 const SOON: Duration = Duration::from_secs(2);
+/// A body that may have more bytes than this is read ahead of whoever takes it.
+const LARGE: u64 = 1024 * 1024;
+/// Pieces that are read ahead, each of some 16 KiB (a TLS record) as a rule.
+const AHEAD: usize = 32;
 /// Bytes that have to come within the time after which a body stands still.
 const CRAWL: usize = 1024;
 
@@ -32,7 +37,18 @@ pub struct Answer {
 
 /// A body, piece by piece.
 #[derive(Debug)]
-pub struct Body {
+pub struct Body(Source);
+
+#[derive(Debug)]
+enum Source {
+    Registry(Reader),
+    /// From a task that reads; `None` at the end.
+    Ahead(mpsc::Receiver<Result<Option<Bytes>, ExchangeError>>),
+}
+
+/// Reads from the registry.
+#[derive(Debug)]
+struct Reader {
     response: Response,
     stall: Duration,
 }
@@ -40,7 +56,7 @@ pub struct Body {
 impl Answer {
     pub(super) fn of(response: Response, integration: Option<String>, stall: Duration) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, integration, body: Body { response, stall } }
+        Self { status, headers, integration, body: Body(Source::Registry(Reader { response, stall })) }
     }
 }
 
@@ -48,6 +64,30 @@ impl Body {
     /// The next pieces, at least a kilobyte of them or the rest: whoever sends less than that in the whole time stands
     /// still. `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ExchangeError> {
+        match &mut self.0 {
+            Source::Registry(reader) => reader.next().await,
+            // A reader that ends without a word has not come to the end.
+            Source::Ahead(pieces) => pieces.recv().await.unwrap_or(Err(ExchangeError::NotHttp)),
+        }
+    }
+
+    /// The same, a large one read by a task of its own, some pieces ahead: reading and giving on, each with its own
+    /// encryption, then go on at the same time. Needs a runtime.
+    #[must_use]
+    pub fn ahead(self) -> Self {
+        match self.0 {
+            Source::Registry(reader) if reader.response.content_length().is_none_or(|length| length > LARGE) => {
+                let (sender, pieces) = mpsc::channel(AHEAD);
+                tokio::spawn(reader.read_to(sender));
+                Self(Source::Ahead(pieces))
+            }
+            source => Self(source),
+        }
+    }
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<Bytes>, ExchangeError> {
         let mut pieces = Pieces::default();
         let read = async {
             while pieces.bytes < CRAWL {
@@ -60,6 +100,20 @@ impl Body {
         };
         tokio::time::timeout(self.stall, read).await.unwrap_or(Err(ExchangeError::TimedOut))?;
         Ok(pieces.take())
+    }
+
+    /// Until the end, or nobody takes any more.
+    async fn read_to(mut self, sender: mpsc::Sender<Result<Option<Bytes>, ExchangeError>>) {
+        loop {
+            let next = tokio::select! {
+                next = self.next() => next,
+                () = sender.closed() => return,
+            };
+            let is_over = !matches!(next, Ok(Some(_)));
+            if sender.send(next).await.is_err() || is_over {
+                return;
+            }
+        }
     }
 }
 

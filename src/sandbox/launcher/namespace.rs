@@ -186,9 +186,11 @@ impl Confined {
         }
     }
 
-    /// Kills everything in the sandbox; says whether the kernel says that all of it is gone.
-    pub(super) fn end(self) -> bool {
+    /// Kills everything in the sandbox, and waits for that. An init that the kernel does not let die stays our child.
+    pub(super) fn end(self) {
         let _ = self.init.signal(Signal::KILL);
-        self.init.wait_ended(Some(PATIENCE)).unwrap_or(false) && self.init.wait().is_ok()
+        if self.init.wait_ended(Some(PATIENCE)).unwrap_or(false) {
+            let _ = self.init.wait();
+        }
     }
 }

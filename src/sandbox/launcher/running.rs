@@ -4,7 +4,7 @@
 //! everything below the launcher.
 
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getpid};
 
@@ -62,30 +62,22 @@ impl Running {
 
     /// Takes the status of the process that has ended; kills and reaps what it left behind.
     pub(super) fn finish(self) -> (ExitReason, Killed) {
-        let end = Instant::now() + PATIENCE;
-        let (exit, mut killed) = match self {
-            Self::OnHost(child) => {
-                let killed = tree::kill_descendants(getpid(), PATIENCE);
-                // A process that cannot be waited for is one that this launcher does not have: impossible, no success.
-                (child.wait().unwrap_or(ExitReason::Signal(0)), killed)
-            }
+        let (exit, with_init) = match self {
+            // A process that cannot be waited for is one that this launcher does not have: impossible, no success.
+            Self::OnHost(child) => (child.wait().unwrap_or(ExitReason::Signal(0)), 0),
             Self::Confined(mut confined) => {
                 let exit = confined.exit();
-                let mut killed = tree::kill_descendants(confined.init(), PATIENCE);
-                if confined.end() {
-                    killed.survivors = 0;
-                }
-                (exit, killed)
+                // The kernel kills them with init.
+                let left = tree::descendants(confined.init()).iter().filter(|process| !process.is_zombie).count();
+                confined.end();
+                (exit, u32::try_from(left).unwrap_or(u32::MAX))
             }
         };
-        tree::reap_children(None);
+        let mut killed = tree::kill_children(PATIENCE, || ((), tree::child_numbers(getpid())));
+        killed.killed = killed.killed.saturating_add(with_init);
         // No child is the only proof; a picture of the tree may miss what was forked meanwhile.
-        while tree::has_children() && Instant::now() < end {
-            let more = tree::kill_descendants(getpid(), PATIENCE);
-            killed.killed += more.killed;
-            killed.survivors = more.survivors;
-            tree::reap_children(None);
-            std::thread::sleep(Duration::from_millis(1));
+        if tree::has_children() {
+            killed.survivors = killed.survivors.max(1);
         }
         (exit, killed)
     }

@@ -6,11 +6,13 @@
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::{Order, StepEnd, StepError, Wipe, Wiper};
@@ -23,6 +25,16 @@ use crate::sandbox::wipe::wipe;
 
 /// What ends a step whose launcher was killed: its process has asked the kernel to die with its parent.
 const KILLED: ExitReason = ExitReason::Signal(9);
+
+/// How long a launcher may take for what it was told to do at once, or after its graces: all of its own patience with
+/// what does not die, and more. One that is stopped, or hangs, is killed then, and the rest is done here.
+const OBEDIENCE: Duration = Duration::from_mins(1);
+
+/// How often it is looked whether a launcher still lives, which its socket tells sooner as a rule.
+const LOOK_AFTER_IT: Duration = Duration::from_secs(2);
+
+/// How long what a dead launcher has said may take to be read: somebody that it was about to start may hold its socket.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// One launcher, and what it said.
 pub(super) struct Driver {
@@ -64,14 +76,16 @@ impl Driver {
         drop(launch);
         failpoint!("agent.launch.sent");
         let mut incoming = Incoming::default();
-        let mut has_owner = true;
+        let (mut has_owner, mut is_dead) = (true, false);
+        let mut looks = tokio::time::interval(LOOK_AFTER_IT);
+        let mut obeys_until: Option<Instant> = None;
         loop {
             let mut buffer = vec![0; incoming.missing()];
             tokio::select! {
-                got = read.read(&mut buffer) => {
+                got = within(is_dead.then_some(LAST_WORDS), read.read(&mut buffer)) => {
                     let bytes = match got {
-                        Ok(0) | Err(_) => break,
-                        Ok(count) => buffer.get(..count).unwrap_or_default(),
+                        Some(Ok(count)) if count > 0 => buffer.get(..count).unwrap_or_default(),
+                        _ => break,
                     };
                     match incoming.take(bytes, LONGEST_TO_AGENT) {
                         Ok(Some(ToAgent::Started { pid, has_processes })) => {
@@ -85,13 +99,53 @@ impl Driver {
                 }
                 order = orders.recv(), if has_owner => {
                     has_owner = order.is_some();
-                    say(&mut write, order.unwrap_or(Order::Kill)).await;
+                    let order = order.unwrap_or(Order::Kill);
+                    if let Some(limit) = order.longest() {
+                        let until = Instant::now() + limit;
+                        obeys_until = Some(obeys_until.map_or(until, |earlier| earlier.min(until)));
+                    }
+                    say(&mut write, order).await;
+                }
+                // Not only by its socket: somebody else may hold its end.
+                _ = looks.tick(), if !is_dead => is_dead = self.child.wait_ended(Some(Duration::ZERO)).unwrap_or(false),
+                () = at(obeys_until), if !is_dead => {
+                    tracing::warn!("a launcher does not do what it was told, and is killed");
+                    obeys_until = None;
+                    // One that cannot be signalled has ended.
+                    let _ = self.child.signal(rustix::process::Signal::KILL);
                 }
             }
         }
         failpoint!("agent.launcher.silent");
         drop((read, write, started));
         let _ = ended.send(conclude(self.child, said, self.secret, self.sandbox).await);
+    }
+}
+
+/// Never, without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// `None` when the limit was over first.
+async fn within<T>(limit: Option<Duration>, wanted: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, wanted).await.ok(),
+        None => Some(wanted.await),
+    }
+}
+
+impl Order {
+    /// After how long it must have ended the step; an interrupt need not.
+    fn longest(self) -> Option<Duration> {
+        match self {
+            Self::Interrupt => None,
+            Self::Cancel(grace) => Some(grace.first + grace.second + OBEDIENCE),
+            Self::Kill => Some(OBEDIENCE),
+        }
     }
 }
 
@@ -234,9 +288,55 @@ fn is_gone(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::{Path, PathBuf};
+    use std::process::Stdio;
+    use std::time::Duration;
 
-    use super::{Life, StepError, Wiper, judge};
+    use tokio::sync::{mpsc, oneshot};
+    use zeroize::Zeroizing;
+
+    use super::{Driver, Life, Order, StepEnd, StepError, Wiper, judge};
+    use crate::process::{CommandLine, spawn};
+    use crate::sandbox::protocol::Sandbox;
+
+    /// Follows a program in the launcher's place, which says nothing, with these orders.
+    async fn follow(program: &Path, given: &[Order]) -> Result<StepEnd, StepError> {
+        let (socket, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut command = CommandLine::new(program).command().unwrap();
+        command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stdout(Stdio::null());
+        let child = spawn(command).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let socket = tokio::net::UnixStream::from_std(socket).unwrap();
+        let (orders, received) = mpsc::unbounded_channel();
+        given.iter().for_each(|order| orders.send(*order).unwrap());
+        let (started, _is_started) = oneshot::channel();
+        let (ended, end) = oneshot::channel();
+        let driver = Driver::new(child, socket, None, Sandbox::Process);
+        driver.run(Zeroizing::default(), received, started, ended).await;
+        drop(orders);
+        end.await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_launcher_that_does_not_obey_is_killed_and_one_that_was_told_nothing_is_not() {
+        // Goes on for as long as its socket is open.
+        let deaf = Path::new("/bin/cat");
+        assert!(matches!(follow(deaf, &[Order::Interrupt, Order::Kill]).await, Err(StepError::LauncherLost)));
+        let left_alone = tokio::time::timeout(Duration::from_hours(1), follow(deaf, &[Order::Interrupt])).await;
+        assert!(left_alone.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_launcher_whose_socket_somebody_else_holds_is_seen_to_have_ended() {
+        let home = tempfile::tempdir().unwrap();
+        let program = home.path().join("launcher");
+        std::fs::write(&program, "#!/bin/sh\nexec 3<&0\nsleep 20 &\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let begun = std::time::Instant::now();
+        assert!(matches!(follow(&program, &[]).await, Err(StepError::LauncherLost)));
+        assert!(begun.elapsed() < Duration::from_secs(15), "it was waited for whoever holds the socket");
+    }
 
     #[test]
     fn a_wipe_is_not_verified_while_somebody_lives_who_could_have_read_what_was_there() {

@@ -43,6 +43,45 @@ async fn a_tree_that_keeps_forking_is_dead_when_the_step_is_over() {
     }
 }
 
+/// The kernel shows a process whose first thread has ended as a zombie, though another thread goes on.
+#[tokio::test]
+async fn a_process_whose_first_thread_has_ended_is_dead_as_well_when_the_step_is_over() {
+    let source = r#"
+        #include <fcntl.h>
+        #include <pthread.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        static void *beat(void *nothing) {
+            for (;;) {
+                int file = open("beats", O_WRONLY | O_CREAT | O_APPEND, 0600);
+                if (write(file, ".", 1) != 1) return nothing;
+                close(file);
+                usleep(5000);
+            }
+        }
+        int main(void) {
+            pthread_t thread;
+            if (pthread_create(&thread, 0, beat, 0)) return 1;
+            syscall(SYS_exit, 0);
+        }
+    "#;
+    for place in Place::each() {
+        std::fs::write(place.path("half.c"), source).unwrap();
+        let mut compile = support::child::command("cc");
+        compile.args(["-pthread", "-o", "half", "half.c"]).current_dir(place.run.path());
+        support::child::run(compile).unwrap().succeeded().unwrap();
+        let beats = || std::fs::metadata(place.path("beats")).map_or(0, |found| found.len());
+        let begun = Instant::now();
+        let ran =
+            run(place.shell_with_secret("setsid ./half & while [ ! -s beats ]; do sleep 0.01; done")).await.unwrap();
+        assert!(ran.end.leftovers >= 1 && ran.end.survivors == 0, "{:?}: {:?}", place.sandbox, ran.end);
+        assert!(begun.elapsed() < SOON, "it was waited for");
+        let told = beats();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(beats(), told, "{:?}: it lives", place.sandbox);
+    }
+}
+
 #[tokio::test]
 async fn interrupt_reaches_the_process_and_not_what_it_started() {
     for place in Place::each() {
