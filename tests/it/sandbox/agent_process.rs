@@ -82,6 +82,16 @@ pub(super) fn start_masked(launch: Launch, directory: &Path, programs: &Programs
     spawn_planned(line, launch, directory, programs.nigari.clone())
 }
 
+/// A `/proc` in which nobody finds what he may not trace, as our unit's `ProtectProc=invisible` makes it.
+const INVISIBLE: &str = "set -e; mount --make-rprivate /; mount -t proc -o hidepid=invisible proc /proc; exec \"$@\"";
+
+/// As [`start_as_nobody`], on a host that hides processes.
+pub(super) fn start_hidden(launch: Launch, directory: &Path, programs: &Programs) -> Child {
+    let words = ["/usr/bin/unshare", "--mount", "--", "/bin/sh", "-c", INVISIBLE, "sh"];
+    let line = line(&[&words[..], &AS_NOBODY].concat(), &programs.test);
+    spawn_planned(line, launch, directory, programs.nigari.clone())
+}
+
 /// Which users a test can be here; says it when it is one only.
 pub(super) fn users() -> Vec<User> {
     if rustix::process::geteuid().is_root() && Path::new(SETPRIV).exists() {

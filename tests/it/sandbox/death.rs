@@ -32,7 +32,7 @@ fn random_pause(most_ms: u64) {
     std::thread::sleep(Duration::from_micros(random % (most_ms * 1000)));
 }
 
-fn launcher_of(place: &Place) -> Pid {
+pub(super) fn launcher_of(place: &Place) -> Pid {
     let parent = parent_of_step(place);
     // There it is init.
     if place.sandbox == Sandbox::Namespace { parent_of(parent) } else { parent }

@@ -5,6 +5,7 @@
 mod agent_process;
 mod death;
 mod ending;
+mod hidden;
 mod namespace;
 mod probes;
 mod racer;
