@@ -292,10 +292,14 @@ impl Killer {
         }
         self.world.wait("the end of the steps", || self.world.processes().iter().all(|process| !process.is_step));
         assert!(killed.elapsed() < LEFT, "{:?}\n{}", killed.elapsed(), self.world.log());
-        if self.world.sandbox == Sandbox::Process {
-            self.world.processes().into_iter().for_each(processes::kill);
-        }
-        self.world.wait("the end of everything", || self.world.processes().is_empty());
+        self.world.wait("the end of everything", || {
+            let left = self.world.processes();
+            if self.world.sandbox == Sandbox::Process {
+                // Each time: one that was just executing another program was not seen.
+                left.iter().copied().for_each(processes::kill);
+            }
+            left.is_empty()
+        });
         let canaries = self.world.canaries_on_disks();
         assert!(canaries.is_empty(), "{canaries:?}");
         let has_state = has(&self.world, run, "errored.tfstate");
