@@ -1,7 +1,7 @@
 //! Everything below a process: list it, kill it, reap it.
 //!
-//! Rule: a process is killed only after a pidfd to it was opened and its start time was seen again through it, so that
-//! a reused number is never hit. A zombie is dead, but not one whose first thread alone has ended.
+//! Rule: a process is killed only after a pidfd to it was opened and its start time was seen again through it, or while it
+//! is a child that nobody can reap meanwhile, so that a reused number is never hit. A zombie is dead, but not one whose first thread alone has ended.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -70,6 +70,11 @@ pub fn all_children(parent: Pid) -> Vec<Process> {
 pub fn child_numbers(parent: Pid) -> Vec<Pid> {
     let looked_at = || all_children(parent).into_iter().map(|process| process.pid).collect();
     listed_children(parent).unwrap_or_else(looked_at)
+}
+
+/// Whether `/proc` can be read at all; without descriptors it cannot, and then no list says anything.
+fn can_list() -> bool {
+    fs::read_dir("/proc/self/task").is_ok()
 }
 
 fn of_parent(parent: Pid, pids: Vec<Pid>) -> Vec<Process> {
@@ -142,10 +147,11 @@ struct Look {
 
 /// Looks again and again, until a look finds nothing or `patience` is over. `look` remembers whom it has hit.
 fn until_nothing(patience: Duration, mut look: impl FnMut(&mut BTreeSet<i32>) -> Look) -> Killed {
-    let end = Instant::now() + patience;
-    let mut hit = BTreeSet::new();
+    let (mut hit, mut end) = (BTreeSet::new(), None);
     loop {
         let Look { alive, ended } = look(&mut hit);
+        // From the first look on, which may have had to wait, so that there is always a second.
+        let end = *end.get_or_insert_with(|| Instant::now() + patience);
         let is_over = alive == 0 && ended == 0;
         if is_over || Instant::now() >= end {
             // Who dies faster than it can be looked at may have left another.
@@ -176,11 +182,12 @@ fn kill_listed(patience: Duration, mut list: impl FnMut() -> Vec<Process>) -> Ki
 
 /// Kills and reaps children of this process, which is the reaper of what they leave, and what can be seen below them:
 /// the rest comes as they die. `list` gives their numbers, with a guard: while that lives, nobody else may reap them, so
-/// that each number is its child's and no other's.
+/// that each number is its child's and no other's, and needs no pidfd.
 pub fn kill_children<G>(patience: Duration, mut list: impl FnMut() -> (G, Vec<Pid>)) -> Killed {
     until_nothing(patience, |hit| {
         let (_guard, children) = list();
-        let mut look = Look::default();
+        // Who knows who is there.
+        let mut look = Look { alive: u32::from(children.is_empty() && !can_list()), ended: 0 };
         for child in children {
             match reap(child) {
                 Reaped::Yes => look.ended += 1,

@@ -1,7 +1,7 @@
 //! What is looked for at one time: layers, each with an automaton of its own, and one filter for all of them.
 //!
 //! Rule: what is large and long known is not made anew for what is small and new. A layer is joined with new forms only
-//! while it is not much larger than they are, so that each form is built in again only as often as its layer doubles, and there are few layers.
+//! while it is not much larger than they are, so that each form is built in again only as often as its layer grows by half, and there are few layers.
 
 use std::sync::Arc;
 

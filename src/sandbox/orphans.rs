@@ -74,10 +74,8 @@ pub(super) fn kill_orphans(is_lost: bool) -> Killed {
 
 /// Those of our children that are orphans.
 fn orphans(mut children: Vec<Pid>, launchers: &BTreeSet<i32>) -> Vec<Pid> {
-    let own = session(getpid());
-    children.retain(|child| {
-        !launchers.contains(&child.as_raw_pid()) && session(*child).is_some_and(|its| Some(its) != own)
-    });
+    let Some(own) = session(getpid()) else { return Vec::new() };
+    children.retain(|child| !launchers.contains(&child.as_raw_pid()) && session(*child).is_some_and(|its| its != own));
     children
 }
 

@@ -24,13 +24,16 @@ pub enum PlanJsonError {
     /// JSON, but of a plan in another format.
     #[error("the plan's JSON has the format version {0:?}")]
     Format(String),
+    /// Somebody who cannot be killed has it open, so that it does not come to an end.
+    #[error("the plan's JSON was not read, because a process of the step that does not die holds it")]
+    Held,
 }
 
 impl PlanJsonError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } => None,
+            Self::Read { .. } | Self::Held => None,
             Self::Format(_) => Some("this version of OpenTofu is newer than this nigari; update nigari".to_owned()),
         }
     }

@@ -22,7 +22,7 @@ const LINE_CHARACTERS: usize = 300;
 const QUIET: Duration = Duration::from_millis(150);
 
 /// How long the output of a step is read on of which somebody lives.
-const SURVIVORS: Duration = Duration::from_secs(2);
+pub(super) const SURVIVORS: Duration = Duration::from_secs(2);
 
 /// What is kept of a step's output.
 #[derive(Default)]

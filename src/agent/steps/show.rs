@@ -3,13 +3,16 @@
 //! Rule: the document holds sensitive values in clear. It is read as it comes and never kept, logged or sent.
 
 use std::fs::File;
+use std::time::Duration;
 
+use super::output::SURVIVORS;
 use super::{Planned, Run, Start, failed};
 use crate::agent::failure::{Stop, describe};
 use crate::protocol::agent::PlanSummary;
 use crate::protocol::run::Step;
 use crate::sandbox::Output;
-use crate::tofu::{arguments, plan_json};
+use crate::tofu::arguments;
+use crate::tofu::plan_json::{self, PlanJsonError};
 
 /// Summarizes the plan.
 pub(crate) async fn show(run: &Run<'_>, planned: &Planned) -> Result<PlanSummary, Stop> {
@@ -32,7 +35,9 @@ pub(crate) async fn show(run: &Run<'_>, planned: &Planned) -> Result<PlanSummary
         return Err(failed(Step::Show, &ended, None));
     }
     failpoint!("agent.show.ended");
-    match summary.await {
+    // Whom the kernel does not let die may hold the document open for ever.
+    let limit = if ended.end.survivors == 0 { Duration::MAX } else { SURVIVORS };
+    match tokio::time::timeout(limit, summary).await.unwrap_or_else(|_| Ok(Err(PlanJsonError::Held))) {
         Ok(Ok(summary)) => Ok(PlanSummary {
             add: summary.add,
             change: summary.change,

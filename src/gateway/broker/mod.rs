@@ -161,7 +161,7 @@ impl Broker {
         &self.authority
     }
 
-    /// Ends it: when this is done nothing listens, every connection is cut, and no credential is held any more.
+    /// Ends it: when this is done nothing listens, every connection of the step is cut, and no credential is held any more.
     pub async fn close(mut self) -> Seen {
         self.stop.cancel();
         // A task of ours that panicked is over as well.

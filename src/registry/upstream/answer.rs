@@ -17,8 +17,8 @@ const SMALL: u64 = 64 * 1024;
 const SOON: Duration = Duration::from_secs(2);
 /// A body that may have more bytes than this is read ahead of whoever takes it.
 const LARGE: u64 = 1024 * 1024;
-/// Pieces that are read ahead, each of some 16 KiB (a TLS record) as a rule.
-const AHEAD: usize = 32;
+/// Pieces that are read ahead, each of some 16 KiB (a TLS record) as a rule: a step may have hundreds of connections.
+const AHEAD: usize = 8;
 /// Bytes that have to come within the time after which a body stands still.
 const CRAWL: usize = 1024;
 
@@ -62,7 +62,7 @@ impl Answer {
 
 impl Body {
     /// The next pieces, at least a kilobyte of them or the rest: whoever sends less than that in the whole time stands
-    /// still. `None` at the end.
+    /// still. `None` at the end, after which nobody asks again.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ExchangeError> {
         match &mut self.0 {
             Source::Registry(reader) => reader.next().await,

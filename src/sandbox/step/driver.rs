@@ -26,8 +26,8 @@ use crate::sandbox::wipe::wipe;
 /// What ends a step whose launcher was killed: its process has asked the kernel to die with its parent.
 const KILLED: ExitReason = ExitReason::Signal(9);
 
-/// How long a launcher may take for what it was told to do at once, or after its graces: all of its own patience with
-/// what does not die, and more. One that is stopped, or hangs, is killed then, and the rest is done here.
+/// How long a launcher may take for what it was told to do at once, or after its graces, and to take what it is told: all
+/// of its own patience with what does not die, and more. A wipe that takes longer is finished here. One that is stopped, or hangs, is killed then, and the rest is done here.
 const OBEDIENCE: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether a launcher still lives, which its socket tells sooner as a rule.
@@ -72,7 +72,7 @@ impl Driver {
         let mut said = Said::default();
         let mut started = Some(started);
         // A launcher that dies while it is written to is seen below as one that says nothing more.
-        let _ = write.write_all(&launch).await;
+        let _ = within(Some(OBEDIENCE), write.write_all(&launch)).await;
         drop(launch);
         failpoint!("agent.launch.sent");
         let mut incoming = Incoming::default();
@@ -101,8 +101,8 @@ impl Driver {
                     has_owner = order.is_some();
                     let order = order.unwrap_or(Order::Kill);
                     if let Some(limit) = order.longest() {
-                        let until = Instant::now() + limit;
-                        obeys_until = Some(obeys_until.map_or(until, |earlier| earlier.min(until)));
+                        // As the launcher does, which begins anew as well.
+                        obeys_until = Some(Instant::now() + limit);
                     }
                     say(&mut write, order).await;
                 }
@@ -168,7 +168,7 @@ async fn say(write: &mut OwnedWriteHalf, order: Order) {
         Order::Kill => ToLauncher::Kill,
     };
     if let Ok(frame) = encode(&message, LONGEST_TO_LAUNCHER) {
-        let _ = write.write_all(&frame).await;
+        let _ = within(Some(OBEDIENCE), write.write_all(&frame)).await;
     }
 }
 
