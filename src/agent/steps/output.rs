@@ -89,14 +89,14 @@ pub(super) async fn read_beside<T>(
     is_dead: impl Fn(&T) -> bool,
 ) -> T {
     tokio::pin!(pumps, step);
-    let mut is_read = false;
+    let mut all_is_read = false;
     let ended = loop {
         tokio::select! {
             ended = &mut step => break ended,
-            () = &mut pumps, if !is_read => is_read = true,
+            () = &mut pumps, if !all_is_read => all_is_read = true,
         }
     };
-    if !is_read {
+    if !all_is_read {
         if is_dead(&ended) {
             pumps.await;
         } else if tokio::time::timeout(SURVIVORS, pumps).await.is_err() {

@@ -37,7 +37,7 @@ pub(crate) async fn show(run: &Run<'_>, planned: &Planned) -> Result<PlanSummary
     failpoint!("agent.show.ended");
     // Whom the kernel does not let die may hold the document open for ever.
     let limit = if ended.end.survivors == 0 { Duration::MAX } else { SURVIVORS };
-    match tokio::time::timeout(limit, summary).await.unwrap_or_else(|_| Ok(Err(PlanJsonError::Held))) {
+    match tokio::time::timeout(limit, summary).await.unwrap_or(Ok(Err(PlanJsonError::Held))) {
         Ok(Ok(summary)) => Ok(PlanSummary {
             add: summary.add,
             change: summary.change,

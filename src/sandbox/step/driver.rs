@@ -309,7 +309,9 @@ mod tests {
         socket.set_nonblocking(true).unwrap();
         let socket = tokio::net::UnixStream::from_std(socket).unwrap();
         let (orders, received) = mpsc::unbounded_channel();
-        given.iter().for_each(|order| orders.send(*order).unwrap());
+        for order in given {
+            orders.send(*order).unwrap();
+        }
         let (started, _is_started) = oneshot::channel();
         let (ended, end) = oneshot::channel();
         let driver = Driver::new(child, socket, None, Sandbox::Process);

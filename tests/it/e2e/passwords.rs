@@ -7,9 +7,12 @@ use super::shelf::{REPOSITORY, Shelf};
 use super::with_modules;
 use super::world::{Setup, USER, World};
 
-/// Registries that are started with a password: on loopback, which no proxy serves, and by a name that the broker does;
-/// with tokens and with Basic authentication.
-const STARTS: [fn(&str) -> Option<Shelf>; 4] =
+/// A registry that is started with a password.
+type Start = fn(&str) -> Option<Shelf>;
+
+/// Of every kind: on loopback, which no proxy serves, and by a name that the broker does; with tokens and with Basic
+/// authentication.
+const STARTS: [Start; 4] =
     [Shelf::start_with_tokens, Shelf::start_guarded, Shelf::start_far_with_tokens, Shelf::start_far_guarded];
 
 /// Pulls with this password by broker and credential helper in one run, and by a file in a second.
@@ -87,7 +90,7 @@ fn a_password_of_4096_bytes_of_all_odd_characters_authenticates() {
 fn of_a_long_password_the_last_byte_counts() {
     let right = "canary-0123456789".repeat(10);
     let wrong = format!("{}0", &right[..right.len() - 1]);
-    let starts: [(fn(&str) -> Option<Shelf>, bool); 4] = [
+    let starts: [(Start, bool); 4] = [
         (Shelf::start, true),
         (Shelf::start_guarded, false),
         (Shelf::start_far_guarded, false),
