@@ -1,7 +1,8 @@
 //! Everything below a process: list it, kill it, reap it.
 //!
 //! Rule: a process is killed only after a pidfd to it was opened and its start time was seen again through it, or while it
-//! is a child that nobody can reap meanwhile, so that a reused number is never hit. A zombie is dead, but not one whose first thread alone has ended.
+//! is a child that nobody can reap meanwhile, so that a reused number is never hit. A zombie is dead, but not one whose
+//! first thread alone has ended.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,8 +23,6 @@ pub struct Process {
     pub pid: Pid,
     /// Its parent's number, 0 if the parent is outside of our PID namespace.
     pub parent: i32,
-    /// Its session's number.
-    pub session: i32,
     /// Whether it has ended and waits to be reaped: all of it, since a process whose first thread has ended while another
     /// goes on is shown as a zombie too.
     pub is_zombie: bool,
@@ -43,13 +42,11 @@ fn parse_stat(stat: &str) -> Option<Process> {
     let mut fields = rest.split(' ');
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    let session = fields.nth(1)?.parse().ok()?;
-    let threads: u32 = fields.nth(13)?.parse().ok()?;
+    let threads: u32 = fields.nth(15)?.parse().ok()?;
     let started = fields.nth(1)?.parse().ok()?;
     Some(Process {
         pid: Pid::from_raw(pid.parse().ok()?)?,
         parent,
-        session,
         is_zombie: matches!(state, "Z" | "X") && threads <= 1,
         started,
     })
@@ -258,7 +255,7 @@ mod tests {
     fn a_name_with_blanks_and_brackets_is_read_over() {
         let stat = "42 (a) b (c) S 7 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 1000 10";
         let process = parse_stat(stat).unwrap();
-        assert_eq!((process.pid.as_raw_pid(), process.parent, process.session), (42, 7, 41));
+        assert_eq!((process.pid.as_raw_pid(), process.parent), (42, 7));
         assert_eq!((process.started, process.is_zombie), (12345, false));
         let zombie = stat.replace(" S ", " Z ");
         assert!(parse_stat(&zombie).unwrap().is_zombie);

@@ -40,6 +40,12 @@ impl Filter {
         filter
     }
 
+    /// Whether a form has a blank, so that it matters how blanks are read.
+    #[inline]
+    pub(super) fn has_blanks(&self) -> bool {
+        self.has_blanks
+    }
+
     #[inline]
     fn place(&self, window: &[u8]) -> usize {
         let number = window.first_chunk().map_or(0, |window| u32::from_le_bytes(*window));

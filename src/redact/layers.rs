@@ -1,7 +1,8 @@
 //! What is looked for at one time: layers, each with an automaton of its own, and one filter for all of them.
 //!
 //! Rule: what is large and long known is not made anew for what is small and new. A layer is joined with new forms only
-//! while it is not much larger than they are, so that each form is built in again only as often as its layer grows by half, and there are few layers.
+//! while it is not much larger than they are, so that each form is built in again only as often as its layer grows by
+//! half, and there are few layers.
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ const MUCH_LARGER: usize = 2;
 pub(super) struct Layer {
     /// Sorted, each once.
     forms: Vec<Zeroizing<Vec<u8>>>,
+    /// Of all of them.
+    bytes: usize,
     automaton: Automaton,
 }
 
@@ -25,18 +28,18 @@ impl Layer {
     fn new(mut forms: Vec<Zeroizing<Vec<u8>>>) -> Self {
         forms.sort_unstable_by(|one, other| one.as_slice().cmp(other.as_slice()));
         forms.dedup_by(|one, other| one.as_slice() == other.as_slice());
-        let automaton = Automaton::new(&forms);
-        Self { forms, automaton }
+        let (bytes, automaton) = (bytes_of(&forms), Automaton::new(&forms));
+        Self { forms, bytes, automaton }
     }
 
     /// The automaton of its forms.
     pub(super) fn automaton(&self) -> &Automaton {
         &self.automaton
     }
+}
 
-    fn bytes(&self) -> usize {
-        self.forms.iter().map(|form| form.len()).sum()
-    }
+fn bytes_of(forms: &[Zeroizing<Vec<u8>>]) -> usize {
+    forms.iter().map(|form| form.len()).sum()
 }
 
 /// The layers of one [`super::Redactions`], the largest first.
@@ -49,9 +52,9 @@ impl Stack {
         if forms.is_empty() {
             return;
         }
-        let mut bytes: usize = forms.iter().map(|form| form.len()).sum();
-        while let Some(layer) = self.0.pop_if(|layer| layer.bytes() <= bytes * MUCH_LARGER) {
-            bytes += layer.bytes();
+        let mut bytes = bytes_of(&forms);
+        while let Some(layer) = self.0.pop_if(|layer| layer.bytes <= bytes * MUCH_LARGER) {
+            bytes += layer.bytes;
             forms.extend_from_slice(&layer.forms);
         }
         self.0.push(Arc::new(Layer::new(forms)));
@@ -73,7 +76,6 @@ pub(super) struct Layers {
     /// One at least.
     all: Vec<Arc<Layer>>,
     filter: Filter,
-    has_blanks: bool,
 }
 
 impl Layers {
@@ -84,7 +86,7 @@ impl Layers {
         }
         let has_blanks = all.iter().any(|layer| layer.automaton.has_blanks());
         let filter = Filter::new(all.iter().flat_map(|layer| &layer.forms), has_blanks);
-        Self { all, filter, has_blanks }
+        Self { all, filter }
     }
 
     /// Each of them.
@@ -97,10 +99,10 @@ impl Layers {
         &self.filter
     }
 
-    /// Whether a form has a blank, so that it matters how blanks are read.
+    /// See there.
     #[inline]
     pub(super) fn has_blanks(&self) -> bool {
-        self.has_blanks
+        self.filter.has_blanks()
     }
 
     /// Every form.

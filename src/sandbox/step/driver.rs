@@ -27,7 +27,8 @@ use crate::sandbox::wipe::wipe;
 const KILLED: ExitReason = ExitReason::Signal(9);
 
 /// How long a launcher may take for what it was told to do at once, or after its graces, and to take what it is told: all
-/// of its own patience with what does not die, and more. A wipe that takes longer is finished here. One that is stopped, or hangs, is killed then, and the rest is done here.
+/// of its own patience with what does not die, and more. One that is stopped, hangs, or wipes for longer is killed then,
+/// and the rest is done here.
 const OBEDIENCE: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether a launcher still lives, which its socket tells sooner as a rule.
