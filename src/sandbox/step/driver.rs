@@ -26,9 +26,9 @@ use crate::sandbox::wipe::wipe;
 /// What ends a step whose launcher was killed: its process has asked the kernel to die with its parent.
 const KILLED: ExitReason = ExitReason::Signal(9);
 
-/// How long a launcher may take for what it was told to do at once, or after its graces, and to take what it is told: all
-/// of its own patience with what does not die, and more. One that is stopped, hangs, or wipes for longer is killed then,
-/// and the rest is done here.
+/// How long a launcher may take for what it has to do at once, or after its graces: begin, obey, end after its last word,
+/// take what it is told, and be dead when it was killed. All of its own patience with what does not die, and more. One
+/// that is stopped, hangs, or wipes for longer is killed then, and the rest is done here.
 const OBEDIENCE: Duration = Duration::from_mins(1);
 
 /// How often it is looked whether a launcher still lives, which its socket tells sooner as a rule.
@@ -50,6 +50,8 @@ pub(super) struct Driver {
 #[derive(Default)]
 struct Said {
     is_started: bool,
+    /// Nothing, for longer than it had to begin.
+    has_hung: bool,
     refused: Option<Refusal>,
     exited: Option<Exited>,
     wiped: Option<Result<(), String>>,
@@ -79,7 +81,9 @@ impl Driver {
         let mut incoming = Incoming::default();
         let (mut has_owner, mut is_dead) = (true, false);
         let mut looks = tokio::time::interval(LOOK_AFTER_IT);
-        let mut obeys_until: Option<Instant> = None;
+        // First the time that it has to begin.
+        let mut obeys_until = Some(Instant::now() + OBEDIENCE);
+        let mut was_ordered = false;
         loop {
             let mut buffer = vec![0; incoming.missing()];
             tokio::select! {
@@ -91,9 +95,15 @@ impl Driver {
                     match incoming.take(bytes, LONGEST_TO_AGENT) {
                         Ok(Some(ToAgent::Started { pid, has_processes })) => {
                             said.is_started = true;
+                            obeys_until = obeys_until.filter(|_| was_ordered);
                             let _ = started.take().map(|started| started.send((pid, has_processes)));
                         }
-                        Ok(Some(message)) => said.hear(message),
+                        Ok(Some(message)) => {
+                            if message.is_last() {
+                                obeys_until = Some(Instant::now() + OBEDIENCE);
+                            }
+                            said.hear(message);
+                        }
                         Ok(None) => {}
                         Err(_) => break,
                     }
@@ -104,6 +114,7 @@ impl Driver {
                     if let Some(limit) = order.longest() {
                         // As the launcher does, which begins anew as well.
                         obeys_until = Some(Instant::now() + limit);
+                        was_ordered = true;
                     }
                     say(&mut write, order).await;
                 }
@@ -111,9 +122,10 @@ impl Driver {
                 _ = looks.tick(), if !is_dead => is_dead = self.child.wait_ended(Some(Duration::ZERO)).unwrap_or(false),
                 () = at(obeys_until), if !is_dead => {
                     tracing::warn!("a launcher does not do what it was told, and is killed");
-                    obeys_until = None;
+                    said.has_hung = !said.is_started;
                     // One that cannot be signalled has ended.
                     let _ = self.child.signal(rustix::process::Signal::KILL);
+                    break;
                 }
             }
         }
@@ -147,6 +159,13 @@ impl Order {
             Self::Cancel(grace) => Some(grace.first + grace.second + OBEDIENCE),
             Self::Kill => Some(OBEDIENCE),
         }
+    }
+}
+
+impl ToAgent {
+    /// Whether the launcher has nothing left to do.
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Exited(_))
     }
 }
 
@@ -186,7 +205,14 @@ async fn conclude(
     }
     let clean_up = move || -> (io::Result<()>, tree::Killed) {
         // First without reaping, because reaping holds the lock that other steps need.
-        let ended = child.wait_ended(None).and_then(|_| orphans::reap_launcher(child).map(drop));
+        let ended = match child.wait_ended(Some(OBEDIENCE)) {
+            Ok(true) => orphans::reap_launcher(child).map(drop),
+            // It stays known as a launcher, and what is below it stays below it.
+            Ok(false) => {
+                Err(io::Error::other("the kernel does not let it die; hint: look for a file system that hangs"))
+            }
+            Err(error) => Err(error),
+        };
         (ended, orphans::kill_orphans(!was_heard))
     };
     let Ok((ended, orphaned)) = tokio::task::spawn_blocking(clean_up).await else {
@@ -227,6 +253,7 @@ async fn conclude(
             survivors: life.survivors,
             wiped,
         }),
+        (None, None) if said.has_hung => Err(StepError::LauncherHung { seconds: OBEDIENCE.as_secs() }),
         (None, None) => Err(StepError::LauncherLost),
     }
 }
@@ -289,6 +316,7 @@ fn is_gone(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::{Path, PathBuf};
     use std::process::Stdio;
@@ -298,12 +326,16 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::{Driver, Life, Order, StepEnd, StepError, Wiper, judge};
-    use crate::process::{CommandLine, spawn};
-    use crate::sandbox::protocol::Sandbox;
+    use crate::process::{CommandLine, ExitReason, spawn};
+    use crate::sandbox::channel::encode;
+    use crate::sandbox::protocol::{Exited, LONGEST_TO_AGENT, Sandbox, ToAgent};
 
-    /// Follows a program in the launcher's place, which says nothing, with these orders.
-    async fn follow(program: &Path, given: &[Order]) -> Result<StepEnd, StepError> {
-        let (socket, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    /// Follows a program in the launcher's place, which has said this and says no more, with these orders.
+    async fn follow(program: &Path, said: &[ToAgent], given: &[Order]) -> Result<StepEnd, StepError> {
+        let (socket, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        for message in said {
+            theirs.write_all(&encode(message, LONGEST_TO_AGENT).unwrap()).unwrap();
+        }
         let mut command = CommandLine::new(program).command().unwrap();
         command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs))).stdout(Stdio::null());
         let child = spawn(command).unwrap();
@@ -321,13 +353,32 @@ mod tests {
         end.await.unwrap()
     }
 
+    /// Goes on for as long as its socket is open.
+    const DEAF: &str = "/bin/cat";
+
+    const STARTED: ToAgent = ToAgent::Started { pid: 1, has_processes: true };
+
     #[tokio::test(start_paused = true)]
     async fn a_launcher_that_does_not_obey_is_killed_and_one_that_was_told_nothing_is_not() {
-        // Goes on for as long as its socket is open.
-        let deaf = Path::new("/bin/cat");
-        assert!(matches!(follow(deaf, &[Order::Interrupt, Order::Kill]).await, Err(StepError::LauncherLost)));
-        let left_alone = tokio::time::timeout(Duration::from_hours(1), follow(deaf, &[Order::Interrupt])).await;
-        assert!(left_alone.is_err());
+        let killed = follow(Path::new(DEAF), &[STARTED], &[Order::Interrupt, Order::Kill]).await.unwrap();
+        assert!(killed.launcher_lost && killed.exit == ExitReason::Signal(9), "{killed:?}");
+        let left_alone = follow(Path::new(DEAF), &[STARTED], &[Order::Interrupt]);
+        assert!(tokio::time::timeout(Duration::from_hours(1), left_alone).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_launcher_that_does_not_begin_is_killed_whatever_it_was_told() {
+        for given in [&[][..], &[Order::Interrupt], &[Order::Kill]] {
+            let killed = follow(Path::new(DEAF), &[], given).await;
+            assert!(matches!(killed, Err(StepError::LauncherHung { seconds: 60 })), "{killed:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_launcher_that_goes_on_after_its_last_word_is_killed() {
+        let exited = Exited { exit: ExitReason::Code(3), out_of_memory: false, leftovers: 0, survivors: 0 };
+        let ended = follow(Path::new(DEAF), &[STARTED, ToAgent::Exited(exited)], &[]).await.unwrap();
+        assert!(!ended.launcher_lost && ended.exit == ExitReason::Code(3), "{ended:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -337,7 +388,7 @@ mod tests {
         std::fs::write(&program, "#!/bin/sh\nexec 3<&0\nsleep 20 &\n").unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
         let begun = std::time::Instant::now();
-        assert!(matches!(follow(&program, &[]).await, Err(StepError::LauncherLost)));
+        assert!(matches!(follow(&program, &[], &[]).await, Err(StepError::LauncherLost)));
         assert!(begun.elapsed() < Duration::from_secs(15), "it was waited for whoever holds the socket");
     }
 

@@ -101,6 +101,15 @@ pub enum StepError {
     /// The launcher died before it had said whether the process runs.
     #[error("launcher died before the step had started; hint: look for SIGKILL or lack of memory in the host's log")]
     LauncherLost,
+    /// The launcher did not say in time whether the process runs, and was killed.
+    #[error(
+        "launcher did not begin the step within {seconds} s and was killed; hint: look for a file system that hangs \
+         (a dead network mount among `read_paths`, say), or a process that was stopped"
+    )]
+    LauncherHung {
+        /// How long it had.
+        seconds: u64,
+    },
     /// Secrets may remain: the agent ends with exit code 74.
     #[error(
         "secret directory {} may still hold secrets: {detail}; hint: remove it by hand, then start the agent again",
