@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nigari::process::tree;
 use nigari::protocol::id::RunId;
 use nigari::protocol::run::{RunState, Step};
 use nigari::sandbox::Sandbox;
 use support::child::Child;
 
-use super::processes::{self, Role};
+use super::processes::{self, Process, Role};
 use super::world::{LOOK, NONE, NOTHING, QUICK, Trap, World};
 use super::{SOON, points};
 
@@ -36,6 +37,8 @@ pub(super) enum Job {
 enum Victim {
     Agent,
     Launcher,
+    /// A launcher that had no step, or none yet: the run goes on, or fails.
+    StoodBy,
     /// Agent and launchers, none of which has time to see that the other is gone.
     Both,
 }
@@ -203,23 +206,30 @@ impl Killer {
         let launchers = self.world.alive(Role::Launcher);
         let victim = match (random[3] % 3, launchers.first()) {
             (0, _) | (_, None) => Victim::Agent,
-            (1, Some(launcher)) => {
-                processes::kill(*launcher);
-                Victim::Launcher
-            }
+            (1, Some(launcher)) => self.kill_launcher(*launcher),
             _ => {
                 launchers.iter().copied().for_each(processes::stop);
                 Victim::Both
             }
         };
         let killed = Instant::now();
-        if victim != Victim::Launcher {
+        if matches!(victim, Victim::Agent | Victim::Both) {
             agent.kill().unwrap();
         }
         if victim == Victim::Both {
             self.world.alive(Role::Launcher).into_iter().for_each(processes::kill);
         }
         self.after(&mut agent, victim, (&workspace, run), killed);
+    }
+
+    /// Kills one launcher, standing still, so that what is seen of it stays so.
+    fn kill_launcher(&self, launcher: Process) -> Victim {
+        processes::stop(launcher);
+        let below = tree::descendants(launcher.pid);
+        let is_below = |process: &Process| below.iter().any(|one| one.pid == process.pid);
+        let has_step = self.world.processes().iter().any(|process| process.role.is_of_step() && is_below(process));
+        processes::kill(launcher);
+        if has_step { Victim::Launcher } else { Victim::StoodBy }
     }
 
     /// Waits for the victim's end, or kills it where it stands; says whether it was the agent.
@@ -250,10 +260,10 @@ impl Killer {
         match victim {
             Victim::Agent => return self.see_to_the_end(workspace, run, killed),
             Victim::Both => return self.see_to_the_rest(workspace, run, killed),
-            Victim::Launcher => {}
+            // The agent cleans up after its launcher and goes on.
+            Victim::Launcher => self.nothing_of_fetch_is_left(killed),
+            Victim::StoodBy => {}
         }
-        // The agent cleans up after its launcher and goes on.
-        self.nothing_of_fetch_is_left(killed);
         self.world.wait("the end of a run whose launcher was killed", || {
             self.world.approve(run);
             self.world.run(run).state.is_final()

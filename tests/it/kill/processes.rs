@@ -20,6 +20,13 @@ pub(super) enum Role {
     Late,
 }
 
+impl Role {
+    /// Whether it is a step, or of one.
+    pub(super) fn is_of_step(self) -> bool {
+        matches!(self, Self::Early | Self::Late)
+    }
+}
+
 /// A living process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Process {
