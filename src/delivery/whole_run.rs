@@ -143,6 +143,7 @@ fn duplicate(credential: &RegistryCredential) -> RegistryCredential {
         username: credential.username.clone(),
         secret: credential.secret.duplicate(),
         ca_pem: credential.ca_pem.clone(),
+        token_service: credential.token_service.clone(),
         whole_run: credential.whole_run,
     }
 }
