@@ -2,8 +2,8 @@
 //! how the registry was convinced.
 //!
 //! Rule: a credential goes to its registry, which must have asked for it, and to the `https` token service that this
-//! registry named first, in a connection test or else here; to no other host, scheme or port, whatever is answered. Nothing that came back after a
-//! credential was sent is repeated in a message.
+//! registry named first, in a connection test or else here; to no other host, scheme or port, whatever is answered.
+//! Nothing that came back after a credential was sent is repeated in a message.
 
 mod answer;
 mod held;
