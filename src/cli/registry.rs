@@ -334,6 +334,7 @@ fn show(integration: &RegistryIntegration, screen: Screen) -> Result<(), Command
         ("permit file", yes_no(integration.permit_file)),
         ("permit whole run", yes_no(integration.permit_whole_run)),
         ("private CA", private_ca(integration)),
+        ("token service", integration.token_service.clone().unwrap_or_default()),
         ("last test", test.unwrap_or_default()),
     ])?;
     if integration.permit_file {

@@ -246,6 +246,7 @@ mod tests {
             username: username.into(),
             secret: secret.into(),
             ca_pem: None,
+            token_service: None,
             whole_run: false,
         }
     }

@@ -143,6 +143,7 @@ fn duplicate(credential: &RegistryCredential) -> RegistryCredential {
         username: credential.username.clone(),
         secret: credential.secret.duplicate(),
         ca_pem: credential.ca_pem.clone(),
+        token_service: credential.token_service.clone(),
         whole_run: credential.whole_run,
     }
 }
@@ -154,6 +155,15 @@ mod tests {
     use crate::delivery::tests::credential;
     use crate::protocol::run::Step;
     use crate::redact::Redactions;
+
+    #[test]
+    fn what_is_kept_lacks_nothing() {
+        let mut one = credential("ghcr.io/team", "robot", "s3cret");
+        (one.ca_pem, one.token_service) = (Some("pem".into()), Some("https://auth.example".into()));
+        one.whole_run = true;
+        let Kept(kept) = Kept::of(std::slice::from_ref(&one));
+        assert_eq!(serde_json::to_value(&kept).unwrap(), serde_json::to_value([&one]).unwrap());
+    }
 
     #[tokio::test]
     async fn only_what_the_server_says_so_of_stays_and_only_what_a_proxy_can_serve() {

@@ -6,6 +6,7 @@
 
 mod authorization;
 mod exchange;
+mod pin;
 mod proxy;
 mod resolve;
 

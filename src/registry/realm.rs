@@ -1,8 +1,9 @@
-//! Which token services may be shown a credential: the rules that OpenTofu has from 1.11.14 and 1.12.6 on, and two
+//! Which token services may be shown a credential: the rules that OpenTofu has from 1.11.14 and 1.12.6 on, and three
 //! more.
 //!
-//! Rule: `https` only, no user in the URL, no address of this host's or a private network unless it is the very
-//! registry. A public name is allowed, because the protocol works that way; the caller says which it was.
+//! Rule: `https` only, no user in the URL, no address by number unless it is the registry's own, none of this host or a
+//! private network unless it is the very registry. A public name is allowed, because the protocol works that way; the
+//! caller says which it was.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -30,6 +31,9 @@ pub enum RefusedRealm {
         "its token service is a loopback, link-local, private or unspecified address that is not the registry's own"
     )]
     PrivateAddress,
+    /// A public address by number.
+    #[error("its token service is an address by number that is not the registry's own")]
+    Number,
 }
 
 /// Checks the realm that the registry at `registry_host` (`host[:port]`) names.
@@ -44,20 +48,23 @@ pub fn check_realm(realm: Option<&str>, registry_host: &str) -> Result<Url, Refu
         return Err(RefusedRealm::UserInfo);
     }
     let same_host = realm.host() == registry.host();
-    let allowed = match realm.host() {
-        None => return Err(RefusedRealm::Unreadable),
-        // The same literal on another port is another listener of who knows whom.
-        Some(Host::Ipv4(address)) => {
-            !is_private(address.into())
-                || same_host && realm.port_or_known_default() == registry.port_or_known_default()
-        }
-        Some(Host::Ipv6(address)) => {
-            !is_private(address.into())
-                || same_host && realm.port_or_known_default() == registry.port_or_known_default()
-        }
-        Some(Host::Domain(name)) => same_host || !is_local_name(name),
-    };
-    if allowed { Ok(realm) } else { Err(RefusedRealm::PrivateAddress) }
+    let same_port = realm.port_or_known_default() == registry.port_or_known_default();
+    match realm.host().map(|host| literal(&host)) {
+        None => Err(RefusedRealm::Unreadable),
+        // The same private literal on another port is another listener of who knows whom.
+        Some(Some(address)) if is_private(address) && !(same_host && same_port) => Err(RefusedRealm::PrivateAddress),
+        Some(Some(_)) if !same_host => Err(RefusedRealm::Number),
+        Some(None) if !same_host && realm.host_str().is_some_and(is_local_name) => Err(RefusedRealm::PrivateAddress),
+        Some(_) => Ok(realm),
+    }
+}
+
+fn literal(host: &Host<&str>) -> Option<IpAddr> {
+    match *host {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
 }
 
 /// `localhost` and names below it, with or without the root's dot.
@@ -122,7 +129,9 @@ mod tests {
             ("https://[::1]:5000/token", "[::1]:5000"),
             ("https://localhost:6000/token", "localhost:5000"),
             ("https://10.0.0.5/token", "10.0.0.5:443"),
-            ("https://8.8.8.8/token", "r.example"),
+            ("https://8.8.8.8/token", "8.8.8.8"),
+            ("https://8.8.8.8:8443/token", "8.8.8.8:5000"),
+            ("https://[2001:4860:4860::8888]/token", "[2001:4860:4860:0::8888]:5000"),
         ] {
             assert!(check(realm, registry).is_ok(), "{realm} of {registry}");
         }
@@ -166,6 +175,24 @@ mod tests {
         }
         // Another port of the very literal is another listener.
         assert_eq!(check("https://127.0.0.1:6000/", "127.0.0.1:5000"), Err(RefusedRealm::PrivateAddress));
+    }
+
+    #[test]
+    fn public_addresses_by_number_are_refused_unless_they_are_the_registrys_own() {
+        for host in [
+            "8.8.8.8",
+            "8.8.8.8:8443",
+            "134744072",
+            "0x08080808",
+            "[2001:4860:4860::8888]",
+            "[::ffff:8.8.8.8]",
+            "[64:ff9b::8.8.8.8]",
+        ] {
+            for registry in ["r.example", "8.8.4.4", "8.8.8.8.example"] {
+                let found = check(&format!("https://{host}/token"), registry);
+                assert_eq!(found, Err(RefusedRealm::Number), "{host} of {registry}");
+            }
+        }
     }
 
     #[test]

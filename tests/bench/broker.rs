@@ -80,6 +80,7 @@ async fn throughput(registry: &Path, directory: &Path) -> Outcome<()> {
         username: "robot".to_owned(),
         secret: PASSWORD.into(),
         ca_pem: Some(ca.clone()),
+        token_service: None,
         whole_run: false,
     };
     let (credentials, patience) = (vec![credential], Patience::default());

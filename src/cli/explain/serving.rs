@@ -130,6 +130,7 @@ pub(super) mod tests {
             permit_whole_run: false,
             disabled,
             ca_pem: None,
+            token_service: None,
             secret_version: 1,
             created_at: 0,
             updated_at: 0,

@@ -50,6 +50,9 @@ pub struct RegistryCredential {
     /// The registry's private CA, PEM, in addition to the host's roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
+    /// The one token service that it may be shown to: scheme, host and port. Absent: the first that the registry names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_service: Option<String>,
     /// Whether the broker may go on with it after the fetch step: the integration permits it and the workspace wants it.
     #[serde(default)]
     pub whole_run: bool,

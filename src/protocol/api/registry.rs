@@ -95,6 +95,10 @@ pub struct RegistryIntegration {
     /// Whether a private CA is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_pem: Option<String>,
+    /// The token service that its secret is held to (scheme, host and port): the first with which a connection test
+    /// succeeded since the secret was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_service: Option<String>,
     /// Counts the secrets that it has had; part of what the ciphertext is bound to.
     pub secret_version: i64,
     /// When it was made.
@@ -133,6 +137,9 @@ pub struct ConnectionTest {
     /// Whether what was tried is a module package; absent: nothing was pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_module: Option<bool>,
+    /// The token service that took the credential, if the test succeeded by one: scheme, host and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_service: Option<String>,
     /// When.
     pub tested_at: Timestamp,
 }

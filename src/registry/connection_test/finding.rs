@@ -205,10 +205,35 @@ impl Finding {
     }
 
     pub(super) fn realm_refused(host: &str, refused: RefusedRealm) -> Self {
+        let hint = match refused {
+            RefusedRealm::Number => "give the token service a name in the registry's settings",
+            _ => "correct the address of the token service in the registry's settings; OpenTofu refuses it too",
+        };
+        found(V::RegistryFault, format!("`{host}` would have the credential sent elsewhere: {refused}"), hint)
+    }
+
+    /// Another than the one with which a test has succeeded before.
+    pub(super) fn other_token_service(host: &str, kept: &str, other: Option<&str>) -> Self {
+        let named = other.map(|other| format!(", `{other}`,")).unwrap_or_default();
         found(
             V::RegistryFault,
-            format!("`{host}` would have the credential sent elsewhere: {refused}"),
-            "correct the address of the token service in the registry's settings; OpenTofu refuses it too",
+            format!(
+                "`{host}` names another token service{named} than `{kept}`, to which the integration is held; user and \
+                 secret were not sent there"
+            ),
+            "if the registry has changed it, give the secret again with `nigari registry update`: the next test that \
+             succeeds accepts the new one",
+        )
+    }
+
+    pub(super) fn second_token_service(host: &str) -> Self {
+        found(
+            V::RegistryFault,
+            format!(
+                "`{host}` names another token service for the repository than for `/v2/`; user and secret were not sent \
+                 there"
+            ),
+            "the registry's settings have to name one host for both, because a credential is held to one",
         )
     }
 

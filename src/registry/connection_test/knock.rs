@@ -63,10 +63,24 @@ impl Trial<'_> {
     /// The token service that a challenge names, if it may be shown the credential; for answers to requests without
     /// one.
     fn token_service(&self, challenge: &Challenge) -> Result<TokenService, Finding> {
-        let realm = check_realm(challenge.parameter("realm"), self.host)
-            .map_err(|refused| Finding::realm_refused(self.host, refused))?;
+        let realm = self.realm(challenge, true)?;
         let shown = format!("the token service `{}`", realm.host_str().unwrap_or_default());
         Ok(TokenService::new(realm, challenge, shown))
+    }
+
+    /// The realm of a challenge, if it is the one that may be shown the credential. Another is named only while nothing
+    /// secret has been sent.
+    pub(super) fn realm(&self, challenge: &Challenge, may_be_named: bool) -> Result<Url, Finding> {
+        let realm = check_realm(challenge.parameter("realm"), self.host)
+            .map_err(|refused| Finding::realm_refused(self.host, refused))?;
+        if self.pin.admits(&realm) {
+            return Ok(realm);
+        }
+        let other = may_be_named.then(|| realm.origin().ascii_serialization());
+        Err(match self.pin.kept() {
+            Some(kept) => Finding::other_token_service(self.host, kept, other.as_deref()),
+            None => Finding::second_token_service(self.host),
+        })
     }
 
     fn stranger(&self, reply: &Reply) -> Finding {

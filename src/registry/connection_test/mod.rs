@@ -1,7 +1,7 @@
 //! Whether an address and its credential work, tried in the way in which OpenTofu will use them.
 //!
 //! Rule: the credential is sent only after the registry has asked for it, to itself or to the token service that it
-//! named before it saw the credential. What strangers say is repeated in messages only from answers that came before
+//! named before it saw the credential, and that it is held to since the first test. What strangers say is repeated in messages only from answers that came before
 //! that, so that nobody can put the secret into a message by sending it back.
 
 mod finding;
@@ -16,10 +16,11 @@ use url::Url;
 
 use super::authorization::Authorization;
 use super::exchange::{Exchange, ExchangeError, Question, Reply};
+use super::pin::Pin;
 use super::scope::Reference;
 use super::token::{TokenAnswer, TokenRequest, fetch_token};
 use crate::clock::Clock;
-use crate::protocol::api::ConnectionTest;
+use crate::protocol::api::{ConnectionTest, ConnectionVerdict};
 use crate::protocol::registry_address::RegistryAddress;
 use crate::secret::Secret;
 use crate::tls::presented_certificate;
@@ -35,21 +36,27 @@ pub struct TestTarget<'t> {
     pub secret: &'t Secret,
     /// The registry's private authority, in addition to the host's roots.
     pub ca_pem: Option<&'t str>,
+    /// The one token service that the credential may be sent to; the first that the registry names if there is none yet.
+    pub token_service: Option<&'t str>,
     /// A repository to try a pull of: `team/net`, `team/net:1.0.0`; also below the address' path.
     pub repository: Option<&'t str>,
 }
 
 /// Tests it. Takes at most about a minute; never fails, because what goes wrong is the result.
 pub async fn test_connection(target: TestTarget<'_>) -> ConnectionTest {
-    let finding = match Trial::prepare(&target) {
-        Ok(trial) => trial.run().await.unwrap_or_else(|finding| finding),
-        Err(finding) => finding,
+    let (finding, service) = match Trial::prepare(&target) {
+        Ok(trial) => {
+            let finding = trial.run().await.unwrap_or_else(|finding| finding);
+            (finding, trial.pin.admitted().map(str::to_owned))
+        }
+        Err(finding) => (finding, None),
     };
     ConnectionTest {
         verdict: finding.verdict,
         message: finding.message,
         hint: finding.hint,
         is_module: finding.is_module,
+        token_service: service.filter(|_| finding.verdict == ConnectionVerdict::Ok),
         tested_at: Clock::new().now(),
     }
 }
@@ -62,6 +69,7 @@ struct Trial<'t> {
     basic: Authorization,
     reference: Option<Reference>,
     has_ca: bool,
+    pin: Pin,
 }
 
 impl<'t> Trial<'t> {
@@ -76,7 +84,8 @@ impl<'t> Trial<'t> {
         let reference = target.repository.map(|text| repository(target.address, text)).transpose()?;
         let exchange = Exchange::new(target.ca_pem).map_err(|error| Finding::private_ca(&error))?;
         let has_ca = target.ca_pem.is_some_and(|pem| !pem.trim().is_empty());
-        Ok(Self { host, base, exchange, basic, reference, has_ca })
+        let pin = Pin::kept_as(target.token_service);
+        Ok(Self { host, base, exchange, basic, reference, has_ca, pin })
     }
 
     async fn run(&self) -> Result<Finding, Finding> {

@@ -11,7 +11,6 @@ use crate::registry::authorization::Authorization;
 use crate::registry::challenge::{Challenge, challenges};
 use crate::registry::exchange::Reply;
 use crate::registry::manifest::{ask_manifest, manifest_kind};
-use crate::registry::realm::check_realm;
 use crate::registry::scope::{Reference, pull_scopes};
 
 impl Trial<'_> {
@@ -59,9 +58,8 @@ impl Trial<'_> {
     async fn challenged(&self, reply: &Reply, reference: &Reference) -> Result<Authorization, Finding> {
         let found = challenges(&reply.headers);
         let service = |challenge: &Challenge| {
-            check_realm(challenge.parameter("realm"), self.host)
+            self.realm(challenge, false)
                 .map(|realm| TokenService::new(realm, challenge, "the token service".to_owned()))
-                .map_err(|refused| Finding::realm_refused(self.host, refused))
         };
         match entry(&found, service) {
             Some(Ok(Entry::Bearer(service))) => {

@@ -1,13 +1,10 @@
 //! A credential in the broker's hands.
 //!
-//! Rule: it remembers the token service that it was shown to first, and is shown to no other.
-
-use std::sync::{Mutex, PoisonError};
-
-use url::{Origin, Url};
+//! Rule: it is held to one token service, and is shown to no other.
 
 use crate::protocol::agent::RegistryCredential;
 use crate::registry::authorization::Authorization;
+use crate::registry::pin::Pin;
 
 /// A credential, ready to be shown.
 #[derive(Debug)]
@@ -18,7 +15,8 @@ pub(super) struct Held {
     pub(super) path: Option<String>,
     /// User and secret.
     pub(super) basic: Authorization,
-    realm: Mutex<Option<Origin>>,
+    /// The token service that it may be shown to.
+    pub(super) pin: Pin,
 }
 
 impl Held {
@@ -28,7 +26,7 @@ impl Held {
             name: credential.name.clone(),
             path: credential.address.path().map(str::to_owned),
             basic: Authorization::basic(&credential.username, &credential.secret)?,
-            realm: Mutex::default(),
+            pin: Pin::kept_as(credential.token_service.as_deref()),
         })
     }
 
@@ -42,12 +40,5 @@ impl Held {
     /// Segments of its path.
     pub(super) fn depth(&self) -> usize {
         self.path.as_deref().map_or(0, |path| path.split('/').count())
-    }
-
-    /// Whether this may be the token service: the first one is, and then only it. Its path may differ, because some
-    /// registries have one for each repository (Artifactory).
-    pub(super) fn pin(&self, realm: &Url) -> bool {
-        let mut pinned = self.realm.lock().unwrap_or_else(PoisonError::into_inner);
-        *pinned.get_or_insert_with(|| realm.origin()) == realm.origin()
     }
 }

@@ -2,8 +2,8 @@
 //! how the registry was convinced.
 //!
 //! Rule: a credential goes to its registry, which must have asked for it, and to the `https` token service that this
-//! registry named first; to no other host, scheme or port, whatever is answered. Nothing that came back after a
-//! credential was sent is repeated in a message.
+//! registry named first, in a connection test or else here; to no other host, scheme or port, whatever is answered.
+//! Nothing that came back after a credential was sent is repeated in a message.
 
 mod answer;
 mod held;
@@ -109,11 +109,28 @@ pub enum UpstreamError {
     },
     /// Another token service than before.
     #[error(
-        "`{host}` names another token service than it did before in this step, and that one is shown no credential"
+        "`{host}` names another token service than it did before in this step, and that one is shown no credential of \
+         the registry integration `{integration}`"
     )]
     RealmChanged {
         /// The registry host.
         host: String,
+        /// The integration's name.
+        integration: String,
+    },
+    /// Another token service than the server has kept.
+    #[error(
+        "`{host}` names another token service than `{kept}`, to which the registry integration `{integration}` is \
+         held, and that one is shown no credential; hint: if the registry has changed it, give the secret again with \
+         `nigari registry update`, and test it with `nigari registry test`"
+    )]
+    RealmNotKept {
+        /// The registry host.
+        host: String,
+        /// The integration's name.
+        integration: String,
+        /// What the server has kept.
+        kept: String,
     },
     /// It says 401 to everything that it can be shown.
     #[error("`{host}` refuses {whose} with status 401")]
@@ -313,8 +330,8 @@ impl Upstream {
         let realm = check_realm(challenge.parameter("realm"), &self.host)
             .map_err(|source| UpstreamError::Realm { host: host(), source })?;
         let held = self.held(chosen);
-        if held.is_some_and(|held| !held.pin(&realm)) {
-            return Err(UpstreamError::RealmChanged { host: host() });
+        if let Some(held) = held.filter(|held| !held.pin.admits(&realm)) {
+            return Err(self.other_service(held));
         }
         let scopes = match place {
             Place::Repository(name) => pull_scopes(name, challenge.parameter("scope")),
@@ -358,6 +375,14 @@ impl Upstream {
 
     fn unauthorized(&self, chosen: Option<usize>) -> UpstreamError {
         UpstreamError::Unauthorized { host: self.host.clone(), whose: self.whose(chosen) }
+    }
+
+    fn other_service(&self, held: &Held) -> UpstreamError {
+        let (host, integration) = (self.host.clone(), held.name.clone());
+        match held.pin.kept() {
+            Some(kept) => UpstreamError::RealmNotKept { host, integration, kept: kept.to_owned() },
+            None => UpstreamError::RealmChanged { host, integration },
+        }
     }
 
     fn whose(&self, chosen: Option<usize>) -> String {

@@ -90,8 +90,10 @@ fn again(result: &Result<Answer, UpstreamError>) -> Option<Duration> {
     Some(wanted.unwrap_or_default())
 }
 
+/// What may be better in a moment: not what the other side will never do (501, 505), but also what CDNs say of the
+/// registry behind them (520 to 526).
 fn is_passing(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
+    matches!(status.as_u16(), 429 | 500 | 502..=504 | 507 | 520..=526)
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3); what cannot be read is not there.
@@ -117,6 +119,7 @@ fn jittered(pause: Duration) -> Duration {
 mod tests {
     use std::time::Duration;
 
+    use reqwest::StatusCode;
     use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
     use super::{Patience, Tries, jittered, retry_after};
@@ -149,6 +152,32 @@ mod tests {
         assert!(tries.pause(&failed()).is_none());
         let forbidden = Err(UpstreamError::Registry { host: "h".into(), source: ExchangeError::Forbidden });
         assert!(Tries::new(Patience::default()).pause(&forbidden).is_none());
+    }
+
+    #[test]
+    fn each_pause_is_longer_than_the_one_before() {
+        let failed = || Err(UpstreamError::Registry { host: "h".into(), source: ExchangeError::TimedOut });
+        // Jitter is random, so not only once.
+        for _ in 0..100 {
+            let mut tries = Tries::new(Patience { tries: 6, whole: Duration::from_hours(1), ..Patience::default() });
+            let pauses: Vec<_> = std::iter::from_fn(|| tries.pause(&failed())).collect();
+            assert!(pauses.iter().zip([125, 250, 500, 1000, 2000]).all(|(pause, least)| pause.as_millis() >= least));
+            assert!(pauses.len() == 5 && pauses.is_sorted(), "{pauses:?}");
+        }
+    }
+
+    #[test]
+    fn what_passes_is_asked_for_again_and_nothing_else() {
+        let refused = |status: u16, retry_after| {
+            let status = StatusCode::from_u16(status).unwrap();
+            Err(UpstreamError::TokenRefused { host: "h".into(), whose: "x".into(), status, retry_after })
+        };
+        let again = |status| Tries::new(Patience::default()).pause(&refused(status, None)).is_some();
+        let all: Vec<u16> = (100..600).filter(|status| again(*status)).collect();
+        assert_eq!(all, [429, 500, 502, 503, 504, 507, 520, 521, 522, 523, 524, 525, 526]);
+        // What the other side asks for is waited for, if there is time for it.
+        let asked = |seconds| Tries::new(Patience::default()).pause(&refused(503, Some(Duration::from_secs(seconds))));
+        assert_eq!((asked(7), asked(31)), (Some(Duration::from_secs(7)), None));
     }
 
     #[test]

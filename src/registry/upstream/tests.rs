@@ -12,6 +12,7 @@ fn credential(address: &str, username: &str) -> RegistryCredential {
         username: username.into(),
         secret: "s3cret".into(),
         ca_pem: None,
+        token_service: None,
         whole_run: false,
     }
 }

@@ -48,6 +48,8 @@ pub(super) fn apply(
         row.secret_version += 1;
         row.secret_set_at = row.updated_at;
         row.last_test = None;
+        // Whoever gives the secret accepts the token service that the next test finds.
+        row.token_service = None;
         seal_secret(state, user, row, &secret)?;
     } else if before != (row.address.clone(), row.username.clone(), row.ca_pem.clone()) {
         let text = "it has to be given again when `url`, `username` or `ca_pem` change, because they say where it is \

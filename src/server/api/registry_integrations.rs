@@ -1,7 +1,7 @@
 //! Registry integrations: made, shown, changed, removed. The secret goes in and never comes out.
 //!
 //! Rule: whoever changes where the secret goes, as whom, or whose certificates are trusted for it, gives the secret
-//! again; the ciphertext is bound to all three.
+//! again; the ciphertext is bound to all three, and to the token service that a test has found.
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -36,11 +36,9 @@ pub(super) fn routes() -> Routes {
 
 /// What an integration's secret is bound to.
 pub fn secret_context(row: &IntegrationRow) -> Context {
-    Context::new(Protected::RegistrySecret, &row.id, row.secret_version, "secret").sent_to(
-        &row.address,
-        &row.username,
-        row.ca_pem.as_deref(),
-    )
+    Context::new(Protected::RegistrySecret, &row.id, row.secret_version, "secret")
+        .sent_to(&row.address, &row.username, row.ca_pem.as_deref())
+        .held_to(row.token_service.as_deref())
 }
 
 /// As people see it.
@@ -61,6 +59,7 @@ pub(super) fn show(row: &IntegrationRow) -> RegistryIntegration {
         permit_whole_run: row.permit_whole_run,
         disabled: row.disabled,
         ca_pem: row.ca_pem.clone(),
+        token_service: row.token_service.clone(),
         secret_version: row.secret_version,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -114,6 +113,7 @@ async fn create(
         permit_whole_run: new.permit_whole_run,
         disabled: false,
         ca_pem: new.ca_pem.filter(|pem| !pem.is_empty()),
+        token_service: None,
         secret: Vec::new(),
         secret_version: 1,
         secret_set_at: now,

@@ -91,6 +91,7 @@ mod tests {
             username: "robot".to_owned(),
             secret: Secret::new(text),
             ca_pem: None,
+            token_service: None,
             whole_run: false,
         };
         CredentialsAnswer { credentials: vec![credential], withheld: Vec::new() }

@@ -73,6 +73,13 @@ actions! {
         /// Version of the secret.
         secret_version: i64,
     },
+    /// A registry integration is held to the token service that took its secret in a test.
+    IntegrationHold "registry_integration:hold" {
+        /// Scheme, host and port, as the registry named them before it saw the secret.
+        token_service: String,
+        /// Version of the secret.
+        secret_version: i64,
+    },
     /// A run got credentials.
     CredentialsRelease "registry_integration:release" {
         /// The run.

@@ -31,6 +31,8 @@ pub struct IntegrationRow {
     pub disabled: bool,
     /// Private CA, PEM.
     pub ca_pem: Option<String>,
+    /// The token service that the secret is held to.
+    pub token_service: Option<String>,
     /// The sealed secret.
     pub secret: Vec<u8>,
     /// Counts its secrets.
@@ -63,6 +65,7 @@ impl IntegrationRow {
             permit_whole_run: row.switch("permit_whole_run")?,
             disabled: row.switch("disabled")?,
             ca_pem: row.value("ca_pem")?,
+            token_service: row.value("token_service")?,
             secret: row.value("secret")?,
             secret_version: row.value("secret_version")?,
             secret_set_at: row.value("secret_set_at")?,
@@ -131,7 +134,8 @@ pub async fn insert(transaction: &mut WriteTransaction, row: &IntegrationRow) ->
     sql(
         "INSERT INTO registry_integrations (name, host, path, username, export_credentials, disabled, ca_pem, secret, \
          secret_version, secret_set_at, created_at, updated_at, revision, last_test, permit_file, permit_whole_run, \
-         id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+         token_service, id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(row.name.as_str())
     .bind(row.address.host())
@@ -149,6 +153,7 @@ pub async fn insert(transaction: &mut WriteTransaction, row: &IntegrationRow) ->
     .bind(row.last_test_json()?)
     .bind(i64::from(row.permit_file))
     .bind(i64::from(row.permit_whole_run))
+    .bind(row.token_service.as_deref())
     .bind(row.id.to_string())
     .execute(&mut **transaction)
     .await
@@ -163,7 +168,7 @@ pub async fn insert(transaction: &mut WriteTransaction, row: &IntegrationRow) ->
 pub async fn update(transaction: &mut WriteTransaction, row: &IntegrationRow) -> Result<(), StoreError> {
     sql("UPDATE registry_integrations SET name = $1, host = $2, path = $3, username = $4, export_credentials = $5, \
          disabled = $6, ca_pem = $7, secret = $8, secret_version = $9, secret_set_at = $10, updated_at = $11, \
-         revision = $12, last_test = $13, permit_file = $14, permit_whole_run = $15 WHERE id = $16")
+         revision = $12, last_test = $13, permit_file = $14, permit_whole_run = $15, token_service = $16 WHERE id = $17")
     .bind(row.name.as_str())
     .bind(row.address.host())
     .bind(row.address.path().unwrap_or_default())
@@ -179,6 +184,7 @@ pub async fn update(transaction: &mut WriteTransaction, row: &IntegrationRow) ->
     .bind(row.last_test_json()?)
     .bind(i64::from(row.permit_file))
     .bind(i64::from(row.permit_whole_run))
+    .bind(row.token_service.as_deref())
     .bind(row.id.to_string())
     .execute(&mut **transaction)
     .await

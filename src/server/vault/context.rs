@@ -40,6 +40,15 @@ impl Context {
         self
     }
 
+    /// Binds a registry secret to the one token service that it may be sent to, once there is one.
+    #[must_use]
+    pub fn held_to(mut self, token_service: Option<&str>) -> Self {
+        if let Some(service) = token_service {
+            self.part(service.as_bytes());
+        }
+        self
+    }
+
     /// Binds to what it belongs to: the run of an artifact, the workspace of a state.
     #[must_use]
     pub fn within(mut self, owner: &impl Display) -> Self {

@@ -68,12 +68,17 @@ fn no_context_opens_what_another_sealed() {
         sent("h.example", "", None),
         sent("h.example", "u", Some("ca")),
         sent("h.example", "u", Some("cb")),
+        sent("h.example", "u", None).held_to(Some("https://a.example")),
+        sent("h.example", "u", None).held_to(Some("https://b.example")),
+        sent("h.example", "u", Some("ca")).held_to(Some("https://a.example")),
         plain("a", 1, "f").within(&"b"),
         plain("a", 1, "f").within(&"b").within(&"c"),
         plain("a", 1, "f").within(&"bc"),
         Context::new(Protected::Variable, &"a", 1, "f"),
         Context::new(Protected::State, &"a", 1, "f"),
     ];
+    // What was sealed before anything was held to a token service goes on opening.
+    assert_eq!(sent("h.example", "u", None).held_to(None), sent("h.example", "u", None));
     for sealing in &contexts {
         let sealed = vault.seal_bytes(&seals(sealing.protected()), sealing, b"x").unwrap();
         for opening in &contexts {

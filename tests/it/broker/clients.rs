@@ -59,6 +59,7 @@ impl Place {
             username: login.user.clone(),
             secret: login.password.as_str().into(),
             ca_pem: Some(std::fs::read_to_string(registry.ca_file()).unwrap()),
+            token_service: None,
             whole_run: false,
         };
         let broker = open(vec![credential]).await;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use nigari::protocol::agent::RegistryCredential;
+
 use super::hostile_cases::{CASES, Case, GOOD, Want};
 use super::{child, credential, has_password, open, readable};
 use crate::registry::stage::{Act, Authority, Stage, answer, basic, bearer};
@@ -125,4 +127,47 @@ async fn a_registry_that_changes_its_token_service_does_not_get_the_credential_t
     assert_eq!(second.status(), 502);
     assert!(second.text().await.unwrap().contains("another token service"));
     assert!(sentinel.heard().is_empty(), "{:?}", sentinel.heard());
+}
+
+/// A registry with its token service on itself, or on that port of its host.
+async fn registry_with_tokens(authority: &Authority, service: Option<u16>) -> Stage {
+    Stage::start(authority, move |heard| {
+        let own = heard.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let host = service.map_or_else(|| own.to_owned(), |port| format!("registry.localhost:{port}"));
+        Act::Say(match heard.line.as_str() {
+            line if line.starts_with("GET /token") => answer("200 OK", &[], r#"{"token":"abc"}"#),
+            _ if heard.authorization() == Some("Bearer abc") => answer("200 OK", &[], GOOD),
+            _ => bearer(&format!("https://{host}/token")),
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn another_token_service_than_the_one_that_the_server_has_kept_is_never_shown_the_credential() {
+    let authority = Authority::new();
+    let sentinel = sentinel(&authority).await;
+    let hostile = registry_with_tokens(&authority, Some(sentinel.port)).await;
+    let fine = registry_with_tokens(&authority, None).await;
+    let held = |stage: &Stage, service: String| RegistryCredential {
+        token_service: Some(service),
+        ..credential(&url(stage, ""), &authority)
+    };
+    let kept = "https://auth.example".to_owned();
+    let broker = open(vec![held(&hostile, kept), held(&fine, url(&fine, ""))]).await;
+    let client = child(&broker, &authority);
+    // Neither for a manifest nor for `/v2/`, and not the second time either.
+    for path in ["/v2/team/net/manifests/1", "/v2/", "/v2/team/net/manifests/1"] {
+        let refused = client.get(url(&hostile, path)).send().await.unwrap();
+        assert_eq!(refused.status(), 502, "{path}");
+        let text = refused.text().await.unwrap();
+        for word in ["another token service than `https://auth.example`", "`ours`", "nigari registry update"] {
+            assert!(text.contains(word), "{path}: {text}");
+        }
+        assert!(!has_password(&text), "{path}: {text}");
+        let good = client.get(url(&fine, "/v2/team/net/manifests/1")).send().await.unwrap();
+        assert_eq!(good.text().await.unwrap(), GOOD, "{path}");
+    }
+    assert!(sentinel.heard().is_empty(), "{:?}", sentinel.heard());
+    hostile.must_not_have_seen_a_credential();
 }

@@ -84,6 +84,7 @@ pub(super) const CASES: &[Case] = cases! {
     "a realm at a loopback address" => Want::Status(502), ELSEWHERE, |_, _, port| Act::Say(bearer(&format!("https://127.1:{port}/token")));
     "a realm at another local name" => Want::Status(502), ELSEWHERE, |_, _, port| Act::Say(bearer(&format!("https://localhost:{port}/token")));
     "a realm at a private address" => Want::Status(502), ELSEWHERE, |_, _, _| Act::Say(bearer("https://10.0.0.1/token"));
+    "a realm at a public address by number" => Want::Status(502), ELSEWHERE, |_, _, _| Act::Say(bearer("https://8.8.8.8/token"));
     "a realm with a fragment" => Want::Status(502), ELSEWHERE, |_, _, port| Act::Say(bearer(&format!("https://registry.localhost:{port}/token#x")));
     "a realm that is none" => Want::Status(502), ELSEWHERE, |_, _, _| Act::Say(bearer("//evil.example/token"));
     "no realm" => Want::Status(502), ELSEWHERE, |_, _, _| Act::Say(answer("401 No", &[("WWW-Authenticate", "Bearer service=\"x\"")], ""));

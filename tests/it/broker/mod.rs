@@ -7,6 +7,7 @@ mod hostile;
 mod hostile_cases;
 mod modules;
 mod operator_proxy;
+mod patience;
 mod proxy;
 mod strangers;
 mod unasked;
@@ -41,6 +42,7 @@ fn credential(address: &str, authority: &Authority) -> RegistryCredential {
         username: USER.to_owned(),
         secret: PASSWORD.into(),
         ca_pem: Some(authority.pem.clone()),
+        token_service: None,
         whole_run: false,
     }
 }

@@ -9,6 +9,7 @@ use support::child::{Finished, run, run_with_input};
 use support::nigari::{Programs, Stack};
 
 use super::{file, nigari, program};
+use crate::registry::stage::{Act, Authority, Stage, answer, bearer};
 
 /// A server alone; no tofu is needed.
 fn server(directory: &tempfile::TempDir) -> Stack {
@@ -90,6 +91,37 @@ fn a_registry_integration_takes_its_secret_and_never_shows_it() {
     refused(&stack, &["registry", "remove", "hub"], 2, "`--yes`");
     ok(&stack, &["registry", "remove", "hub", "--yes"]);
     assert_eq!(stack.json(&["registry", "list", "--json"]).unwrap(), Value::Array(vec![]));
+}
+
+#[test]
+fn an_integration_shows_the_token_service_that_it_is_held_to() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let authority = Authority::new();
+    let stage = runtime.block_on(Stage::start(&authority, |heard| {
+        let host = heard.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        Act::Say(match (heard.line.as_str(), heard.authorization()) {
+            (line, _) if line.starts_with("GET /token") => answer("200 OK", &[], r#"{"token":"abc"}"#),
+            (_, Some("Bearer abc")) => answer("200 OK", &[], "{}"),
+            _ => bearer(&format!("https://{host}/token")),
+        })
+    }));
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let (url, ca) =
+        (format!("https://{}", stage.host()), file(&directory.path().join("ca.pem"), &authority.pem, 0o644));
+    let add = ["registry", "add", "hub", "--url", url.as_str(), "--username", "robot", "--no-export"];
+    let with_ca = [&add[..], &["--secret-stdin", "--registry-ca-file", ca.as_str()]].concat();
+    stack.run_with_input(&with_ca, "geheim").unwrap().succeeded().unwrap();
+    let is_shown = || {
+        let shown = ok(&stack, &["registry", "show", "hub"]).out;
+        shown.lines().any(|line| line.starts_with("token service ") && line.ends_with(&format!(" {url}")))
+    };
+    assert!(!is_shown());
+    ok(&stack, &["registry", "test", "hub"]);
+    assert!(is_shown());
+    let secret = file(&directory.path().join("secret"), "geheim", 0o600);
+    ok(&stack, &["registry", "update", "hub", "--secret-file", &secret]);
+    assert!(!is_shown());
 }
 
 /// Nobody listens on that port. What a test found is shown with its time, and the private CA by its name.

@@ -27,6 +27,7 @@ async fn test(registry: &Registry, user: &str, password: &str, repository: Optio
         username: user,
         secret: &Secret::from(password),
         ca_pem: Some(&ca_pem),
+        token_service: None,
         repository,
     })
     .await;
@@ -88,6 +89,7 @@ async fn a_real_registry_with_an_unknown_authority_sees_no_credential() {
         username: "alice",
         secret: &Secret::from("right-password"),
         ca_pem: None,
+        token_service: None,
         repository: None,
     })
     .await;
@@ -109,6 +111,7 @@ async fn a_wrong_private_authority_gets_another_hint_than_none() {
             username: "alice",
             secret: &Secret::from("right-password"),
             ca_pem,
+            token_service: None,
             repository: None,
         })
         .await;

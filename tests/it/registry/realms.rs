@@ -2,7 +2,7 @@
 
 use nigari::protocol::api::{ConnectionTest, ConnectionVerdict as V};
 
-use super::stage::{Act, Authority, Stage, answer, basic, bearer, test};
+use super::stage::{Act, Authority, Stage, answer, basic, bearer, test, test_held_to};
 
 /// Tests a registry that names this realm.
 async fn with_realm(authority: &Authority, realm: String) -> ConnectionTest {
@@ -28,6 +28,7 @@ async fn a_realm_that_is_a_trick_never_sees_the_credential() {
         format!("https:\\\\127.0.0.1:{port}/token"),
         "https://169.254.169.254/latest/meta-data".to_owned(),
         "https://10.0.0.1/token".to_owned(),
+        "https://8.8.8.8/token".to_owned(),
         "//evil.example/token".to_owned(),
         "file:///etc/passwd".to_owned(),
         String::new(),
@@ -140,6 +141,65 @@ async fn a_realm_that_changes_after_the_credential_was_seen_is_checked_again() {
     let result = test(&stage.host(), Some(&authority.pem), Some("team/net")).await;
     assert_eq!(result.verdict, V::RegistryFault, "{result:?}");
     assert!(sentinel.heard().is_empty());
+}
+
+#[tokio::test]
+async fn a_second_token_service_for_the_repository_never_sees_the_credential() {
+    let authority = Authority::new();
+    let sentinel = Stage::start(&authority, |_| Act::Say(answer("200 OK", &[], r#"{"token":"x"}"#))).await;
+    // A name of the same host, which every other rule allows.
+    let other = format!("https://localhost:{}/token", sentinel.port);
+    let stage = Stage::start(&authority, move |heard| {
+        let host = heard.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        Act::Say(match heard.line.as_str() {
+            line if line.starts_with("GET /token") => answer("200 OK", &[], r#"{"token":"x"}"#),
+            line if line.starts_with("HEAD ") => bearer(&other),
+            _ if heard.authorization().is_some() => answer("200 OK", &[], "{}"),
+            _ => bearer(&format!("https://{host}/token")),
+        })
+    })
+    .await;
+    let result = test(&stage.host(), Some(&authority.pem), Some("team/net")).await;
+    assert!(result.verdict == V::RegistryFault && result.message.contains("than for `/v2/`"), "{result:?}");
+    // The credential had been sent by then, so what the registry says is not repeated.
+    assert!(!result.message.contains(&sentinel.port.to_string()), "{result:?}");
+    assert!(result.token_service.is_none() && sentinel.heard().is_empty(), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_test_tells_by_which_token_service_it_succeeded_and_is_held_to_it_the_next_time() {
+    let authority = Authority::new();
+    let stage = registry_with_tokens(&authority, true).await;
+    let own = format!("https://{}", stage.host());
+    let result = test(&stage.host(), Some(&authority.pem), Some("team/net:1")).await;
+    assert_eq!(result.token_service.as_deref(), Some(own.as_str()), "{result:?}");
+    // Held to it, it goes on as before; the repository that may not be pulled proves no service.
+    let result = test_held_to(Some(&own), &stage.host(), Some(&authority.pem), Some("team/net:1")).await;
+    assert!(result.verdict == V::Ok && result.token_service.as_deref() == Some(own.as_str()), "{result:?}");
+    let result = test_held_to(Some(&own), &stage.host(), Some(&authority.pem), Some("team/other:1")).await;
+    assert!(result.verdict == V::NoAccess && result.token_service.is_none(), "{result:?}");
+    // Held to another, nothing is sent, and both are named.
+    let stage = registry_with_tokens(&authority, true).await;
+    let result = test_held_to(Some("https://auth.example"), &stage.host(), Some(&authority.pem), None).await;
+    assert_eq!((result.verdict, &result.token_service), (V::RegistryFault, &None), "{result:?}");
+    for named in [format!("`https://{}`", stage.host()), "`https://auth.example`".to_owned()] {
+        assert!(result.message.contains(&named), "{result:?}");
+    }
+    assert!(result.hint.as_deref().unwrap().contains("nigari registry update"), "{result:?}");
+    stage.must_not_have_seen_a_credential();
+}
+
+#[tokio::test]
+async fn a_registry_that_wants_basic_has_no_token_service() {
+    let authority = Authority::new();
+    let stage = Stage::start(&authority, |heard| {
+        Act::Say(if heard.authorization().is_some() { answer("200 OK", &[], "{}") } else { basic() })
+    })
+    .await;
+    for held_to in [None, Some("https://auth.example")] {
+        let result = test_held_to(held_to, &stage.host(), Some(&authority.pem), None).await;
+        assert_eq!((result.verdict, &result.token_service), (V::Ok, &None), "{result:?}");
+    }
 }
 
 #[tokio::test]

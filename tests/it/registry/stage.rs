@@ -188,11 +188,22 @@ pub(crate) fn basic() -> Vec<u8> {
 
 /// Tests a host with the hostile tests' credential; its secret must be in no word of the result.
 pub(crate) async fn test(host: &str, ca_pem: Option<&str>, repository: Option<&str>) -> ConnectionTest {
+    test_held_to(None, host, ca_pem, repository).await
+}
+
+/// The same for an integration that is held to a token service.
+pub(crate) async fn test_held_to(
+    token_service: Option<&str>,
+    host: &str,
+    ca_pem: Option<&str>,
+    repository: Option<&str>,
+) -> ConnectionTest {
     let result = test_connection(TestTarget {
         address: &host.parse().unwrap(),
         username: USER,
         secret: &Secret::from(PASSWORD),
         ca_pem,
+        token_service,
         repository,
     })
     .await;

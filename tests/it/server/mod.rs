@@ -13,6 +13,7 @@ mod operations;
 mod registry_integrations;
 mod runs;
 mod store_contract;
+mod token_services;
 mod tokens;
 mod variables;
 mod workspaces;

@@ -132,6 +132,7 @@ fn credential(row: IntegrationRow, secret: Secret, wants_whole_run: bool) -> Reg
         username: row.username,
         secret,
         ca_pem: row.ca_pem,
+        token_service: row.token_service,
         whole_run: row.permit_whole_run && wants_whole_run,
     }
 }

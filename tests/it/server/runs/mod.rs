@@ -73,7 +73,7 @@ async fn make(house: &House, workspace: &str, configuration: &str, more: &Value)
 }
 
 /// A workspace `net`, a run in it, an agent that has claimed it.
-async fn claimed<'a>(house: &'a House, more: &Value) -> (FakeAgent<'a>, Held) {
+pub(super) async fn claimed<'a>(house: &'a House, more: &Value) -> (FakeAgent<'a>, Held) {
     let configuration = prepare(house, "net").await;
     let run = make(house, "net", &configuration, more).await;
     let agent = FakeAgent::join(house).await;

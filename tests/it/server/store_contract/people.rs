@@ -35,6 +35,7 @@ fn integration(name: &str, url: &str) -> IntegrationRow {
         permit_whole_run: false,
         disabled: false,
         ca_pem: None,
+        token_service: Some("https://auth.example:8443".to_owned()),
         secret: vec![0, 255, 10],
         secret_version: 1,
         secret_set_at: 2,
@@ -129,12 +130,19 @@ async fn an_integration_comes_back_as_it_went(store: &Store) {
     row.address = "ghcr.io".parse().unwrap();
     row.disabled = true;
     row.secret = vec![9];
+    row.token_service = None;
     let mut transaction = store.begin_write().await.unwrap();
     registry_integrations::update(&mut transaction, &row).await.unwrap();
     transaction.commit().await.unwrap();
     let id = row.id.to_string();
     let by_id = registry_integrations::find(&mut store.read().await.unwrap(), &id).await.unwrap().unwrap();
     assert_eq!(format!("{by_id:?}"), format!("{row:?}"));
+    row.token_service = Some("https://other.example".to_owned());
+    let mut transaction = store.begin_write().await.unwrap();
+    registry_integrations::update(&mut transaction, &row).await.unwrap();
+    transaction.commit().await.unwrap();
+    let by_id = registry_integrations::find(&mut store.read().await.unwrap(), &id).await.unwrap().unwrap();
+    assert_eq!(by_id.token_service, row.token_service);
     let mut transaction = store.begin_write().await.unwrap();
     registry_integrations::delete(&mut transaction, row.id).await.unwrap();
     transaction.commit().await.unwrap();
