@@ -5,10 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use support::builds::{self, Built};
 use support::canary::Canary;
-use support::child::Finished;
+use support::child::{Finished, command, run};
 use support::failure::During as _;
 use support::leftovers;
 use support::module::Package;
@@ -136,7 +138,7 @@ impl Stage<'_> {
         let said = self.nigari(&APPLY, None)?.succeeded()?;
         self.refuse(!said.all().contains("Apply complete! Resources: 1 added"), "nothing was applied")?;
         self.refuse(!said.all().contains("hello, newcomer"), "the module's output is missing")?;
-        let receipt = self.receipt()?;
+        let receipt = self.receipts_of("quickstart")?;
         self.show.say("  the receipt of the delivery:");
         self.show.output(&serde_json::to_string_pretty(&receipt).during("receipt")?);
         let text = receipt.to_string();
@@ -153,6 +155,7 @@ impl Stage<'_> {
         fs::write(directory.join("main.tf"), thief.configuration()).during("main.tf")?;
         self.show.typed("cat attack/main.tf");
         self.show.output(&thief.configuration());
+        self.tofu_alone_is_robbed(&thief)?;
         let said = self.nigari(&["apply", "attack", "-w", "attack", "--create", "--auto-approve"], None)?;
         self.refuse(said.code != Some(1), &format!("exit code {:?} instead of 1", said.code))?;
         let loot = thief.loot();
@@ -165,12 +168,44 @@ impl Stage<'_> {
         let came_to_the_file = is_there("{\"auths\":{}}");
         let was_stopped = loot.is_empty() && said.all().contains("/proc/self/environ");
         self.refuse(!came_to_the_file && !was_stopped, "the attack failed for another reason than its defence")?;
+        // The other deliveries could not be read from here either, but it is the default that is shown.
+        let receipts = self.receipts_of("attack")?;
+        let by =
+            |receipt: &Value| receipt["delivery"] == "broker" && receipt.to_string().contains(&self.registry.host());
+        let is_by_broker = receipts.as_array().is_some_and(|receipts| receipts.iter().all(by));
+        self.refuse(!is_by_broker, &format!("the credential was not delivered by the broker: {receipts}"))?;
         self.show.checked(if was_stopped {
             "the step sees no /proc, which leads there, and there is nothing: the broker has the password, tofu never does"
         } else {
             "the file is there, and empty: the broker has the password, and tofu never does"
         });
         Ok(())
+    }
+
+    /// The control: the attack works where the password is in a file for tofu, as it is without nigari.
+    fn tofu_alone_is_robbed(&mut self, thief: &Thief) -> Outcome<()> {
+        let place = leftovers::directory_in(&std::env::temp_dir())?;
+        let path = |name: &str| place.path().join(name);
+        fs::write(path("main.tf"), thief.configuration()).during("main.tf")?;
+        let auth = STANDARD.encode(format!("{USER}:{}", self.canaries[0].password));
+        let logins = format!("{{\"auths\":{{\"{}\":{{\"auth\":\"{auth}\"}}}}}}", self.registry.host());
+        fs::write(path("config.json"), logins).during("config.json")?;
+        let settings = format!(
+            "oci_default_credentials {{\n  docker_style_config_files = [\"{}\"]\n}}\n",
+            path("config.json").display()
+        );
+        fs::write(path("tofu.tfrc"), settings).during("tofu.tfrc")?;
+        self.show.typed("tofu get    # tofu alone, with the password in a file for it, as without nigari");
+        let mut tofu = command(&self.stack.programs().tofu);
+        tofu.args(["get", "-no-color"]).current_dir(place.path()).env_clear().env("PATH", "/usr/bin:/bin");
+        tofu.env("HOME", place.path()).env("TF_CLI_CONFIG_FILE", path("tofu.tfrc"));
+        // What it says has the loot in it, so nobody sees that.
+        run(tofu)?;
+        let loot = thief.loot();
+        let is_robbed = loot.iter().any(|found| found.contains(&self.canaries[0].password));
+        self.refuse(!is_robbed, "the attack does not work on tofu alone, so that it would show nothing")?;
+        self.show.say("  what the thief received: the password. Now the same with nigari:");
+        place.close().during("the control's directory")
     }
 
     fn password_changes(&mut self) -> Outcome<()> {
@@ -197,9 +232,9 @@ impl Stage<'_> {
         Ok(finished)
     }
 
-    /// The receipts of the newest run.
-    fn receipt(&self) -> Outcome<Value> {
-        let runs = self.stack.json(&["run", "list", "-w", "quickstart", "--json"])?;
+    /// The receipts of the newest run of a workspace.
+    fn receipts_of(&self, workspace: &str) -> Outcome<Value> {
+        let runs = self.stack.json(&["run", "list", "-w", workspace, "--json"])?;
         let runs = runs.as_array().or(runs["items"].as_array()).cloned().unwrap_or_default();
         // Identifiers of runs begin with the time, so the greatest is the newest.
         let newest = runs.iter().filter_map(|run| run["id"].as_str()).max();

@@ -6,7 +6,7 @@ use crate::registry::stage::{Act, Heard, PASSWORD, answer, basic, bearer};
 
 /// What a child should see.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Want {
+pub(crate) enum Want {
     /// This status.
     Status(u16),
     /// This status, and the body of a good manifest.
@@ -16,17 +16,17 @@ pub(super) enum Want {
 }
 
 /// One behaviour.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) want: Want,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) want: Want,
     /// Given what was heard, the number of the request, and the sentinel's port.
-    pub(super) act: fn(&Heard, usize, u16) -> Act,
+    pub(crate) act: fn(&Heard, usize, u16) -> Act,
     /// What the broker has to have told in the end, as fault or note; empty for nothing.
-    pub(super) told: &'static str,
+    pub(crate) told: &'static str,
 }
 
 /// The manifest of a registry that behaves.
-pub(super) const GOOD: &str = r#"{"schemaVersion":2}"#;
+pub(crate) const GOOD: &str = r#"{"schemaVersion":2}"#;
 
 const SAFE: &str = "never handed on";
 const ELSEWHERE: &str = "is shown no credential";
@@ -68,7 +68,7 @@ macro_rules! cases {
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) const CASES: &[Case] = cases! {
+pub(crate) const CASES: &[Case] = cases! {
     "a blob on another port" => Want::Status(307), "", |heard, _, port| redirect(heard, &format!("https://registry.localhost:{port}/x"));
     "a blob on another host" => Want::Status(307), "", |heard, _, port| redirect(heard, &format!("https://localhost:{port}/x"));
     "a redirect to itself" => Want::Status(307), "", |heard, _, _| redirect(heard, "/v2/team/net/manifests/1");

@@ -4,7 +4,7 @@
 
 mod clients;
 mod hostile;
-mod hostile_cases;
+pub(crate) mod hostile_cases;
 mod modules;
 mod operator_proxy;
 mod patience;

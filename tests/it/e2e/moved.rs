@@ -6,7 +6,8 @@ use super::world::{USER, World};
 use super::{with_modules, write};
 use crate::registry::stage::{Act, Authority, Heard, Stage, answer, basic};
 
-fn respond(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+/// An answer 200 with these headers and this body.
+pub(super) fn respond(headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let (length, headers) = (body.len(), headers.concat());
     let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n");
