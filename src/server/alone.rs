@@ -1,8 +1,8 @@
 //! One server per SQLite database.
 //!
 //! Rule: two processes could share the file, but not what is in memory: who waits, who was heard of. The second one
-//! does not start. The lock goes with the process,
-//! however it ends: not that of flock(2), which a child has too until it executes its program.
+//! does not start. The lock goes with the process, however it ends: not that of flock(2), which a child has too until it
+//! executes its program.
 
 use std::fs::{File, OpenOptions};
 use std::io;
