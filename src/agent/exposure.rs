@@ -89,6 +89,13 @@ fn found(settings: &AgentSettings, host: &Surroundings) -> Vec<(String, &'static
             "set `concurrency` to 1, or leave `delivery` at `auto`",
         ),
         (
+            is_open && is_crowded && settings.delivery == DeliveryChoice::Auto,
+            "expressions of runs that are at work at the same time can read the registry credentials of a workspace that \
+             asks for the delivery `file`, where an integration permits it, during its fetch step"
+                .to_owned(),
+            "set `concurrency` to 1, or `delivery` to `broker`",
+        ),
+        (
             is_open && is_crowded && settings.delivery != DeliveryChoice::Broker,
             "programs of runs that are at work at the same time can look into each other's processes in the sandbox \
              `process`, also into a tofu that asked for a credential"
@@ -144,8 +151,9 @@ mod tests {
         std::fs::write(server.path().join("root.key"), "x").unwrap();
         let without_landlock = Surroundings { landlock: 0, ..host(false, Sandbox::Process) };
         let told = found(&settings(Some(2), token.clone()), &without_landlock);
-        assert!(told[2].0.contains("abstract Unix sockets"), "{told:?}");
-        assert!(told[0].0.contains("at the same time") && told[1].0.contains("root key"), "{told:?}");
+        assert!(told[0].0.contains("asks for the delivery `file`"), "{told:?}");
+        assert!(told[3].0.contains("abstract Unix sockets"), "{told:?}");
+        assert!(told[1].0.contains("at the same time") && told[2].0.contains("root key"), "{told:?}");
         let sockets = vec![PathBuf::from("/run/docker.sock")];
         let told = found(&settings(None, None), &Surroundings { sockets, ..host(false, Sandbox::Process) });
         assert!(told[0].0.contains("/run/docker.sock"), "{told:?}");

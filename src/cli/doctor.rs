@@ -153,8 +153,7 @@ async fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
     findings.push(told);
     findings.push(landlock());
     findings.extend(sockets(sandbox));
-    let meanings = meanings(settings.delivery, sandbox);
-    findings.extend(meanings.into_iter().map(|(way, meaning)| delivery(settings, sandbox, way, meaning)));
+    findings.extend(deliveries(settings, sandbox));
 }
 
 /// Which sandbox an agent with these settings would take here, and why not the other.
@@ -220,8 +219,20 @@ fn sockets(sandbox: Sandbox) -> Option<Finding> {
     (!names.is_empty()).then(|| Finding::bad(Verdict::Warn, "sockets", &message, Some(hint.to_owned())))
 }
 
+/// The ways that the settings lead to, and the one that a workspace may ask for where they have no wish.
+fn deliveries(settings: &AgentSettings, sandbox: Sandbox) -> Vec<Finding> {
+    let of = |wish: DeliveryChoice, when: &str| -> Vec<Finding> {
+        meanings(wish, sandbox).into_iter().map(|way| delivery(settings, sandbox, way, when)).collect()
+    };
+    let mut findings = of(settings.delivery, settings.delivery.word());
+    if settings.delivery == DeliveryChoice::Auto {
+        findings.extend(of(DeliveryChoice::File, "auto, where a workspace asks for it and the integration permits it"));
+    }
+    findings
+}
+
 /// What a delivery means, and what it leaves open, whatever else is right here.
-fn delivery(settings: &AgentSettings, sandbox: Sandbox, way: &str, meaning: &str) -> Finding {
+fn delivery(settings: &AgentSettings, sandbox: Sandbox, (way, meaning): (&str, &str), when: &str) -> Finding {
     let beside = match settings.concurrency.get() {
         1 => "one run at a time here".to_owned(),
         runs => format!("{runs} runs at the same time here"),
@@ -232,8 +243,8 @@ fn delivery(settings: &AgentSettings, sandbox: Sandbox, way: &str, meaning: &str
             "; and at any time every expression can read the files of the agent's user, but the agent's own"
         }
     };
-    let text = format!("`{way}` ({}), {beside}: {meaning}{besides}", settings.delivery);
-    if way == "file" {
+    let text = format!("`{way}` ({when}), {beside}: {meaning}{besides}");
+    if settings.delivery == DeliveryChoice::File {
         return Finding::bad(Verdict::Warn, "delivery", &text, Some(EXPOSURE_HINT.to_owned()));
     }
     Finding::ok("delivery", text)

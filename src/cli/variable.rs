@@ -12,6 +12,7 @@ use super::prompt;
 use super::screen::yes_no;
 use super::session::Session;
 use crate::protocol::api::{VariableKind, VariableValue};
+use crate::redact;
 use crate::secret::Secret;
 use crate::settings::secret_file;
 
@@ -95,10 +96,14 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
     match verb {
         Verb::Set(arguments) => {
             let value = arguments.value()?;
+            let is_shown_in_logs = arguments.is_sensitive() && redact::is_too_short(&value);
             let SetArguments { name, workspace, kind, sensitive, description, .. } = arguments;
             let value = VariableValue { value, sensitive, description };
             client.set_variable(&workspace, kind.into(), &name, &value).await?;
             screen.note(format_args!("`{name}` is set for runs of `{workspace}` that are made from now on"));
+            if is_shown_in_logs {
+                screen.note(format_args!("note: {}", redact::TOO_SHORT));
+            }
             Ok(())
         }
         Verb::List { workspace } => {

@@ -1,8 +1,9 @@
 //! Names that no one may set in a run's environment, whoever asks: API, operator or configuration.
 //!
-//! Rule: refused at the API with a reason, and again when the environment of a step is built. Sources: `LD_*` and the
-//! interpreters' hooks run foreign code in tofu's process; the rest redirects trust, credentials, state or logs. What
-//! names a cloud's credentials is kept away from the fetch step alone, where registry credentials are.
+//! Rule: refused at the API with a reason, and again when the environment of a step is built. Sources: Loaders, plugins
+//! of libraries, editors and interpreters' hooks run foreign code in tofu or in what it starts (git, ssh, hg); the rest
+//! redirects trust, names of hosts, credentials, state or logs. What names a cloud's credentials, or leads a library to
+//! its plugins and may be needed later, is kept away from the fetch step alone, where registry credentials are.
 
 /// Prefixes of refused names.
 const PREFIXES: &[&str] = &[
@@ -11,8 +12,14 @@ const PREFIXES: &[&str] = &[
     "GIT_",
     "GCM_",
     "SSH_ASKPASS",
+    "SSH_PKCS11_",
+    "SSH_SK_",
+    "HG",
+    "OPENSSL_",
+    "GNUTLS_",
+    "RESOLV_",
     "PYTHON",
-    "PERL5",
+    "PERL",
     "CONTAINERS_",
     "TF_CLI_ARGS",
     "TF_HTTP_",
@@ -28,17 +35,43 @@ const PREFIXES: &[&str] = &[
 /// `credential_process`): refused as plain values, and never there in the fetch step.
 const AFTER_FETCH_PREFIXES: &[&str] = &["KUBE_", "GOOGLE_EXTERNAL_ACCOUNT_"];
 
-/// The same, as names.
-const AFTER_FETCH_NAMES: &[&str] = &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG"];
+/// The same, as names. Kerberos' settings name libraries that are loaded.
+const AFTER_FETCH_NAMES: &[&str] = &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "KRB5_CONFIG"];
 
 /// Of these, the ones whose value is a path: a variable of the kind `file` may have them, because it is not there in the
 /// fetch step.
-const FILES_AFTER_FETCH: &[&str] =
-    &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "KUBE_CONFIG_PATH", "KUBE_CONFIG_PATHS"];
+const FILES_AFTER_FETCH: &[&str] = &[
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "KUBECONFIG",
+    "KUBE_CONFIG_PATH",
+    "KUBE_CONFIG_PATHS",
+    "KRB5_CONFIG",
+];
 
 /// Refused names.
 const NAMES: &[&str] = &[
+    // The C library's: what it loads, where names of hosts lead, what it writes.
     "GLIBC_TUNABLES",
+    "GCONV_PATH",
+    "GETCONF_DIR",
+    "LOCPATH",
+    "NLSPATH",
+    "HOSTALIASES",
+    "LOCALDOMAIN",
+    "RES_OPTIONS",
+    "NIS_PATH",
+    "MALLOC_TRACE",
+    // Plugins of libraries that git and ssh use.
+    "GSS_MECH_CONFIG",
+    "SASL_PATH",
+    "SASL_CONF_PATH",
+    // Programs that others start.
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "LESSOPEN",
+    "LESSCLOSE",
     "BASH_ENV",
     "ENV",
     "SHELLOPTS",
@@ -184,8 +217,40 @@ mod tests {
     }
 
     #[test]
+    fn what_makes_git_ssh_or_hg_load_code_or_find_other_hosts_is_refused() {
+        for name in [
+            "GCONV_PATH",
+            "OPENSSL_CONF",
+            "OPENSSL_MODULES",
+            "OPENSSL_ENGINES",
+            "HGRCPATH",
+            "HGEDITOR",
+            "SSH_SK_PROVIDER",
+            "SSH_PKCS11_HELPER",
+            "PERLLIB",
+            "HOSTALIASES",
+            "RES_OPTIONS",
+            "RESOLV_HOST_CONF",
+        ] {
+            assert!(is_refused(name) && check_file(name).is_err() && !is_after_fetch(name), "{name}");
+        }
+        assert!(is_refused("KRB5_CONFIG") && is_after_fetch("KRB5_CONFIG") && check_file("KRB5_CONFIG").is_ok());
+    }
+
+    #[test]
     fn ordinary_names_pass() {
-        for name in ["AWS_REGION", "TF_VAR_size", "TF_LOG", "GITHUB_TOKEN", "_x", "CLOUDFLARE_API_TOKEN"] {
+        for name in [
+            "LANG",
+            "TZ",
+            "KRB5CCNAME",
+            "SSH_PRIVATE_KEY",
+            "AWS_REGION",
+            "TF_VAR_size",
+            "TF_LOG",
+            "GITHUB_TOKEN",
+            "_x",
+            "CLOUDFLARE_API_TOKEN",
+        ] {
             assert_eq!(check(name), Ok(()), "{name}");
             assert_eq!(check_file(name), Ok(()), "{name}");
         }

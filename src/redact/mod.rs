@@ -27,8 +27,18 @@ pub use live::{AnyLive, hide_all};
 pub use stream::Redactor;
 
 use crate::secret::Secret;
+use filter::SHORTEST;
 use forms::Forms;
 use layers::{Layer, Layers, Stack};
+
+/// What people are told of a secret of which [`is_too_short`] is true.
+pub const TOO_SHORT: &str = "the secret has fewer than 6 bytes: that is too short to be hidden in logs, where it would be \
+                             found by chance";
+
+/// Whether a secret is there, but not looked for because it has too few bytes.
+pub fn is_too_short(secret: &Secret) -> bool {
+    (1..SHORTEST).contains(&secret.expose().trim().len())
+}
 
 /// Secrets to look for, as the forms that they can take.
 ///
@@ -50,7 +60,7 @@ impl Needles {
     }
 
     /// A token that lives for minutes, of which a run may have many: in fewer forms, so that a log with a hundred of them
-    /// is as fast as before. Tokens have no characters that a shell or a string would change.
+    /// is as fast as before. Tokens have no characters that a shell would change.
     pub fn token(&mut self, token: &Secret) {
         forms::of_token(token.expose(), &mut self.0);
     }

@@ -67,6 +67,19 @@ impl Bare {
         Ok(took)
     }
 
+    /// `get` alone, in a folder of its own; milliseconds.
+    pub(crate) fn get(&mut self) -> Outcome<f64> {
+        self.round += 1;
+        let folder = self.folder();
+        fs::create_dir(&folder)?;
+        fs::copy(self.configuration.join("main.tf"), folder.join("main.tf"))?;
+        let begun = Instant::now();
+        run(self.tofu(&folder, &["get"]))?.succeeded()?;
+        let took = begun.elapsed().as_secs_f64() * 1000.0;
+        fs::remove_dir_all(&folder)?;
+        Ok(took)
+    }
+
     fn folder(&self) -> PathBuf {
         self.directory.join(self.round.to_string())
     }

@@ -8,6 +8,31 @@ pub(crate) const REFUSED: &[(&str, bool)] = &[
     ("LD_AUDIT", false),
     ("DYLD_INSERT_LIBRARIES", false),
     ("GLIBC_TUNABLES", false),
+    // What else the C library removes for a program of more rights: what it loads, and where names lead (ld.so(8)).
+    ("GCONV_PATH", false),
+    ("GETCONF_DIR", false),
+    ("LOCPATH", false),
+    ("NLSPATH", false),
+    ("HOSTALIASES", false),
+    ("LOCALDOMAIN", false),
+    ("RES_OPTIONS", false),
+    ("RESOLV_HOST_CONF", false),
+    ("NIS_PATH", false),
+    ("MALLOC_TRACE", false),
+    // Plugins of the libraries that git and ssh use.
+    ("OPENSSL_CONF", false),
+    ("OPENSSL_MODULES", false),
+    ("OPENSSL_ENGINES", false),
+    ("GNUTLS_SYSTEM_PRIORITY_FILE", false),
+    ("GSS_MECH_CONFIG", false),
+    ("SASL_PATH", false),
+    ("SASL_CONF_PATH", false),
+    // Programs that others start.
+    ("EDITOR", false),
+    ("VISUAL", false),
+    ("PAGER", false),
+    ("LESSOPEN", false),
+    ("LESSCLOSE", false),
     // Shells and interpreters.
     ("BASH_ENV", false),
     ("ENV", false),
@@ -19,6 +44,7 @@ pub(crate) const REFUSED: &[(&str, bool)] = &[
     ("PYTHONSTARTUP", false),
     ("PERL5LIB", false),
     ("PERL5OPT", false),
+    ("PERLLIB", false),
     ("RUBYOPT", false),
     ("RUBYLIB", false),
     ("NODE_OPTIONS", false),
@@ -30,7 +56,7 @@ pub(crate) const REFUSED: &[(&str, bool)] = &[
     ("GODEBUG", false),
     ("GOTRACEBACK", false),
     ("GOCOVERDIR", false),
-    // git and ssh.
+    // git, hg and ssh.
     ("GIT_SSH_COMMAND", false),
     ("GIT_SSH", false),
     ("GIT_EXEC_PATH", false),
@@ -41,6 +67,12 @@ pub(crate) const REFUSED: &[(&str, bool)] = &[
     ("SSH_ASKPASS", false),
     ("SSH_ASKPASS_REQUIRE", false),
     ("SSH_AUTH_SOCK", true),
+    ("SSH_SK_PROVIDER", false),
+    ("SSH_SK_HELPER", false),
+    ("SSH_PKCS11_HELPER", false),
+    ("HGRCPATH", false),
+    ("HGEDITOR", false),
+    ("HGMERGE", false),
     ("GCM_CREDENTIAL_STORE", false),
     // Whom the network trusts.
     ("SSL_CERT_FILE", true),
@@ -88,10 +120,11 @@ pub(crate) const REFUSED: &[(&str, bool)] = &[
     ("CREDENTIALS_DIRECTORY", false),
     ("LISTEN_FDS", false),
     ("INVOCATION_ID", false),
-    // What leads to a cloud's credentials, in the fetch step.
+    // What leads to a cloud's credentials or to a library's plugins, in the fetch step.
     ("AWS_CONFIG_FILE", true),
     ("AWS_SHARED_CREDENTIALS_FILE", true),
     ("KUBECONFIG", true),
+    ("KRB5_CONFIG", true),
     ("KUBE_CONFIG_PATH", true),
     ("KUBE_TOKEN", true),
     ("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", true),
@@ -112,9 +145,10 @@ pub(crate) const REFUSED: &[(&str, bool)] = &[
 ];
 
 /// Of these, the ones that a variable of the kind `file` may have.
-pub(crate) const FILES: &[&str] = &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "KUBE_CONFIG_PATH"];
+pub(crate) const FILES: &[&str] =
+    &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "KUBE_CONFIG_PATH", "KRB5_CONFIG"];
 
-/// Names that lead to a cloud's credentials: never in the fetch step, whoever passes them.
+/// Names that lead to a cloud's credentials or to plugins: never in the fetch step, whoever passes them.
 pub(crate) fn is_after_fetch(name: &str) -> bool {
     FILES.contains(&name) || name.starts_with("KUBE_") || name.starts_with("GOOGLE_EXTERNAL_ACCOUNT_")
 }

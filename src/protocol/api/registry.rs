@@ -110,7 +110,8 @@ pub struct RegistryIntegration {
     /// The last connection test, if there was one since the last change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_test: Option<ConnectionTest>,
-    /// What people should know: how module sources must spell this registry.
+    /// What people should know: how module sources must spell this registry; of a secret that was just given, whether it
+    /// is too short to be hidden in logs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }

@@ -6,9 +6,7 @@ use zeroize::Zeroizing;
 
 /// The forms of a text.
 pub(super) fn of(text: &str, add: &mut impl FnMut(&[u8])) {
-    let hexadecimal = each_byte(text, |out, byte| {
-        let _ = write!(out, "{byte:02x}");
-    });
+    let hexadecimal = hexadecimal(text);
     add(hexadecimal.as_bytes());
     add(Zeroizing::new(hexadecimal.to_ascii_uppercase()).as_bytes());
     let wide = utf16(text);
@@ -21,6 +19,13 @@ pub(super) fn of(text: &str, add: &mut impl FnMut(&[u8])) {
         add(each_byte(text, |out, byte| escape(out, byte, format_args!("\\x{byte:02x}"))).as_bytes());
         add(each_byte(text, |out, byte| escape(out, byte, format_args!("\\{byte:03o}"))).as_bytes());
     }
+}
+
+/// Two digits for each byte, as most programs write them.
+pub(super) fn hexadecimal(text: &str) -> Zeroizing<String> {
+    each_byte(text, |out, byte| {
+        let _ = write!(out, "{byte:02x}");
+    })
 }
 
 /// UTF-16, the lower byte first.

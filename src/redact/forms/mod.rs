@@ -13,6 +13,7 @@ mod quotes;
 
 use zeroize::Zeroizing;
 
+use self::escapes::Dialect;
 use super::filter::SHORTEST;
 use super::view::{Reading, read_whole};
 
@@ -77,10 +78,17 @@ pub(super) fn of_secret(text: &str, forms: &mut Forms) {
     }
 }
 
-/// The few forms of a token: as it is, in a URL, in base64.
+/// The few forms of a token: as it is, in JSON, in hexadecimal, in a URL, in base64.
 pub(super) fn of_token(text: &str, forms: &mut Forms) {
     let mut add = |form: &[u8]| forms.add(form);
     add(text.as_bytes());
+    for slash in [false, true] {
+        let json = escapes::in_dialect(text, Dialect { slash, ascii: None, numbered: "" });
+        if *json != text {
+            add(json.as_bytes());
+        }
+    }
+    add(bytes::hexadecimal(text).as_bytes());
     percent::usual(text, &mut add);
     base64::usual(text.as_bytes(), &mut add);
 }
@@ -179,6 +187,22 @@ mod tests {
         of_secret(&token, &mut all);
         let bytes = |forms: &Forms| forms.all().iter().map(|form| form.len()).sum::<usize>();
         assert!(bytes(&forms) < 24 * token.len() && bytes(&forms) * 5 < bytes(&all), "{}", bytes(&forms));
+    }
+
+    #[test]
+    fn a_token_is_known_in_json_of_both_kinds_and_in_hexadecimal() {
+        let of = |token: &str| {
+            let mut forms = Forms::default();
+            of_token(token, &mut forms);
+            forms.all().iter().map(|form| String::from_utf8_lossy(form).into_owned()).collect::<Vec<_>>()
+        };
+        let forms = of("a/b\"c\\d~e");
+        for form in ["a/b\\\"c\\\\d~e", "a\\/b\\\"c\\\\d~e", "612f6222635c647e65"] {
+            assert!(forms.iter().any(|known| known == form), "{form}");
+        }
+        // What JSON leaves alone is no form of its own.
+        let token = "eyJhbGciOiJSUzI1NiJ9.e30.abc";
+        assert_eq!(of(token).iter().filter(|form| form.as_str() == token).count(), 1);
     }
 
     #[test]

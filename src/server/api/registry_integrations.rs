@@ -18,6 +18,7 @@ use super::{integration_change, revision};
 use crate::protocol::api::{List, NewRegistryIntegration, RegistryIntegration, RegistryIntegrationChange};
 use crate::protocol::id::IntegrationId;
 use crate::protocol::registry_address::{DOCKER_HUB, RegistryAddress};
+use crate::redact;
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{Permission, Protected};
 use crate::server::store::AnyConnection;
@@ -67,6 +68,15 @@ pub(super) fn show(row: &IntegrationRow) -> RegistryIntegration {
         last_test: row.last_test.clone(),
         notes,
     }
+}
+
+/// The same for whoever has just given its secret, which nobody can look at later.
+fn show_given(row: &IntegrationRow, is_too_short: bool) -> RegistryIntegration {
+    let mut shown = show(row);
+    if is_too_short {
+        shown.notes.push(redact::TOO_SHORT.to_owned());
+    }
+    shown
 }
 
 /// The integration of an id or name.
@@ -135,7 +145,7 @@ async fn create(
     };
     audit::record(&mut transaction, now, &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
-    Ok((StatusCode::CREATED, revision::etag(row.revision), Json(show(&row))))
+    Ok((StatusCode::CREATED, revision::etag(row.revision), Json(show_given(&row, redact::is_too_short(&new.secret)))))
 }
 
 async fn change(
@@ -149,6 +159,7 @@ async fn change(
     let mut transaction = state.store.begin_write().await?;
     let mut row = find(&mut transaction, &name).await?;
     revision::check(&headers, row.revision)?;
+    let is_too_short = change.secret.as_ref().is_some_and(redact::is_too_short);
     integration_change::apply(&state, &user, &mut row, change)?;
     check_free(&mut transaction, &row).await?;
     store::update(&mut transaction, &row).await?;
@@ -163,7 +174,7 @@ async fn change(
     };
     audit::record(&mut transaction, row.updated_at, &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
-    Ok((revision::etag(row.revision), Json(show(&row))))
+    Ok((revision::etag(row.revision), Json(show_given(&row, is_too_short))))
 }
 
 async fn remove(

@@ -66,6 +66,35 @@ fn doctor_tells_a_disk_from_memory() {
 }
 
 #[test]
+fn doctor_tells_each_delivery_that_runs_can_have_here_and_what_it_means() {
+    let home = tempfile::tempdir().unwrap();
+    let told = |wish: &str| -> Vec<(String, String)> {
+        let said = typed(home.path(), &["doctor", "--json", "--sandbox", "process", "--delivery", wish]);
+        let findings: Vec<Value> = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{}", said.all()));
+        let text = |finding: &Value, member: &str| finding[member].as_str().unwrap().to_owned();
+        let deliveries = findings.iter().filter(|finding| finding["subject"] == "delivery");
+        deliveries.map(|finding| (text(finding, "verdict"), text(finding, "message"))).collect()
+    };
+    let broker = ("ok", "`broker` (", "tofu had no credential");
+    let helper = ("ok", "`helper` (", "tofu's memory");
+    let by_workspace = ("ok", "`file` (auto, where a workspace asks for it", "could have read it too");
+    let file = ("warn", "`file` (file)", "could have read it too");
+    for (wish, expected) in [
+        ("auto", &[broker, helper, by_workspace][..]),
+        ("broker", &[broker][..]),
+        ("helper", &[helper][..]),
+        ("file", &[file][..]),
+    ] {
+        let told = told(wish);
+        assert_eq!(told.len(), expected.len(), "{wish}: {told:?}");
+        for ((verdict, message), (expected, start, meaning)) in told.iter().zip(expected) {
+            let is_so = verdict == expected && message.starts_with(start) && message.contains(meaning);
+            assert!(is_so, "{wish}: {told:?}");
+        }
+    }
+}
+
+#[test]
 fn doctor_lets_a_broken_cli_configuration_fail() {
     let Some(tofu) = require::tofu() else { return };
     let tofu = tofu.display().to_string();

@@ -175,6 +175,36 @@ fn sensitive_variables_are_not_shown() {
 }
 
 #[test]
+fn a_secret_that_is_too_short_to_be_hidden_in_logs_is_taken_with_a_note() {
+    const NOTE: &str = "too short to be hidden in logs";
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let with = |words: &[&str], secret: &str| stack.run_with_input(words, secret).unwrap().succeeded().unwrap();
+    let add = ["registry", "add", "hub", "--url", "https://registry.localhost:1", "--username", "robot"];
+    let added = with(&[&add[..], &["--secret-stdin", "--export"]].concat(), "5byte");
+    assert!(added.err.contains(NOTE) && !added.out.contains(NOTE), "{}", added.all());
+    // Only whoever gives a secret is told; what is not stored in clear cannot be known later.
+    assert!(!ok(&stack, &["registry", "show", "hub"]).all().contains(NOTE));
+    assert!(!ok(&stack, &["registry", "update", "hub", "--no-export"]).all().contains(NOTE));
+    let update = ["registry", "update", "hub", "--secret-stdin"];
+    assert!(!with(&update, "6bytes").all().contains(NOTE));
+    assert!(with(&update, "short").err.contains(NOTE));
+    let shown: Value = serde_json::from_str(&with(&[&update[..], &["--json"]].concat(), "short").out).unwrap();
+    assert!(shown["notes"].to_string().contains(NOTE), "{shown}");
+    ok(&stack, &["workspace", "create", "net"]);
+    let set = ["variable", "set", "PIN", "-w", "net", "--kind", "env", "--value-stdin"];
+    let sensitive = [&set[..], &["--sensitive"]].concat();
+    for (words, value, is_told) in
+        [(&sensitive[..], "12345", true), (&sensitive[..], "123456", false), (&set[..], "12345", false)]
+    {
+        let said = with(words, value);
+        assert_eq!(said.err.contains(NOTE), is_told, "{words:?} {value}: {}", said.all());
+    }
+    let as_file = ["variable", "set", "KEY_FILE", "-w", "net", "--kind", "file", "--value-stdin"];
+    assert!(with(&as_file, "12345").err.contains(NOTE), "a file is sensitive");
+}
+
+#[test]
 fn a_token_works_until_it_is_revoked() {
     let directory = tempfile::tempdir().unwrap();
     let stack = server(&directory);

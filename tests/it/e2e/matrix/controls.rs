@@ -17,6 +17,7 @@ use support::require;
 use tempfile::TempDir;
 
 use super::attacker::{Attacker, has};
+use super::batch::{listing, module};
 use crate::e2e::write;
 
 /// tofu in a directory, with a login as people write it.
@@ -70,6 +71,16 @@ impl Alone {
 /// What the state's place is, by tofu's own record.
 fn backend(directory: &Path) -> String {
     fs::read_to_string(directory.join(".terraform/terraform.tfstate")).unwrap()
+}
+
+#[test]
+fn with_tofu_alone_an_expression_sends_away_what_it_can_list() {
+    let Some(alone) = Alone::new() else { return };
+    let attacker = Attacker::start();
+    let module = module(attacker.port, "unknown", &listing(&alone.path("login")));
+    alone.succeeds(&alone.directory(&[("main.tf", &module)]), &["get", "-no-color"]);
+    let loot = attacker.loot("unknown").unwrap();
+    assert!(has(&alone.canary, &loot), "A1: {}", String::from_utf8_lossy(&loot));
 }
 
 #[test]
