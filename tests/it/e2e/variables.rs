@@ -48,12 +48,12 @@ fn every_name_that_tofu_takes_for_an_input_variable_arrives() {
     let Some(world) = World::start() else { return };
     world.ends(&["workspace", "create", "demo"], 0);
     let names = ["my-var", "größe", "http_proxy", "_x"];
-    let mut main = String::new();
+    let mut blocks = Vec::new();
     for (number, name) in names.iter().enumerate() {
         world.ends(&["variable", "set", "-w", "demo", name, &format!("value of {name}")], 0);
-        main += &format!("variable \"{name}\" {{}}\noutput \"o{number}\" {{\n  value = var.{name}\n}}\n");
+        blocks.push(format!("variable \"{name}\" {{}}\noutput \"o{number}\" {{\n  value = var.{name}\n}}\n"));
     }
-    let said = world.apply(&world.configuration(&main), 0);
+    let said = world.apply(&world.configuration(&blocks.concat()), 0);
     for (number, name) in names.iter().enumerate() {
         assert!(said.contains(&format!("o{number} = \"value of {name}\"")), "{name}: {said}");
     }
