@@ -263,14 +263,13 @@ fn what_there_is_not_is_said_on_stderr() {
     refused(&stack, &["workspace", "show", "a; hint: b"], 1, "hint: `nigari workspace list`");
     refused(&stack, &["registry", "show", "none"], 1, "hint: `nigari registry list`");
     refused(&stack, &["token", "revoke", "tok-01a1fd86582072059141fd60117b5c25"], 1, "hint: `nigari token list`");
-    ok(&stack, &["workspace", "create", "w"]);
-    refused(&stack, &["variable", "unset", "none", "-w", "w"], 1, "hint: `nigari variable list`");
-    ok(&stack, &["workspace", "delete", "w", "--yes"]);
     refused(&stack, &["run", "show"], 1, "nigari plan DIR");
     refused(&stack, &["workspace", "create", "w", "--pool", "none"], 1, "`nigari agent pool list`");
     refused(&stack, &["run", "show", "run-01a1fd86582072059141fd60117b5c25"], 1, "error: ");
     let audit = stack.json(&["audit", "list", "--limit", "1", "--json"]).unwrap();
     assert_eq!(audit[0]["action"], "token:create");
+    ok(&stack, &["workspace", "create", "w"]);
+    refused(&stack, &["variable", "unset", "none", "-w", "w"], 1, "hint: `nigari variable list`");
 }
 
 #[test]
