@@ -22,7 +22,7 @@ pub(super) struct Alone {
 
 /// Locks the state directory, unless another agent has.
 pub(super) fn lock(state_directory: &Path) -> Result<Alone, AgentError> {
-    let failed = |source| AgentError::Directory { what: "state_directory", path: state_directory.to_owned(), source };
+    let failed = |source| AgentError::Directory { what: "state_dir", path: state_directory.to_owned(), source };
     let path = state_directory.join("agent.lock");
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     match fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {

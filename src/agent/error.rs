@@ -55,7 +55,7 @@ pub enum AgentError {
         source: std::io::Error,
     },
     /// Exit 78: two agents with one identity end each other's sessions.
-    #[error("another agent runs with the state directory {}; hint: give each agent its own (`state_directory`)", .0.display())]
+    #[error("another agent runs with the state directory {}; hint: give each agent its own (`state_dir`)", .0.display())]
     NotAlone(PathBuf),
     /// Exit 78: tofu's arguments must be text.
     #[error("the path {} is not UTF-8; hint: choose another run_root", .0.display())]

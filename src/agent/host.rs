@@ -53,7 +53,7 @@ pub(crate) struct Host {
 impl Host {
     /// Looks at everything that a run will need, so that what is missing is told before a run is claimed. Blocks.
     pub(crate) fn prepare(mut settings: AgentSettings, launcher: Launcher) -> Result<Self, AgentError> {
-        for (path, what) in [(&settings.state_directory, "state_directory"), (&settings.run_root, "run_root")] {
+        for (path, what) in [(&settings.state_directory, "state_dir"), (&settings.run_root, "run_root")] {
             make_private(path).map_err(|source| AgentError::Directory { what, path: path.clone(), source })?;
         }
         let alone = alone::lock(&settings.state_directory)?;

@@ -40,7 +40,7 @@ pub(super) fn remember(settings: &AgentSettings, root: &Path) -> Result<Vec<Path
         file.sync_all()?;
         fs::rename(&new, &path)
     };
-    write().map_err(|source| AgentError::Directory { what: "state_directory", path: path.clone(), source })?;
+    write().map_err(|source| AgentError::Directory { what: "state_dir", path: path.clone(), source })?;
     failpoint!("agent.roots.remembered");
     Ok(roots)
 }
@@ -71,7 +71,7 @@ fn all(settings: &AgentSettings) -> Result<Vec<PathBuf>, AgentError> {
 }
 
 fn remembered(path: &Path) -> Result<Vec<PathBuf>, AgentError> {
-    let failed = |source| AgentError::Directory { what: "state_directory", path: path.to_owned(), source };
+    let failed = |source| AgentError::Directory { what: "state_dir", path: path.to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),

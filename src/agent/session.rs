@@ -21,6 +21,7 @@ use crate::protocol::agent::{SessionAnswer, SessionRequest};
 use crate::protocol::id::RequestId;
 use crate::redact::Needles;
 use crate::secret::Secret;
+use crate::tls;
 
 /// The session; clones share it.
 #[derive(Debug, Clone)]
@@ -202,7 +203,11 @@ fn request(host: &Host, process: RequestId) -> SessionRequest {
 fn read_ca(path: Option<&std::path::Path>) -> Result<Option<String>, AgentError> {
     let Some(path) = path else { return Ok(None) };
     let failed = |source| AgentError::Directory { what: "ca_file", path: path.to_owned(), source };
-    std::fs::read_to_string(path).map(Some).map_err(failed)
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    match tls::check_ca_pem(&text) {
+        Ok(_) => Ok(Some(text)),
+        Err(error) => Err(failed(std::io::Error::other(error))),
+    }
 }
 
 fn is_final(error: &ClientError) -> bool {

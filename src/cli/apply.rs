@@ -119,7 +119,7 @@ async fn start(
     session: &Session,
 ) -> Result<Run, CommandError> {
     let directory = source.directory.canonicalize().map_err(|error| {
-        CommandError::named(format!("cannot use the directory {}", source.directory.display()), error)
+        CommandError::named_directory(format!("cannot use the directory {}", source.directory.display()), error)
     })?;
     let name = match source.workspace {
         Some(name) => name,

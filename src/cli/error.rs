@@ -47,11 +47,13 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
-    /// A file that the person named is not there.
+    /// A file or a directory that the person named is not there.
     #[error("{operation}")]
     NotThere {
         /// What was tried, and on what.
         operation: String,
+        /// What it should be: `file` or `directory`.
+        what: &'static str,
         /// What the system says.
         #[source]
         source: io::Error,
@@ -90,8 +92,17 @@ impl CommandError {
 
     /// A failed operation on a file that the person named: one that is not there is a wrong word.
     pub(super) fn named(operation: impl Into<String>, source: io::Error) -> Self {
+        Self::named_what("file", operation, source)
+    }
+
+    /// The same for a directory.
+    pub(super) fn named_directory(operation: impl Into<String>, source: io::Error) -> Self {
+        Self::named_what("directory", operation, source)
+    }
+
+    fn named_what(what: &'static str, operation: impl Into<String>, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::NotFound => Self::NotThere { operation: operation.into(), source },
+            io::ErrorKind::NotFound => Self::NotThere { operation: operation.into(), what, source },
             _ => Self::io(operation, source),
         }
     }
@@ -150,7 +161,7 @@ impl CommandError {
             Self::Service { hint, .. } => hint.clone(),
             Self::Pack(error) => error.hint(),
             Self::SecretFile(error) => error.hint(),
-            Self::NotThere { .. } => Some("give the path of a file that is there".to_owned()),
+            Self::NotThere { what, .. } => Some(format!("give the path of a {what} that is there")),
             Self::Client(_) | Self::Settings(_) | Self::Io { .. } | Self::Json(_) | Self::Output(_) => None,
         }
     }

@@ -14,7 +14,7 @@ use crate::protocol::run::RunState;
 pub enum ExitStatus {
     /// Done, drained after a signal, or detached from a run that goes on.
     Ok,
-    /// Something failed.
+    /// Something failed, or the server does not take a value.
     Failed,
     /// Wrong words on the command line (also clap's code).
     Usage,

@@ -14,6 +14,7 @@ use super::session::{Session, client};
 use super::{private_file, prompt};
 use crate::client::TokenSource;
 use crate::protocol::api::Whoami;
+use crate::secret::Secret;
 use crate::settings::cli::{self, Context, ContextLayer, server_url};
 use crate::settings::{environment, secret_file};
 
@@ -40,13 +41,13 @@ pub(super) async fn login(
     let server = server_url("server", server)?;
     let token = match &flags.token_file {
         // What is said now wins over what the environment has said all the time.
-        _ if arguments.token_stdin => prompt::secret_from_stdin()?,
+        _ if arguments.token_stdin => unless_empty(prompt::secret_from_stdin()?)?,
         Some(path) => {
             let by = if is_of_environment(path) { ", which NIGARI_TOKEN_FILE names" } else { "" };
             screen.note(format_args!("the token is taken from {}{by}", path.display()));
             secret_file::read(path).map_err(CommandError::named_secret)?
         }
-        None if prompt::is_possible() => prompt::ask_secret("Token: ")?,
+        None if prompt::is_possible() => unless_empty(prompt::ask_secret("Token: ")?)?,
         None => {
             return Err(CommandError::usage(
                 "there is no token and no terminal to ask on",
@@ -66,6 +67,14 @@ pub(super) async fn login(
     screen.note(format_args!("logged in; stored in {}", directory.display()));
     show(&whoami, &url, screen)?;
     Ok(ExitStatus::Ok)
+}
+
+fn unless_empty(token: Secret) -> Result<Secret, CommandError> {
+    if token.is_empty() {
+        let hint = "type it, `--token-file FILE`, or `--token-stdin` with its text on standard input (`… < FILE`)";
+        return Err(CommandError::usage("the token is empty", hint));
+    }
+    Ok(token)
 }
 
 fn is_of_environment(path: &Path) -> bool {

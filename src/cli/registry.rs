@@ -11,7 +11,7 @@ use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::prompt;
 use super::screen::{Screen, time, yes_no};
-use super::session::{Session, read_pem};
+use super::session::{Session, read_registry_ca};
 use crate::clock::Clock;
 use crate::protocol::api::{
     ConnectionTest, ConnectionTestRequest, ConnectionVerdict, NewRegistryIntegration, RegistryIntegration,
@@ -194,7 +194,7 @@ async fn add(arguments: AddArguments, session: &Session) -> Result<(), CommandEr
             "`--export` (runs get it for their fetch step) or `--no-export`",
         ));
     }
-    let ca_pem = registry_ca_file.as_deref().map(read_pem).transpose()?;
+    let ca_pem = registry_ca_file.as_deref().map(read_registry_ca).transpose()?;
     let secret = match secret.read()? {
         Some(secret) => secret,
         None if prompt::is_possible() => prompt::ask_secret(&format!("Password or token of {username}: "))?,
@@ -235,7 +235,7 @@ fn change(arguments: UpdateArguments) -> Result<RegistryIntegrationChange, Comma
         other => other,
     };
     let ca_pem = match arguments.registry_ca_file.as_deref() {
-        Some(path) => Some(read_pem(path)?),
+        Some(path) => Some(read_registry_ca(path)?),
         None => arguments.no_registry_ca.then(String::new),
     };
     let disabled = if arguments.disable { Some(true) } else { arguments.enable.then_some(false) };

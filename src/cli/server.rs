@@ -93,12 +93,10 @@ fn failed(error: &ServerError) -> CommandError {
         | ServerError::Tls(_)
         | ServerError::HalfTls
         | ServerError::DatabaseGone { .. }
-        | ServerError::StateDirectory { .. } => ExitStatus::Settings,
+        | ServerError::StateDirectory { .. }
+        | ServerError::NotAlone(_) => ExitStatus::Settings,
         ServerError::Store(_) => ExitStatus::Unavailable,
-        ServerError::Vault(_)
-        | ServerError::FirstToken { .. }
-        | ServerError::Listen { .. }
-        | ServerError::NotAlone(_) => ExitStatus::Failed,
+        ServerError::Vault(_) | ServerError::FirstToken { .. } | ServerError::Listen { .. } => ExitStatus::Failed,
     };
     CommandError::service(error, status)
 }

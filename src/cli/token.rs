@@ -1,15 +1,17 @@
 //! `nigari token …`: tokens of people and programs (`user`), and those that agents join with (`join`).
 //!
-//! Rule: a token's text is shown once, alone on stdout, or written to a file that only its owner can read.
+//! Rule: a token's text is shown once, alone on stdout, or written to a file that only its owner can read. That file's
+//! place is made sure of before the token is made, and a token whose text nobody gets is revoked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::CommandError;
-use super::private_file;
+use super::private_file::Place;
 use super::screen::time_or;
 use super::session::Session;
+use crate::client::ClientError;
 use crate::protocol::api::{CreatedToken, NewJoinToken, NewToken, Token};
 use crate::protocol::id::TokenId;
 use crate::settings::duration::Span;
@@ -62,7 +64,7 @@ pub(super) struct CreateArguments {
     /// Join tokens: how many agents may join [default: 1]
     #[arg(long, value_name = "N")]
     uses: Option<u32>,
-    /// Write the text to this file (mode 0600) instead of showing it
+    /// Write the text to this new file (mode 0600) instead of showing it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -72,8 +74,22 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
     let Session { client, screen, .. } = session;
     match verb {
         Verb::Create(arguments) => {
-            let out = arguments.out.clone();
-            hand_over(&create(arguments, session).await?, out.as_deref(), session)
+            let (kind, out) = (arguments.kind, arguments.out.clone());
+            let place = out.as_deref().map(Place::find).transpose()?;
+            let created = create(arguments, session).await?;
+            tell(&created, session);
+            match (place, &out) {
+                (Some(place), Some(out)) => {
+                    if let Err(error) = place.fill(&created.text) {
+                        take_back(&created.token, kind, session).await;
+                        return Err(error);
+                    }
+                    screen.note(format_args!("its text is in {}", out.display()));
+                    if screen.json { screen.json(&created.token) } else { Ok(()) }
+                }
+                _ if screen.json => screen.json(&created),
+                _ => screen.secret(&created.text),
+            }
         }
         Verb::List { kind } => {
             let tokens = match kind {
@@ -83,10 +99,7 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
             screen.list(&tokens, &["ID", "NAME", "ROLE", "EXPIRES", "LAST USED", "STATUS"], row)
         }
         Verb::Revoke { id, kind } => {
-            match kind {
-                Kind::User => client.revoke_token(id).await?,
-                Kind::Join => client.revoke_join_token(id).await?,
-            }
+            revoke(id, kind, session).await?;
             screen.note(format_args!("{id} is revoked"));
             Ok(())
         }
@@ -111,18 +124,26 @@ async fn create(arguments: CreateArguments, session: &Session) -> Result<Created
     })
 }
 
-fn hand_over(created: &CreatedToken, out: Option<&Path>, session: &Session) -> Result<(), CommandError> {
-    let screen = session.screen;
+fn tell(created: &CreatedToken, session: &Session) {
     let expiry = time_or(created.token.expires_at, "never");
-    screen.note(format_args!("{} `{}`, expires: {expiry}", created.token.id, created.token.name));
-    match out {
-        Some(path) => {
-            private_file::write_secret(path, &created.text)?;
-            screen.note(format_args!("its text is in {}", path.display()));
-            if screen.json { screen.json(&created.token) } else { Ok(()) }
-        }
-        None if screen.json => screen.json(created),
-        None => screen.secret(&created.text),
+    session.screen.note(format_args!("{} `{}`, expires: {expiry}", created.token.id, created.token.name));
+}
+
+async fn revoke(id: TokenId, kind: Kind, session: &Session) -> Result<(), ClientError> {
+    match kind {
+        Kind::User => session.client.revoke_token(id).await,
+        Kind::Join => session.client.revoke_join_token(id).await,
+    }
+}
+
+/// A token whose text could not be kept: nobody has it, so nobody shall be able to use it.
+async fn take_back(token: &Token, kind: Kind, session: &Session) {
+    let id = token.id;
+    if revoke(id, kind, session).await.is_ok() {
+        session.screen.note(format_args!("{id} is revoked again, because its text cannot be written"));
+    } else {
+        let kind = if kind == Kind::Join { ", with `--kind join`" } else { "" };
+        session.screen.note(format_args!("{id} stays valid until `nigari token revoke` ends it{kind}"));
     }
 }
 

@@ -43,7 +43,16 @@ fn told_of_blocker(before: &Run) -> String {
 async fn no_agent(run: &Run, session: &Session) -> Option<String> {
     let workspace = session.client.workspace(&run.workspace.to_string()).await.ok()?;
     let agents = session.client.agents().await.ok()?;
-    told_of_pool(&workspace.pool, &agents)
+    told_of_pool(&workspace.pool, &agents).or_else(|| told_of_busy(&workspace.pool, &agents, run.id))
+}
+
+/// That everybody of a pool who could take `run` has as many others as they take; nothing where one has room.
+fn told_of_busy(pool: &str, agents: &[Agent], run: RunId) -> Option<String> {
+    let online = agents.iter().filter(|agent| agent.pool == pool && agent.status == AgentStatus::Online);
+    let is_full = |agent: &Agent| agent.runs.len() >= agent.concurrency as usize && !agent.runs.contains(&run);
+    online.map(is_full).reduce(|all, one| all && one).filter(|all| *all)?;
+    let pool = printable(pool);
+    Some(format!("all agents of the pool `{pool}` are at work: `nigari agent list` shows on which runs"))
 }
 
 /// That nobody of a pool could take a run; nothing where somebody could.
@@ -52,12 +61,15 @@ pub(super) fn told_of_pool(pool: &str, agents: &[Agent]) -> Option<String> {
     if of_pool.iter().any(|agent| agent.status == AgentStatus::Online) {
         return None;
     }
-    let pool = printable(pool);
-    Some(match of_pool.len() {
-        0 => format!(
-            "no agent of the pool `{pool}` is online: none has joined; `nigari agent start` on a host makes one"
+    let (drained, name) = (of_pool.iter().find(|agent| agent.status == AgentStatus::Draining), printable(pool));
+    let nobody = format!("no agent of the pool `{name}` is online");
+    Some(match drained {
+        None if of_pool.is_empty() => format!("{nobody}: none has joined; `nigari agent start` on a host makes one"),
+        None => format!("{nobody}: `nigari agent list` shows them"),
+        Some(agent) => format!(
+            "{nobody}: `nigari agent list` shows them; `nigari agent resume {}` lets that one take runs again",
+            printable(&agent.name)
         ),
-        _ => format!("no agent of the pool `{pool}` is online: `nigari agent list` shows them"),
     })
 }
 
@@ -65,7 +77,7 @@ pub(super) fn told_of_pool(pool: &str, agents: &[Agent]) -> Option<String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{another, told_of_blocker, told_of_pool};
+    use super::{another, told_of_blocker, told_of_busy, told_of_pool};
     use crate::protocol::api::Agent;
 
     fn agent(pool: &str, status: &str) -> Agent {
@@ -79,10 +91,24 @@ mod tests {
     fn a_pool_without_an_agent_that_is_online_is_named() {
         let agents = [agent("a", "online"), agent("b", "offline"), agent("b", "draining")];
         assert_eq!(told_of_pool("a", &agents), None);
-        assert!(
-            told_of_pool("b", &agents).unwrap().contains("no agent of the pool `b` is online: `nigari agent list`")
-        );
+        let told = told_of_pool("b", &agents).unwrap();
+        assert!(told.contains("no agent of the pool `b` is online: `nigari agent list`"), "{told}");
+        assert!(told.contains("`nigari agent resume a`"), "{told}");
+        let told = told_of_pool("b", &agents[..2]).unwrap();
+        assert!(!told.contains("resume"), "nobody drains: {told}");
         assert!(told_of_pool("c", &agents).unwrap().contains("none has joined"));
+    }
+
+    #[test]
+    fn agents_that_are_all_at_work_are_told() {
+        let [ours, other] =
+            ["5c25", "5c26"].map(|end| format!("run-01a1fd86582072059141fd60117b{end}").parse().unwrap());
+        let at_work = |run| Agent { runs: vec![run], ..agent("a", "online") };
+        let told = told_of_busy("a", &[at_work(other), agent("a", "offline")], ours).unwrap();
+        assert!(told.contains("all agents of the pool `a` are at work: `nigari agent list`"), "{told}");
+        assert_eq!(told_of_busy("a", &[at_work(other), agent("a", "online")], ours), None, "one has room");
+        assert_eq!(told_of_busy("a", &[at_work(ours)], ours), None, "it has been taken meanwhile");
+        assert_eq!(told_of_busy("b", &[at_work(other)], ours), None);
     }
 
     #[test]

@@ -55,7 +55,8 @@ impl Client {
 
     /// A request to a route below `base`.
     pub(super) fn plain_call(&self, method: Method, base: &str, route: &[&str], operation: String) -> Call<'_> {
-        let context = Context { operation, server: self.server.to_string(), login_hint: self.login_hint };
+        let context =
+            Context { operation, server: self.server.to_string(), login_hint: self.login_hint, has_ca: self.has_ca };
         let mut url = self.server.url().clone();
         url.set_path(base);
         let mut refused = None;

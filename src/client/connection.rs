@@ -47,13 +47,16 @@ pub struct Client {
     pub(super) token: TokenSource,
     pub(super) timeout: Duration,
     pub(super) login_hint: &'static str,
+    pub(super) has_ca: bool,
 }
 
 impl Client {
     /// A client; nothing is sent yet. Fails when the private authority cannot be read or the host has no roots at all.
     pub fn new(server: ServerAddress, token: TokenSource, options: ClientOptions) -> Result<Self, ClientError> {
         let login_hint = "the token is unknown, expired or revoked: `nigari login` takes a new one";
-        let context = Context { operation: "prepare requests".to_owned(), server: server.to_string(), login_hint };
+        let has_ca = options.ca_pem.as_deref().is_some_and(|pem| !pem.trim().is_empty());
+        let context =
+            Context { operation: "prepare requests".to_owned(), server: server.to_string(), login_hint, has_ca };
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -78,7 +81,7 @@ impl Client {
             builder.tls_certs_only([])
         };
         let http = builder.build().map_err(|error| context.transport(error))?;
-        Ok(Self { http, server, token, timeout: options.timeout, login_hint })
+        Ok(Self { http, server, token, timeout: options.timeout, login_hint, has_ca })
     }
 
     /// The server that this client talks to.

@@ -18,6 +18,7 @@ struct Particulars {
     operation: String,
     server: String,
     login_hint: &'static str,
+    has_ca: bool,
     kind: ErrorKind,
     retry_after: Option<Duration>,
     next_offset: Option<u64>,
@@ -69,6 +70,8 @@ pub(super) struct Context {
     pub(super) server: String,
     /// What to do when the token is not taken.
     pub(super) login_hint: &'static str,
+    /// Whether a private authority was given.
+    pub(super) has_ca: bool,
 }
 
 impl Context {
@@ -78,6 +81,7 @@ impl Context {
             operation: self.operation.clone(),
             server: self.server.clone(),
             login_hint: self.login_hint,
+            has_ca: self.has_ca,
             kind,
             retry_after: None,
             next_offset: None,
@@ -163,6 +167,10 @@ impl ClientError {
             ErrorKind::Unreachable(_) | ErrorKind::TimedOut => {
                 Some("is the server running, and are its address and the proxy settings right?")
             }
+            ErrorKind::Tls { failure: ConnectFailure::UnknownIssuer, .. } if self.0.has_ca => Some(
+                "the authority that was given (`--ca-file`, `ca_file` in settings) is not the one that issued it: give \
+                 the right one's certificate",
+            ),
             ErrorKind::Tls { failure: ConnectFailure::UnknownIssuer, .. } => {
                 Some("give the certificate of the authority with `--ca-file` (`ca_file` in settings)")
             }

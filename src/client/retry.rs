@@ -81,6 +81,7 @@ fn deadline_passed() -> ClientError {
         operation: "get an answer before the deadline".to_owned(),
         server: "the server".to_owned(),
         login_hint: "",
+        has_ca: false,
     };
     context.error(ErrorKind::TimedOut)
 }

@@ -5,6 +5,8 @@
 //! redirects trust, names of hosts, credentials, state or logs. What names a cloud's credentials, or leads a library to
 //! its plugins and may be needed later, is kept away from the fetch step alone, where registry credentials are.
 
+use super::limits::NAME_CHARACTERS;
+
 /// Prefixes of refused names.
 const PREFIXES: &[&str] = &[
     "LD_",
@@ -173,6 +175,14 @@ pub fn check_file(name: &str) -> Result<(), RefusedName> {
 /// Whether [`check`] refuses the name.
 pub fn is_refused(name: &str) -> bool {
     check(name).is_err()
+}
+
+/// Whether an input variable can be called so: an identifier of HCL 2, which is letters, digits, `_` and `-`, beginning
+/// with a letter or `_`.
+pub fn is_input(name: &str) -> bool {
+    let begins = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
+    let goes_on = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    begins && goes_on && name.chars().count() <= NAME_CHARACTERS
 }
 
 /// Whether the name may lead to a cloud's credentials, so that the fetch step must not have it, whoever passes it.

@@ -26,7 +26,7 @@ pub mod token;
 pub mod upstream;
 
 pub use authorization::Authorization;
-pub use connection_test::{TestTarget, test_connection};
+pub use connection_test::{NotARepository, TestTarget, check_repository, test_connection};
 pub use exchange::{Exchange, ExchangeError, Reply};
 pub use proxy::OutwardProxy;
 pub use realm::{is_local_name, is_loopback_host};

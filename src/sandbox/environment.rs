@@ -1,9 +1,11 @@
 //! What a child gets as its environment.
 //!
 //! Rule: it starts empty. What nigari sets wins over everything, the run's variables win over what the operator
-//! passes, and a name that no one may set is an error instead of being dropped without a word.
+//! passes, and a name that no one may set is an error instead of being dropped without a word. Names are portable, but
+//! for those of input variables: tofu itself reads them, and takes every identifier of its language.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -30,15 +32,24 @@ pub enum EnvironmentError {
         /// The name.
         name: String,
     },
+    /// The same, of somebody else.
+    #[error("{name:?}, which {origin} sets, is not a name that can be passed to a program; hint: {}", origin.hint())]
+    Unpassable {
+        /// The name.
+        name: String,
+        /// Who wanted to set it.
+        origin: Origin,
+    },
     /// A name that no one may set.
     #[error(
-        "environment variable {name} is set by nigari or dangerous, and cannot be set by {origin}; hint: remove it"
+        "environment variable {name} is set by nigari or dangerous, and cannot be set by {origin}; hint: {}",
+        origin.hint()
     )]
     Refused {
         /// The name.
         name: String,
         /// Who wanted to set it.
-        origin: &'static str,
+        origin: Origin,
     },
     /// No program can be given a NUL.
     #[error("value of the environment variable {name} contains a NUL character")]
@@ -56,6 +67,39 @@ pub enum EnvironmentError {
     #[error("environment variables are longer than {LARGEST} bytes together; hint: put some into files")]
     TooLarge,
 }
+
+/// Who wants to set a variable, other than nigari.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Whoever runs the agent.
+    Operator,
+    /// A variable of the run.
+    Variable,
+    /// An input variable of the run's configuration.
+    Input,
+}
+
+impl Origin {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Operator => "leave it out of `pass_env` in agent.toml",
+            Self::Variable | Self::Input => "`nigari variable unset` removes it, so that runs can go on",
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "the operator",
+            Self::Variable => "a variable of the run",
+            Self::Input => "an input variable of the run",
+        })
+    }
+}
+
+/// What tofu takes input variables from: this, and then the variable's name.
+const INPUT: &str = "TF_VAR_";
 
 /// What is the same for each step of a run.
 #[derive(Debug, Clone, Copy)]
@@ -82,10 +126,14 @@ pub struct Sources<'a> {
     pub ours: Vec<(String, Secret)>,
     /// The run's variables.
     pub variables: Vec<(String, Secret)>,
+    /// The configuration's input variables, by their own names.
+    pub inputs: Vec<(String, Secret)>,
     /// What the operator passes on from the host.
     pub passed: Vec<(String, Secret)>,
     /// Names that the run's variables may not set.
     pub is_refused: fn(&str) -> bool,
+    /// What input variables may be called.
+    pub is_input: fn(&str) -> bool,
     /// Names that the operator may not pass.
     pub is_refused_to_operator: fn(&str) -> bool,
 }
@@ -100,10 +148,16 @@ impl Environment {
     pub fn build(sources: Sources<'_>) -> Result<Self, EnvironmentError> {
         let mut environment = Self::new();
         for (name, value) in sources.passed {
-            environment.set_foreign(name, value, sources.is_refused_to_operator, "the operator")?;
+            environment.set_foreign(name, value, sources.is_refused_to_operator, Origin::Operator)?;
         }
         for (name, value) in sources.variables {
-            environment.set_foreign(name, value, sources.is_refused, "a variable of the run")?;
+            environment.set_foreign(name, value, sources.is_refused, Origin::Variable)?;
+        }
+        for (name, value) in sources.inputs {
+            if !(sources.is_input)(&name) {
+                return Err(EnvironmentError::Unpassable { name, origin: Origin::Input });
+            }
+            environment.insert(format!("{INPUT}{name}"), value)?;
         }
         environment.set_base(&sources.base)?;
         for (name, value) in sources.ours {
@@ -119,6 +173,15 @@ impl Environment {
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<Secret>) -> Result<(), EnvironmentError> {
         let (name, value) = (name.into(), value.into());
         if !is_portable(&name) {
+            return Err(EnvironmentError::Name { name });
+        }
+        self.insert(name, value)
+    }
+
+    /// Sets one variable whose name was checked.
+    fn insert(&mut self, name: String, value: Secret) -> Result<(), EnvironmentError> {
+        // execve(2) takes a name with anything else in it.
+        if name.contains(['=', '\0']) {
             return Err(EnvironmentError::Name { name });
         }
         if value.expose().contains('\0') {
@@ -141,8 +204,11 @@ impl Environment {
         name: String,
         value: Secret,
         is_refused: fn(&str) -> bool,
-        origin: &'static str,
+        origin: Origin,
     ) -> Result<(), EnvironmentError> {
+        if !is_portable(&name) {
+            return Err(EnvironmentError::Unpassable { name, origin });
+        }
         if is_refused(&name) {
             return Err(EnvironmentError::Refused { name, origin });
         }
@@ -185,8 +251,10 @@ mod tests {
             base: Base { path: Base::PATH, home: Path::new("/run/home"), temporary: Path::new("/run/tmp") },
             ours: vec![("TF_CLI_CONFIG_FILE".into(), "/ours".into())],
             variables: own(variables),
+            inputs: Vec::new(),
             passed: own(passed),
-            is_refused: |name| name.starts_with("LD_"),
+            is_refused: |name| name.starts_with("LD_") || name.ends_with("_proxy"),
+            is_input: |name| !name.is_empty() && !name.contains(' '),
             is_refused_to_operator: |name| name.starts_with("NIGARI_"),
         }
     }
@@ -217,6 +285,39 @@ mod tests {
             "{error}"
         );
         assert!(Environment::build(sources(&[], &[("NIGARI_TOKEN", "x")])).is_err());
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_passed_is_told_from_one_that_no_one_may_set() {
+        for (name, words) in [("A-B", "not a name that can be passed"), ("LD_PRELOAD", "set by nigari or dangerous")] {
+            let said = Environment::build(sources(&[(name, "x")], &[])).unwrap_err().to_string();
+            assert!(said.contains(words) && said.contains("`nigari variable unset`"), "{said}");
+            let said = Environment::build(Sources { is_refused_to_operator: |_| true, ..sources(&[], &[(name, "x")]) });
+            let said = said.unwrap_err().to_string();
+            assert!(said.contains(words) && said.contains("`pass_env`"), "{said}");
+        }
+    }
+
+    #[test]
+    fn input_variables_have_tofus_names_and_no_others() {
+        let with = |name: &str| {
+            let inputs = vec![(name.to_owned(), Secret::from("x"))];
+            Environment::build(Sources { inputs, ..sources(&[("TF_VAR_size", "1")], &[]) })
+        };
+        for name in ["my-var", "größe", "size", "http_proxy", "LD_PRELOAD"] {
+            let built = with(name).unwrap();
+            assert_eq!(value(&built, &format!("TF_VAR_{name}")).as_deref(), Some("x"), "{name}");
+            assert_eq!(value(&built, name), None, "{name}");
+        }
+        for name in ["", "a b"] {
+            assert!(matches!(with(name), Err(EnvironmentError::Unpassable { .. })), "{name:?}");
+        }
+        for name in ["a=b", "a\0"] {
+            assert!(matches!(with(name), Err(EnvironmentError::Name { .. })), "{name:?}");
+        }
+        for name in ["TF_VAR_my-var", "TF_VAR_größe"] {
+            assert!(Environment::build(sources(&[(name, "x")], &[])).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod step;
 mod sweep;
 mod wipe;
 
-pub use environment::{Base, Environment, EnvironmentError, Sources};
+pub use environment::{Base, Environment, EnvironmentError, Origin, Sources};
 pub use landlock::{landlock_version, left_open};
 pub use orphans::{OrphansError, adopt_orphans};
 pub use probe::{Probed, probe};

@@ -36,12 +36,12 @@ pub struct SecretRoot {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretRootError {
     /// None of the candidates will do.
-    #[error(
-        "no place in memory for secret files: {reasons}; hint: give the agent a RuntimeDirectory or mount a tmpfs on /dev/shm"
-    )]
+    #[error("no place in memory for secret files: {reasons}; hint: {hint}")]
     NoCandidate {
         /// Each candidate and what is wrong with it.
         reasons: String,
+        /// What to do.
+        hint: String,
     },
 }
 
@@ -58,24 +58,47 @@ pub(super) enum RootProblem {
     Open(io::Error),
 }
 
+impl RootProblem {
+    /// Whether it is the directory in the candidate that is at fault, not the candidate itself.
+    fn is_of_ours(&self) -> bool {
+        matches!(self, Self::Owner { .. } | Self::Mode { .. })
+    }
+
+    /// What mends it at `place`, which is the only candidate if a setting names it.
+    fn hint(&self, place: &Path, is_only: bool) -> Option<String> {
+        match self {
+            Self::Mode { .. } => Some(format!("chmod 700 {}", place.display())),
+            Self::OnDisk { .. } | Self::Open(_) if is_only => {
+                Some("choose a directory on a tmpfs (`secret_root`), or leave that setting out".to_owned())
+            }
+            Self::OnDisk { .. } | Self::Owner { .. } | Self::Open(_) => None,
+        }
+    }
+}
+
 impl SecretRoot {
     /// Takes the first of `candidates` (absolute paths, best first) in which a directory `nigari-<uid>` on tmpfs or
     /// ramfs is ours or can be made. With `allow_disk` a disk is taken if there is nothing better.
     pub fn choose(candidates: &[PathBuf], allow_disk: bool) -> Result<Self, SecretRootError> {
-        let mut reasons = Vec::new();
+        let (mut reasons, mut hint) = (Vec::new(), None);
         for allow_disk in [false, true].into_iter().take(if allow_disk { 2 } else { 1 }) {
             for candidate in candidates {
                 let path = candidate.join(own_name());
                 match prepare(candidate, &path, allow_disk) {
                     Ok(()) => return Ok(Self { path, allow_disk }),
-                    Err(problem) => reasons.push(format!("{}: {problem}", candidate.display())),
+                    Err(problem) => {
+                        let place = if problem.is_of_ours() { &path } else { candidate };
+                        reasons.push(format!("{}: {problem}", place.display()));
+                        hint = hint.or_else(|| problem.hint(place, candidates.len() == 1));
+                    }
                 }
             }
         }
         if reasons.is_empty() {
             reasons.push("no candidate was given".to_owned());
         }
-        Err(SecretRootError::NoCandidate { reasons: reasons.join(", ") })
+        let hint = hint.unwrap_or_else(|| "give the agent a RuntimeDirectory or mount a tmpfs on /dev/shm".to_owned());
+        Err(SecretRootError::NoCandidate { reasons: reasons.join(", "), hint })
     }
 
     /// Every secret root of this user that there is in `candidates`, usable or not.

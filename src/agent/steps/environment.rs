@@ -6,7 +6,6 @@
 use super::{Run, files, git};
 use crate::agent::failure::Stop;
 use crate::agent::host::{PLUGIN_CACHE, is_refused_to_operator};
-use crate::protocol::agent::RunVariable;
 use crate::protocol::api::VariableKind;
 use crate::protocol::names;
 use crate::protocol::run::Step;
@@ -34,9 +33,11 @@ pub(super) fn build(
     Ok(Environment::build(Sources {
         base,
         ours,
-        variables: run.lease.claim.variables.iter().filter_map(entry).collect(),
+        variables: of_kind(run, VariableKind::Env),
+        inputs: of_kind(run, VariableKind::Tofu),
         passed,
         is_refused: names::is_refused,
+        is_input: names::is_input,
         is_refused_to_operator,
     })?)
 }
@@ -46,12 +47,8 @@ pub(super) fn duplicates(variables: &[(String, Secret)]) -> Vec<(String, Secret)
     variables.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect()
 }
 
-/// A file's path comes from `files`.
-fn entry(variable: &RunVariable) -> Option<(String, Secret)> {
-    let name = match variable.kind {
-        VariableKind::Env => variable.name.clone(),
-        VariableKind::Tofu => format!("TF_VAR_{}", variable.name),
-        VariableKind::File => return None,
-    };
-    Some((name, variable.value.duplicate()))
+/// The run's variables of a kind. A file's path comes from `files`.
+fn of_kind(run: &Run<'_>, kind: VariableKind) -> Vec<(String, Secret)> {
+    let variables = run.lease.claim.variables.iter().filter(|variable| variable.kind == kind);
+    variables.map(|variable| (variable.name.clone(), variable.value.duplicate())).collect()
 }

@@ -42,6 +42,31 @@ pub struct TestTarget<'t> {
     pub repository: Option<&'t str>,
 }
 
+/// A text that names no repository of a registry.
+#[derive(Debug, thiserror::Error)]
+pub enum NotARepository {
+    /// Not by the grammar of the distribution specification.
+    #[error(
+        "it is not the name of a repository; hint: lower-case, without a host, for example `team/net` or `team/net:1.0.0`"
+    )]
+    Grammar,
+    /// The registry's host is no part of it.
+    #[error("it begins with the registry's host; hint: leave `{0}/` out")]
+    Host(String),
+}
+
+/// Whether a test can try a pull of what a person means by `text`: asked before anything is sent or kept.
+///
+/// # Errors
+/// When that is no repository's name.
+pub fn check_repository(address: &RegistryAddress, text: &str) -> Result<(), NotARepository> {
+    let host = address.host();
+    if text.trim().strip_prefix(host).is_some_and(|rest| rest.starts_with('/')) {
+        return Err(NotARepository::Host(host.to_owned()));
+    }
+    Reference::parse(text).map(drop).ok_or(NotARepository::Grammar)
+}
+
 /// Tests it. Takes at most about a minute; never fails, because what goes wrong is the result.
 pub async fn test_connection(target: TestTarget<'_>) -> ConnectionTest {
     let (finding, service) = match Trial::prepare(&target) {
@@ -177,4 +202,25 @@ fn repository(address: &RegistryAddress, text: &str) -> Result<Reference, Findin
         reference.repository = format!("{path}/{}", reference.repository);
     }
     Ok(reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NotARepository, check_repository};
+
+    #[test]
+    fn what_names_no_repository_is_told_from_what_names_the_host_too() {
+        let check = |host: &str, text: &str| check_repository(&host.parse().unwrap(), text);
+        for text in ["team/net", "team/net:1.0.0", "r.example.com/net", "r.example"] {
+            assert!(check("r.example", text).is_ok(), "{text}");
+        }
+        for (host, text) in
+            [("r.example", "r.example/team/net:1.0.0"), ("r.example:5000/team", "r.example:5000/team/net")]
+        {
+            assert!(matches!(check(host, text), Err(NotARepository::Host(_))), "{text}");
+        }
+        for text in ["Team/Net", "", "oci://r.example/net", "other:5000/team/net"] {
+            assert!(matches!(check("r.example", text), Err(NotARepository::Grammar)), "{text:?}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Rule: the audit record is committed before the secret is opened, so this route commits twice: the second time keeps
 //! the verdict, unless the integration was changed meanwhile. The first test that succeeds by a token service holds the
-//! integration to it: its secret is sealed anew for that one alone.
+//! integration to it: its secret is sealed anew for that one alone. What cannot be asked for is refused before, and is
+//! no verdict.
 
 use axum::extract::State;
 
@@ -15,7 +16,7 @@ use super::routes::{Audience, Routes};
 use super::state::ServerState;
 use crate::protocol::api::{ConnectionTest, ConnectionTestRequest};
 use crate::protocol::limits::URL_BYTES;
-use crate::registry::{TestTarget, test_connection};
+use crate::registry::{TestTarget, check_repository, test_connection};
 use crate::secret::Secret;
 use crate::server::audit::{self, Particulars};
 use crate::server::policy::{Permission, Protected};
@@ -34,9 +35,12 @@ async fn test(
     Json(request): Json<ConnectionTestRequest>,
 ) -> Result<Json<ConnectionTest>, ApiError> {
     user.allow(Permission::RegistryIntegrationTest)?;
-    check_repository(request.repository.as_deref())?;
+    check_length(request.repository.as_deref())?;
     let mut transaction = state.store.begin_write().await?;
     let row = find(&mut transaction, &name).await?;
+    if let Some(repository) = &request.repository {
+        check_repository(&row.address, repository).map_err(|error| ApiError::invalid("repository", error))?;
+    }
     let particulars = Particulars::IntegrationTest { address: row.address.clone(), secret_version: row.secret_version };
     audit::record(&mut transaction, state.clock.now(), &user.actor(), &row.id, &particulars).await?;
     transaction.commit().await?;
@@ -89,7 +93,7 @@ fn tested(
     Ok(tested)
 }
 
-fn check_repository(repository: Option<&str>) -> Result<(), ApiError> {
+fn check_length(repository: Option<&str>) -> Result<(), ApiError> {
     let fits = |text: &str| !text.is_empty() && text.len() <= URL_BYTES && !text.chars().any(char::is_control);
     if repository.is_none_or(fits) {
         return Ok(());

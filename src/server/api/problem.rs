@@ -110,7 +110,17 @@ impl ApiError {
     /// There is none, or none that the asker may see.
     pub fn not_found(kind: &str, name: impl std::fmt::Display) -> Self {
         let name: String = name.to_string().chars().filter(|c| !c.is_control()).take(160).collect();
-        Self::new(Code::NotFound, format!("there is no {kind} `{name}`"))
+        let hint = match kind {
+            "workspace" => "; hint: `nigari workspace list` shows those that there are",
+            "agent" => "; hint: `nigari agent list` shows those that there are",
+            "registry integration" => "; hint: `nigari registry list` shows those that there are",
+            "run" => "; hint: `nigari run list` shows those that there are",
+            "variable" => "; hint: `nigari variable list` shows those that there are, each with its kind",
+            "token" => "; hint: `nigari token list` shows those that there are (of agents: `--kind join`)",
+            _ => "",
+        };
+        let name = name.replace(HINT, ": ");
+        Self::new(Code::NotFound, format!("there is no {kind} `{name}`{hint}"))
     }
 
     /// The server is about to end; another one may be there in a moment.

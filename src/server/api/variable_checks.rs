@@ -5,7 +5,7 @@
 
 use super::problem::ApiError;
 use crate::protocol::api::VariableKind;
-use crate::protocol::limits::{NAME_CHARACTERS, VARIABLE_BYTES, VARIABLES_BYTES};
+use crate::protocol::limits::{VARIABLE_BYTES, VARIABLES_BYTES};
 use crate::protocol::names;
 use crate::secret::Secret;
 
@@ -18,11 +18,9 @@ pub(super) fn check_name(kind: VariableKind, name: &str) -> Result<(), ApiError>
     }
 }
 
-/// An identifier of HCL 2: letters, digits, `_` and `-`, beginning with a letter or `_`.
+/// What tofu takes as an input variable's name, and an agent passes on.
 fn check_identifier(name: &str) -> Result<(), ApiError> {
-    let begins = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_');
-    let goes_on = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
-    if begins && goes_on && name.chars().count() <= NAME_CHARACTERS {
+    if names::is_input(name) {
         return Ok(());
     }
     let text = if name.starts_with("TF_VAR_") {

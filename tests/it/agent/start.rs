@@ -121,8 +121,22 @@ fn a_second_agent_with_the_same_state_directory_does_not_start_and_the_first_goe
     let mut second = scene.other_agent(&[("--state-dir", &same.display().to_string())]);
     assert_eq!(second.wait(super::SOON).unwrap().code(), Some(78), "{}", second.log());
     assert!(second.log().contains("another agent runs with the state directory"), "{}", second.log());
+    assert!(second.log().contains("(`state_dir`)"), "the key that there is: {}", second.log());
     scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
     assert!(scene.stack.agent().unwrap().ended().unwrap().is_none());
+}
+
+#[test]
+fn a_file_of_authorities_without_a_certificate_is_a_wrong_setting() {
+    let Some(scene) = Scene::start() else { return };
+    let (state, pem) = (scene.place.path().join("another"), scene.place.path().join("text.pem"));
+    fs::create_dir(&state).unwrap();
+    fs::write(&pem, "hello\n").unwrap();
+    let [state, pem] = [state, pem].map(|path| path.display().to_string());
+    let mut agent = scene.other_agent(&[("--state-dir", &state), ("--ca-file", &pem)]);
+    assert_eq!(agent.wait(super::SOON).unwrap().code(), Some(78), "{}", agent.log());
+    let log = agent.log();
+    assert!(log.contains(&format!("ca_file {pem} cannot be used: there is no certificate in it")), "{log}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::{file, nigari, typed};
-use support::child::run;
+use support::child::{run, run_with_input};
 
 #[test]
 fn wrong_words_end_with_2_and_help_with_0() {
@@ -113,6 +113,55 @@ fn a_secret_is_never_asked_for_without_a_terminal() {
     assert_eq!(said.code, Some(2), "{}", said.err);
     let said = typed(home.path(), &["login", "--server", "https://a.example"]);
     assert_eq!(said.code, Some(2), "{}", said.err);
+}
+
+#[test]
+fn an_empty_token_is_told_before_anybody_is_asked() {
+    let home = tempfile::tempdir().unwrap();
+    for input in ["", "\n"] {
+        // Nobody is there, which would be 69.
+        let login = nigari(home.path(), &["login", "--server", "https://127.0.0.1:1", "--token-stdin"]);
+        let said = run_with_input(login, input.as_bytes()).unwrap();
+        assert_eq!(said.code, Some(2), "{input:?}: {}", said.err);
+        assert!(said.err.contains("the token is empty\nhint: "), "{input:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_file_without_a_certificate_is_named_with_what_it_was_given_for() {
+    let home = tempfile::tempdir().unwrap();
+    let token = file(&home.path().join("token"), "ngr_user_x\n", 0o600);
+    let context = ["--server", "https://127.0.0.1:1", "--token-file", &token];
+    let add = ["registry", "add", "n", "--url", "https://a.example", "--username", "u", "--export"];
+    for (name, content) in [("empty.pem", ""), ("text.pem", "hello\n")] {
+        let pem = file(&home.path().join(name), content, 0o644);
+        let of = |arguments: &[&str], code: i32, words: &str| {
+            let said = typed(home.path(), &[arguments, &context].concat());
+            assert_eq!(said.code, Some(code), "{arguments:?}: {}", said.err);
+            assert!(
+                said.err.contains(&format!("{words}: {pem} cannot be used: there is no certificate")),
+                "{}",
+                said.err
+            );
+            assert!(said.err.contains("hint: PEM text") && !said.err.contains("ca_pem"), "{}", said.err);
+        };
+        of(&["whoami", "--ca-file", &pem], 78, "ca_file");
+        let given = ["--secret-file", &token, "--registry-ca-file", &pem];
+        of(&[&add[..], &given].concat(), 2, "`--registry-ca-file`");
+        of(&[&["registry", "update", "n"][..], &given].concat(), 2, "`--registry-ca-file`");
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_called_one() {
+    let home = tempfile::tempdir().unwrap();
+    let token = file(&home.path().join("token"), "ngr_user_x\n", 0o600);
+    for verb in ["plan", "apply", "destroy"] {
+        let there = ["--server", "https://127.0.0.1:1", "--token-file", &token];
+        let said = typed(home.path(), &[&[verb, "/nonexistent/nope"][..], &there].concat());
+        assert_eq!(said.code, Some(2), "{verb}: {}", said.err);
+        assert!(said.err.contains("hint: give the path of a directory that is there"), "{verb}: {}", said.err);
+    }
 }
 
 #[test]

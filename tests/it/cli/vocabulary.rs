@@ -225,6 +225,40 @@ fn a_token_works_until_it_is_revoked() {
 }
 
 #[test]
+fn a_token_whose_text_cannot_be_kept_is_not_left_valid() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let named = |name: &str, kind: &str| -> Vec<Value> {
+        let listed = stack.json(&["token", "list", "--kind", kind, "--json"]).unwrap();
+        listed.as_array().unwrap().iter().filter(|token| token["name"] == name).cloned().collect()
+    };
+    let kept = file(&directory.path().join("kept"), "theirs", 0o644);
+    for (path, code, hint) in [("/nonexistent/x", 2, "hint: give the path of a directory"), (&kept, 1, "hint: choose")]
+    {
+        for kind in ["user", "join"] {
+            refused(&stack, &["token", "create", "lost", "--kind", kind, "--out", path], code, hint);
+            assert!(named("lost", kind).is_empty(), "{path}: a {kind} token was made");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(&kept).unwrap(), "theirs");
+    // Where no file can grow, the place can be found, and then the text cannot be written.
+    for kind in ["user", "join"] {
+        let out = directory.path().join("late").display().to_string();
+        let nigari = stack.command(&["token", "create", "late", "--kind", kind, "--out", &out]);
+        let mut shell = support::child::command("/bin/sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$@\"", "sh"]).arg(nigari.get_program());
+        shell.args(nigari.get_args()).env_clear();
+        shell.envs(nigari.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let said = run(shell).unwrap();
+        assert!(said.code == Some(1) && said.err.contains("is revoked again"), "{kind}: {}", said.all());
+        assert!(said.err.contains("cannot write") && !said.all().contains("ngr_"), "{kind}: {}", said.all());
+        let tokens = named("late", kind);
+        assert_eq!((tokens.len(), &tokens[0]["revoked"]), (1, &true.into()), "{kind}: {tokens:?}");
+        assert!(!std::path::Path::new(&out).exists());
+    }
+}
+
+#[test]
 fn login_stores_a_token_that_only_its_owner_reads() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
@@ -286,12 +320,18 @@ fn what_there_is_not_is_said_on_stderr() {
         assert!(said.out.is_empty() && said.err.contains("nothing there"), "{noun}: {}", said.all());
         assert_eq!(stack.json(&[noun, "list", "--json"]).unwrap(), Value::Array(vec![]), "{noun}");
     }
-    refused(&stack, &["agent", "drain", "nobody"], 1, "error: ");
+    refused(&stack, &["agent", "drain", "nobody"], 1, "hint: `nigari agent list`");
+    refused(&stack, &["workspace", "show", "none"], 1, "hint: `nigari workspace list`");
+    refused(&stack, &["workspace", "show", "a; hint: b"], 1, "hint: `nigari workspace list`");
+    refused(&stack, &["registry", "show", "none"], 1, "hint: `nigari registry list`");
+    refused(&stack, &["token", "revoke", "tok-01a1fd86582072059141fd60117b5c25"], 1, "hint: `nigari token list`");
     refused(&stack, &["run", "show"], 1, "nigari plan DIR");
     refused(&stack, &["workspace", "create", "w", "--pool", "none"], 1, "`nigari agent pool list`");
     refused(&stack, &["run", "show", "run-01a1fd86582072059141fd60117b5c25"], 1, "error: ");
     let audit = stack.json(&["audit", "list", "--limit", "1", "--json"]).unwrap();
     assert_eq!(audit[0]["action"], "token:create");
+    ok(&stack, &["workspace", "create", "w"]);
+    refused(&stack, &["variable", "unset", "none", "-w", "w"], 1, "hint: `nigari variable list`");
 }
 
 #[test]
@@ -304,6 +344,19 @@ fn a_second_server_on_the_same_port_says_so() {
     let said = super::typed(home.path(), &["server", "start", "--listen", listen, "--state-dir", &state]);
     assert_eq!(said.code, Some(1), "{}", said.err);
     assert!(said.err.contains("hint: is another server running there?"), "{}", said.err);
+}
+
+#[test]
+fn a_second_server_on_one_state_directory_says_so_and_is_not_started_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory);
+    let state = stack.directory().join("server").display().to_string();
+    refused(
+        &stack,
+        &["server", "start", "--listen", "127.0.0.1:0", "--state-dir", &state],
+        78,
+        "another server runs with the state directory",
+    );
 }
 
 #[test]

@@ -90,6 +90,9 @@ async fn a_private_authority_must_be_given_and_is_then_enough() {
     assert!(matches!(error.kind(), ErrorKind::Tls { .. }) && !error.is_retryable(), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("issuer `our authority`") && text.contains("--ca-file"), "{text}");
+    let other = support::certificate::Authority::new("somebody else").pem();
+    let text = client(&url, Some(other)).whoami().await.unwrap_err().to_string();
+    assert!(text.contains("is not the one that issued it") && !text.contains("hint: give"), "{text}");
     client(&url, Some(pem)).whoami().await.unwrap();
     // TLS spoken to a plain listener.
     let house = House::start([]).await;

@@ -44,6 +44,22 @@ fn each_kind_reaches_tofu_as_it_should() {
 }
 
 #[test]
+fn every_name_that_tofu_takes_for_an_input_variable_arrives() {
+    let Some(world) = World::start() else { return };
+    world.ends(&["workspace", "create", "demo"], 0);
+    let names = ["my-var", "größe", "http_proxy", "_x"];
+    let mut blocks = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        world.ends(&["variable", "set", "-w", "demo", name, &format!("value of {name}")], 0);
+        blocks.push(format!("variable \"{name}\" {{}}\noutput \"o{number}\" {{\n  value = var.{name}\n}}\n"));
+    }
+    let said = world.apply(&world.configuration(&blocks.concat()), 0);
+    for (number, name) in names.iter().enumerate() {
+        assert!(said.contains(&format!("o{number} = \"value of {name}\"")), "{name}: {said}");
+    }
+}
+
+#[test]
 fn a_sensitive_value_in_plan_and_state_is_nowhere_in_clear_while_the_plan_waits_and_after() {
     let canary = Canary::new("");
     let Some(world) = World::with(Setup { canaries: vec![canary.clone()], ..Setup::default() }) else { return };

@@ -106,7 +106,8 @@ async fn a_secret_root_on_disk_is_refused_unless_it_is_allowed() {
     directory.allow_disk = true;
     assert!(run(launch).await.unwrap().end.wiped.is_some());
     assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
-    assert!(SecretRoot::choose(&[place.run.path().to_owned()], false).is_err());
+    let said = SecretRoot::choose(&[place.run.path().to_owned()], false).unwrap_err().to_string();
+    assert!(said.contains("it is on a disk") && said.contains("hint: choose a directory on a tmpfs"), "{said}");
     let chosen = SecretRoot::choose(&[place.run.path().to_owned(), place.memory.path().to_owned()], true).unwrap();
     assert!(chosen.path().starts_with(place.memory.path()), "memory is taken before a disk: {chosen:?}");
 }
@@ -126,7 +127,8 @@ async fn a_secret_root_that_others_could_use_is_refused() {
     };
     let with_open_root = launch(root.path().to_owned());
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o750)).unwrap();
-    assert!(SecretRoot::choose(&[place.memory.path().to_owned()], false).is_err());
+    let said = SecretRoot::choose(&[place.memory.path().to_owned()], false).unwrap_err().to_string();
+    assert!(said.ends_with(&format!("hint: chmod 700 {}", root.path().display())), "{said}");
     assert!(matches!(refusal(run(with_open_root).await), Refusal::SecretRoot { .. }));
     let link = place.memory.path().join("link");
     let with_link = launch(link.clone());

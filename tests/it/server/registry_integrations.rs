@@ -229,6 +229,26 @@ async fn a_test_of_an_unreachable_registry_is_told_and_kept() {
 }
 
 #[tokio::test]
+async fn what_names_no_repository_is_refused_and_is_no_result_of_a_test() {
+    let house = House::start().await;
+    house.post("/registry-integrations", body(&json!({"url": "https://127.0.0.1:9"}))).await.expect(201);
+    for (repository, hint) in [
+        ("Team/Net", "`team/net`"),
+        ("r.example:5000/team/net:1.0.0", "`team/net`"),
+        ("oci://127.0.0.1:9/team/net", "`team/net`"),
+        ("127.0.0.1:9/team/net:1.0.0", "leave `127.0.0.1:9/` out"),
+    ] {
+        let request = json!({ "repository": repository });
+        let answer = house.post("/registry-integrations/team/test", request).await.expect_problem(422, "invalid");
+        assert!(answer.field("detail").contains("`repository`"), "{repository}: {answer:?}");
+        assert!(answer.field("hint").contains(hint), "{repository}: {answer:?}");
+    }
+    assert_eq!(house.get("/registry-integrations/team").await.json()["last_test"], Value::Null);
+    let audit = house.get("/audit").await.expect(200).text;
+    assert!(!audit.contains("registry_integration:test"), "{audit}");
+}
+
+#[tokio::test]
 async fn a_row_changed_behind_our_back_does_not_open() {
     let house = House::start().await;
     house.post("/registry-integrations", body(&json!({"url": "https://127.0.0.1:9"}))).await.expect(201);
