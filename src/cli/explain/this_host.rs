@@ -36,7 +36,6 @@ fn of_place(at: usize, place: &Place, outcome: Outcome) -> Vec<Login> {
     let told = |finding: String| Login { file: place.file.clone(), finding, taken: false };
     let notes = place.notes.iter().cloned().map(told);
     let mut logins = match (&place.content, place.origin) {
-        (Content::Missing, Origin::Searched) => Vec::new(),
         (Content::Missing, Origin::Named) => {
             vec![told("not there, though the CLI configuration names it, so OpenTofu fails".to_owned())]
         }
@@ -45,7 +44,7 @@ fn of_place(at: usize, place: &Place, outcome: Outcome) -> Vec<Login> {
         }
         (Content::Broken(why), origin) => vec![told(format!("broken ({why}), so {}", after_broken(origin)))],
         (Content::Nothing, _) if place.notes.is_empty() => vec![told("nothing for it".to_owned())],
-        (Content::Nothing, _) => Vec::new(),
+        (Content::Missing, Origin::Searched) | (Content::Nothing, _) => Vec::new(),
         (Content::Keys(keys), _) => {
             let keys = keys.iter().enumerate();
             let login = |(key, found)| Login {

@@ -46,8 +46,8 @@ fn taken(at: &Surroundings, host: &str, repository: &str) -> Result<(String, Str
     }
 }
 
-fn of(file: &str, key: &str) -> Result<(String, String), Outcome> {
-    Ok((file.to_owned(), key.to_owned()))
+fn of(file: &str, key: &str) -> (String, String) {
+    (file.to_owned(), key.to_owned())
 }
 
 #[test]
@@ -88,10 +88,10 @@ fn keys_match_letter_by_letter_and_by_whole_segments() {
 fn the_narrowest_key_is_taken_and_helpers_come_after_keys_of_the_same_reach() {
     let text = r#"{"auths":{"h":{"auth":"dTpw"},"h/team":{"auth":"dTpw"}},"credHelpers":{"h":"x","g":"y"},"credsStore":"all"}"#;
     let (_home, at) = home(&[(".docker/config.json", text)]);
-    assert_eq!(taken(&at, "h", "a"), of("config.json", "h"));
-    assert_eq!(taken(&at, "h", "team/a"), of("config.json", "h/team"));
-    assert_eq!(taken(&at, "g", "a"), of("config.json", "y"));
-    assert_eq!(taken(&at, "other", "a"), of("config.json", "all"));
+    assert_eq!(taken(&at, "h", "a"), Ok(of("config.json", "h")));
+    assert_eq!(taken(&at, "h", "team/a"), Ok(of("config.json", "h/team")));
+    assert_eq!(taken(&at, "g", "a"), Ok(of("config.json", "y")));
+    assert_eq!(taken(&at, "other", "a"), Ok(of("config.json", "all")));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_broken_file_is_told_without_what_is_in_it_and_switches_the_search_off() {
     }
     let docker = format!("{{\"auths\":{{\"h\":{PAIR}}}}}");
     let (_home, at) = home(&[(".docker/config.json", &docker)]);
-    assert_eq!(taken(&at, "h", "a"), of("config.json", "h"));
+    assert_eq!(taken(&at, "h", "a"), Ok(of("config.json", "h")));
     let (_home, at) = home(&[(".docker/config.json", &docker), (".dockercfg", "{")]);
     assert_eq!(taken(&at, "h", "a"), Err(Outcome::Without));
 }
@@ -127,7 +127,7 @@ fn nothing_is_ever_sent_to_docker_io() {
     let docker = format!("{{\"auths\":{{\"docker.io\":{PAIR},\"registry-1.docker.io\":{PAIR}}}}}");
     let (_home, at) = home(&[(".docker/config.json", &docker)]);
     assert_eq!(taken(&at, "docker.io", "acme/a"), Err(Outcome::Without));
-    assert_eq!(taken(&at, "registry-1.docker.io", "acme/a"), of("config.json", "registry-1.docker.io"));
+    assert_eq!(taken(&at, "registry-1.docker.io", "acme/a"), Ok(of("config.json", "registry-1.docker.io")));
 }
 
 #[test]
@@ -135,15 +135,15 @@ fn the_cli_configuration_decides_what_is_taken() {
     let docker = format!("{{\"auths\":{{\"h\":{PAIR},\"h/team\":{PAIR}}}}}");
     let block = "oci_credentials \"h\" {\n  username = \"u\"\n  password = \"p\"\n}\n";
     let (_home, at) = home(&[(".docker/config.json", &docker), (".tofurc", block)]);
-    assert_eq!(taken(&at, "h", "a"), of(".tofurc", "oci_credentials \"h\""));
-    assert_eq!(taken(&at, "h", "team/a"), of("config.json", "h/team"));
+    assert_eq!(taken(&at, "h", "a"), Ok(of(".tofurc", "oci_credentials \"h\"")));
+    assert_eq!(taken(&at, "h", "team/a"), Ok(of("config.json", "h/team")));
     // Blocks count also where the search found something broken.
     let (_home, at) = home(&[(".docker/config.json", "{"), (".tofurc", block)]);
-    assert_eq!(taken(&at, "h", "a"), of(".tofurc", "oci_credentials \"h\""));
+    assert_eq!(taken(&at, "h", "a"), Ok(of(".tofurc", "oci_credentials \"h\"")));
     // A file that is named is taken instead of all that are searched for, seen from the file that names it.
     let named = "oci_default_credentials {\n  docker_style_config_files = [\"x/auth.json\"]\n}\n";
     let (_home, at) = home(&[("x/auth.json", &docker), (".dockercfg", "{"), (".tofurc", named)]);
-    assert_eq!(taken(&at, "h", "a"), of("auth.json", "h"));
+    assert_eq!(taken(&at, "h", "a"), Ok(of("auth.json", "h")));
     for text in ["{", "[]"] {
         let (_home, at) = home(&[("x/auth.json", text), (".tofurc", named)]);
         assert_eq!(taken(&at, "h", "a"), Err(Outcome::Fails), "{text}");
@@ -157,8 +157,8 @@ fn the_cli_configuration_decides_what_is_taken() {
     }
     let helper = "oci_default_credentials {\n  docker_credentials_helper = \"all\"\n}\n";
     let (_home, at) = home(&[(".docker/config.json", &docker), (".tofurc", helper)]);
-    assert_eq!(taken(&at, "h", "a"), of("config.json", "h"));
-    assert_eq!(taken(&at, "other", "a"), of(".tofurc", "all"));
+    assert_eq!(taken(&at, "h", "a"), Ok(of("config.json", "h")));
+    assert_eq!(taken(&at, "other", "a"), Ok(of(".tofurc", "all")));
 }
 
 #[test]
