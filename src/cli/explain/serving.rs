@@ -205,7 +205,8 @@ pub(super) mod tests {
         assert_eq!(served_with(DeliveryChoice::File, source, &all), "withheld org");
         all[0].permit_file = true;
         assert_eq!(served_with(DeliveryChoice::File, source, &all), "wide");
-        assert_eq!(served_with(DeliveryChoice::Helper, source, &all), "org");
+        assert_eq!(served_with(DeliveryChoice::Broker, source, &all), "org");
+        assert_eq!(served_with(DeliveryChoice::Helper, source, &all), "wide");
     }
 
     #[test]
