@@ -6,6 +6,7 @@
 mod mirrors;
 mod report;
 mod serving;
+mod this_host;
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,9 @@ use crate::protocol::api::{ConnectionTest, ConnectionTestRequest, ConnectionVerd
 use crate::protocol::delivery::DeliveryChoice;
 use crate::settings::cli::ContextLayer;
 use crate::settings::environment;
-use crate::tofu::ambient;
-use crate::tofu::modules::{self, ModuleSource};
+use crate::tofu::ambient::{self, Surroundings};
+use crate::tofu::language;
+use crate::tofu::modules::{self, ModuleSource, SourceKind};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -62,13 +64,17 @@ pub(super) async fn run(
     flags: &ContextLayer,
     screen: Screen,
 ) -> Result<ExitStatus, CommandError> {
-    let sources = sources(&arguments)?;
+    let (sources, root) = sources(&arguments)?;
     let mirrors = arguments.cli_config.as_deref().map(mirrors::read).transpose()?.unwrap_or_default();
     let asked = ask(flags, arguments.workspace.as_deref(), screen).await?;
     let mut explanations = Vec::new();
     for source in sources {
-        explanations.push(explain(source, &asked, arguments.test).await?);
+        explanations.push(match &root {
+            Some(root) if is_missing(root, &source) => Explanation::of_a_missing_module(source),
+            _ => explain(source, &asked, arguments.test).await?,
+        });
     }
+    let is_partial = root.is_some() && explanations.iter().any(Explanation::is_from_elsewhere);
     // Before the mirrors, which no test can try.
     let is_untested = arguments.test && explanations.iter().any(Explanation::is_untested);
     for mirror in mirrors {
@@ -76,6 +82,15 @@ pub(super) async fn run(
         explanations.push(explain(mirror, &asked, false).await?);
     }
     report::tell(&explanations, screen)?;
+    if is_partial {
+        screen.note("note: what the modules from elsewhere call themselves is not known here, and not explained");
+    }
+    if explanations.iter().any(Explanation::has_delivery) {
+        screen.note(
+            "note: `delivery` is what the workspace wants, or the usual way; an agent that is started with its own \
+             `--delivery` uses that one, unless the workspace wants a stricter one",
+        );
+    }
     if is_untested {
         return Err(untested(asked.err()));
     }
@@ -103,21 +118,27 @@ fn untested(why: Option<String>) -> CommandError {
     }
 }
 
-/// The sources that are asked about.
-fn sources(arguments: &Arguments) -> Result<Vec<ModuleSource>, CommandError> {
+/// The sources that are asked about; with the root of their configuration, if there is one.
+fn sources(arguments: &Arguments) -> Result<(Vec<ModuleSource>, Option<PathBuf>), CommandError> {
     let what = arguments.what.as_str();
     let source = ModuleSource::of(String::new(), what, PathBuf::new());
     if source.oci.is_some() {
         if arguments.root.is_some() {
             return Err(CommandError::usage("`--root` is for a directory", "leave it out"));
         }
-        return Ok(vec![source]);
+        return Ok((vec![source], None));
     }
     let directory = Path::new(what);
     if !directory.is_dir() {
         return Err(CommandError::usage(
             format!("`{}` is neither an `oci://` source nor a directory", source.source),
             "`nigari explain oci://HOST/REPOSITORY?tag=TAG`, or the directory of a configuration",
+        ));
+    }
+    if language::list(directory).is_ok_and(|files| files.is_empty()) {
+        return Err(CommandError::usage(
+            format!("{} has no configuration: there is no `.tf` or `.tofu` file in it", directory.display()),
+            "name the directory in which `tofu init` would be run",
         ));
     }
     let root = arguments.root.as_deref().unwrap_or(directory);
@@ -131,10 +152,17 @@ fn sources(arguments: &Arguments) -> Result<Vec<ModuleSource>, CommandError> {
             "`--root` names a directory above the configuration",
         ));
     };
-    modules::named(&root, below).map_err(|error| {
+    let named = modules::named(&root, below).map_err(|error| {
         let hint = error.hint().unwrap_or_else(|| "a run would refuse this configuration too".to_owned());
         CommandError::refused(error.to_string(), hint)
-    })
+    })?;
+    Ok((named, Some(root)))
+}
+
+/// Whether it is a local module whose directory is not there.
+fn is_missing(root: &Path, module: &ModuleSource) -> bool {
+    let beside = module.file.parent().unwrap_or(Path::new(""));
+    module.kind == SourceKind::Local && !root.join(beside).join(module.source.replace('\\', "/")).is_dir()
 }
 
 async fn ask(flags: &ContextLayer, workspace: Option<&str>, screen: Screen) -> Result<Asked, CommandError> {
@@ -159,21 +187,27 @@ fn first_line(text: &str) -> String {
 
 async fn explain(module: ModuleSource, asked: &Asked, test: bool) -> Result<Explanation, CommandError> {
     let Some(source) = module.oci.clone() else { return Ok(Explanation::of_another_kind(module)) };
-    let places = ambient::places(
-        environment::path("XDG_RUNTIME_DIR").as_deref(),
-        environment::path("XDG_CONFIG_HOME").as_deref(),
-        environment::path("HOME").as_deref(),
-    );
-    let places = ambient::look(places, &source.registry_host, &source.repository);
-    let Ok(told) = asked else { return Ok(Explanation::of_oci(module, &source, None, places)) };
+    let places = ambient::look(&surroundings(), &source.registry_host, &source.repository);
+    let Ok(told) = asked else { return Ok(Explanation::of_oci(module, &source, None, &places)) };
     let serving = serving::of(&source, &told.integrations, told.wish);
-    let mut explanation = Explanation::of_oci(module, &source, Some((&serving, told.wish)), places);
+    let mut explanation = Explanation::of_oci(module, &source, Some((&serving, told.wish)), &places);
     if let (true, Serving::By(integration)) = (test, &serving) {
         let request = ConnectionTestRequest { repository: Some(source.reference()) };
         let result = told.client.test_registry_integration(&integration.id.to_string(), &request).await?;
         explanation.tested(result);
     }
     Ok(explanation)
+}
+
+/// What leads OpenTofu to files of this user.
+fn surroundings() -> Surroundings {
+    let named = ["TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG"].into_iter().find_map(environment::variable);
+    Surroundings {
+        named: named.map(PathBuf::from),
+        runtime: environment::path("XDG_RUNTIME_DIR"),
+        configuration: environment::path("XDG_CONFIG_HOME"),
+        home: environment::path("HOME"),
+    }
 }
 
 /// Whether a test leaves hope: the registry gave a module, or did not look at the credential.

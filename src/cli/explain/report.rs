@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::is_passed;
-use super::serving::{Near, Serving};
+use super::serving::{Near, Serving, way};
+use super::this_host::{Login, logins};
 use crate::cli::error::CommandError;
 use crate::cli::screen::Screen;
-use crate::delivery;
+use crate::delivery::helper::several;
 use crate::protocol::api::{ConnectionTest, RegistryIntegration};
 use crate::protocol::delivery::DeliveryChoice;
-use crate::tofu::ambient::{self, Content, Place, Shape};
+use crate::tofu::ambient::Place;
 use crate::tofu::modules::{ModuleSource, OciFault, OciSource, SourceKind};
 
 /// What would become of one module source.
@@ -27,7 +28,7 @@ pub(super) struct Explanation {
     file: Option<PathBuf>,
     /// `oci`, `local`, `registry`, `git`, `http`, `other` or `expression`.
     kind: &'static str,
-    /// Whether it would be fetched with a credential; absent: not known, or no business of nigari's.
+    /// Whether it would be fetched, from an OCI registry with a credential; absent: not known, or no business of nigari's.
     #[serde(skip_serializing_if = "Option::is_none")]
     served: Option<bool>,
     /// Why.
@@ -59,16 +60,6 @@ struct Covering {
     disabled: bool,
 }
 
-/// One place of this machine.
-#[derive(Debug, Serialize)]
-struct Login {
-    file: PathBuf,
-    /// What is there for the source, in words.
-    finding: String,
-    /// Whether OpenTofu would take this one, outside of a run.
-    taken: bool,
-}
-
 #[derive(Debug, Serialize)]
 struct Warning {
     message: String,
@@ -93,12 +84,19 @@ impl Explanation {
         Self::new(module, kind, None, reason)
     }
 
+    /// A local module that is not there.
+    pub(super) fn of_a_missing_module(module: ModuleSource) -> Self {
+        let reason = "there is no such directory, so that OpenTofu fails; hint: mend the source, or name the directory \
+                      that a run uploads with `--root`";
+        Self::new(module, "local", Some(false), reason.to_owned())
+    }
+
     /// A source in an OCI registry, who serves it and by which wish; absent when the server could not be asked.
     pub(super) fn of_oci(
         module: ModuleSource,
         source: &OciSource,
         serving: Option<(&Serving<'_>, DeliveryChoice)>,
-        places: Vec<Place>,
+        places: &[Place],
     ) -> Self {
         let (served, reason) = verdict(source, serving);
         let mut explanation = Self::new(module, "oci", served, reason);
@@ -111,13 +109,13 @@ impl Explanation {
             });
         }
         if let (Some(true), Some((_, wish))) = (served, serving) {
-            explanation.delivery = delivery::of_host(&source.registry_host, wish);
+            explanation.delivery = way(source, wish);
         }
         explanation.warnings = source.faults.iter().map(Warning::from).collect();
         if let Some((Serving::None(near), _)) = serving {
             explanation.warnings.extend(near.iter().map(|near| Warning::near(near, &source.registry_host)));
         }
-        explanation.this_host = logins(places);
+        explanation.this_host = logins(places, &source.registry_host);
         explanation
     }
 
@@ -145,34 +143,66 @@ impl Explanation {
 
     /// Whether there is nothing to be done about it.
     pub(super) fn is_good(&self) -> bool {
-        self.kind != "oci" || self.served == Some(true)
+        self.served.unwrap_or(self.kind != "oci")
+    }
+
+    /// Whether a way for the credential is told.
+    pub(super) fn has_delivery(&self) -> bool {
+        self.delivery.is_some()
+    }
+
+    /// Whether it comes from elsewhere, so that it may call modules of which nothing is known here.
+    pub(super) fn is_from_elsewhere(&self) -> bool {
+        self.kind != "local"
     }
 }
 
 fn verdict(source: &OciSource, serving: Option<(&Serving<'_>, DeliveryChoice)>) -> (Option<bool>, String) {
-    if source.is_hopeless() {
+    if source.is_refused() {
         return (Some(false), "as it is written, OpenTofu cannot fetch it with a credential".to_owned());
     }
     let Some((serving, wish)) = serving else { return (None, "the server could not be asked".to_owned()) };
-    let why_not = match serving {
-        Serving::By(_) if delivery::of_host(&source.registry_host, wish).is_none() => {
+    let way = way(source, wish);
+    if source.is_unmatched() && way != Some(DeliveryChoice::Broker) {
+        let why = "as it is written, OpenTofu cannot fetch it with a credential: the broker could add one, but the delivery is";
+        return (Some(false), format!("{why} `{}`", way.unwrap_or(wish)));
+    }
+    let why_not = match (serving, way) {
+        (Serving::By(_), None) => {
             "the workspace wants `broker`, which OpenTofu does not use for loopback: name it `registry.localhost`"
-                .into()
+                .to_owned()
         }
-        Serving::By(one) => {
-            return (
-                Some(true),
-                format!("`{}` is the narrowest integration that covers it and is delivered", one.name),
-            );
+        (Serving::By(one), Some(way)) => return (Some(true), chosen(source, one, way)),
+        (Serving::Several(all), _) => {
+            let names: Vec<String> = all.iter().map(|one| one.name.clone()).collect();
+            several(all.first().map_or(source.registry_host.as_str(), |one| one.address.host()), &names)
         }
-        Serving::Withheld(one) => withheld(one),
-        Serving::None(_) => {
+        (Serving::Withheld(one), _) => withheld(one),
+        (Serving::None(_), _) => {
             "no registry integration covers it: OpenTofu would ask without a credential; `nigari registry \
                              add` stores one"
                 .to_owned()
         }
     };
     (Some(false), why_not)
+}
+
+/// Why this one serves.
+fn chosen(source: &OciSource, one: &RegistryIntegration, way: DeliveryChoice) -> String {
+    let (name, address) = (&one.name, &one.address);
+    match (way, address.path()) {
+        (DeliveryChoice::Helper, None) => {
+            format!("`{name}` is for the whole host, and the delivery `helper` is asked for a host alone")
+        }
+        (DeliveryChoice::Helper, Some(_)) => format!(
+            "`{name}` is the only one for the host that is delivered, and the delivery `helper` gives it to all of the host, \
+             not to {address} alone"
+        ),
+        _ if source.is_unmatched() => format!(
+            "`{name}` is the narrowest integration that covers it and is delivered; the broker adds it in a run, and only there"
+        ),
+        _ => format!("`{name}` is the narrowest integration that covers it and is delivered"),
+    }
 }
 
 fn withheld(one: &RegistryIntegration) -> String {
@@ -219,29 +249,6 @@ impl Warning {
     }
 }
 
-fn logins(places: Vec<Place>) -> Vec<Login> {
-    let taken = ambient::chosen(&places).map(|place| place.file.clone());
-    let login = |place: Place| {
-        let finding = match &place.content {
-            Content::Missing => return None,
-            Content::Broken(why) => format!("broken ({why}), so OpenTofu uses no login of this machine"),
-            Content::Nothing => "nothing for it".to_owned(),
-            Content::Key(found) => format!("`{}`: {}", found.key, shape(found.shape)),
-        };
-        Some(Login { taken: taken.as_ref() == Some(&place.file), file: place.file, finding })
-    };
-    places.into_iter().filter_map(login).collect()
-}
-
-const fn shape(shape: Shape) -> &'static str {
-    match shape {
-        Shape::Pair => "user and password",
-        Shape::NoPassword => "a user without a password; its token is in a member that OpenTofu does not read",
-        Shape::NoPair => "not user and password, so OpenTofu would go on without",
-        Shape::Helper => "a credential helper",
-    }
-}
-
 /// Writes all of them.
 pub(super) fn tell(explanations: &[Explanation], screen: Screen) -> Result<(), CommandError> {
     if screen.json {
@@ -264,10 +271,10 @@ impl Explanation {
         screen.line(&self.source)?;
         let file = self.file.as_ref().map(|file| format!("{} ({})", self.module, file.display()));
         let served = match self.served {
+            _ if self.kind != "oci" => "",
             Some(true) => "yes: ",
             Some(false) => "no: ",
-            None if self.kind == "oci" => "not known: ",
-            None => "",
+            None => "not known: ",
         };
         let word = if self.kind == "oci" { "served" } else { "source" };
         let rows = [
@@ -281,8 +288,7 @@ impl Explanation {
             screen.line(format_args!("  {name:<11}  {value}"))?;
         }
         for login in &self.this_host {
-            let taken = if login.taken { "; outside of a run, OpenTofu would take this" } else { "" };
-            screen.line(format_args!("  {:<11}  {}: {}{taken}", "this host", login.file.display(), login.finding))?;
+            screen.line(format_args!("  {:<11}  {}", "this host", login.told()))?;
         }
         for warning in &self.warnings {
             screen.line(format_args!("  {:<11}  {}", "warning", warning.message))?;

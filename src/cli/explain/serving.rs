@@ -1,11 +1,14 @@
 //! Which registry integration would serve a source.
 //!
 //! Rule: as a run gets them: every exported one that is in use is delivered, and of these the narrowest path that
-//! covers the repository wins, whatever is stored besides. By a file only those are delivered that permit it.
+//! covers the repository wins, whatever is stored besides. By a file only those are delivered that permit it; the
+//! credential helper chooses by host alone, with the very code that runs have.
 
+use crate::delivery;
+use crate::delivery::helper::{Meant, meant};
 use crate::protocol::api::RegistryIntegration;
 use crate::protocol::delivery::DeliveryChoice;
-use crate::protocol::registry_address::RegistryAddress;
+use crate::protocol::registry_address::{DOCKER_HUB, RegistryAddress};
 use crate::tofu::modules::OciSource;
 
 /// Who would serve a source.
@@ -15,6 +18,8 @@ pub(super) enum Serving<'a> {
     By(&'a RegistryIntegration),
     /// This one would, but runs do not get its credential.
     Withheld(&'a RegistryIntegration),
+    /// The credential helper cannot tell which of these is meant, so that the run fails.
+    Several(Vec<&'a RegistryIntegration>),
     /// None covers it. What comes near is told.
     None(Vec<Near<'a>>),
 }
@@ -32,8 +37,11 @@ pub(super) enum Near<'a> {
     Hub(&'a RegistryAddress),
 }
 
-/// Names under which people know Docker Hub, and where no registry is.
-const HUB_PAGES: [&str; 4] = ["hub.docker.com", "www.docker.io", "docker.com", "www.docker.com"];
+/// The one name that OpenTofu takes for another: it asks [`DOCKER_HUB`] instead, if it is written exactly so.
+const HUB_NAME: &str = "docker.io";
+/// Names under which people know Docker Hub, and to which no run has a credential.
+const HUB_PAGES: [&str; 6] =
+    [HUB_NAME, "hub.docker.com", "registry.hub.docker.com", "www.docker.io", "docker.com", "www.docker.com"];
 /// Letters that may be wrong in a name that was meant otherwise.
 const SLIPS: usize = 2;
 /// Names shorter than this are too much alike.
@@ -41,9 +49,10 @@ const SHORTEST_NAME: usize = 6;
 
 /// Finds it.
 pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration], wish: DeliveryChoice) -> Serving<'a> {
+    let asked = asked(&source.registry_host);
     // Letters are lowered for this: that OpenTofu does not do so is told with the source's own faults.
-    let host = normal(&source.registry_host);
-    if HUB_PAGES.contains(&source.registry_host.to_ascii_lowercase().as_str()) {
+    let (host, name) = (normal(asked), asked.to_ascii_lowercase());
+    if HUB_PAGES.contains(&name.strip_suffix(":443").unwrap_or(&name)) {
         let of_hub = integrations.iter().filter(|one| one.address.is_docker_hub());
         return Serving::None(of_hub.map(|one| Near::Hub(&one.address)).collect());
     }
@@ -51,6 +60,14 @@ pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration]
     let narrowness = |one: &&RegistryIntegration| one.address.path().map_or(0, str::len);
     let is_permitted = |one: &RegistryIntegration| wish != DeliveryChoice::File || one.permit_file;
     let is_delivered = |one: &&RegistryIntegration| one.export_credentials && !one.disabled && is_permitted(one);
+    if way(source, wish) == Some(DeliveryChoice::Helper) {
+        let of_host = integrations.iter().filter(|one| one.address.host() == host && is_delivered(one));
+        match meant(of_host.collect(), |one: &&RegistryIntegration| &one.address) {
+            Some(Meant::One(one)) => return Serving::By(one),
+            Some(Meant::Several(all)) => return Serving::Several(all),
+            None => {}
+        }
+    }
     let all = || integrations.iter().filter(covering);
     if let Some(integration) = all().filter(is_delivered).max_by_key(narrowness) {
         return Serving::By(integration);
@@ -64,6 +81,16 @@ pub(super) fn of<'a>(source: &OciSource, integrations: &'a [RegistryIntegration]
         nearly.retain(|near| !matches!(near, Near::Name(_)));
     }
     Serving::None(nearly)
+}
+
+/// The way that a credential for it takes with this wish; `None` where what is wished for cannot serve it.
+pub(super) fn way(source: &OciSource, wish: DeliveryChoice) -> Option<DeliveryChoice> {
+    delivery::of_host(asked(&source.registry_host), wish)
+}
+
+/// The host that OpenTofu asks for a source.
+fn asked(host: &str) -> &str {
+    if host == HUB_NAME { DOCKER_HUB } else { host }
 }
 
 /// The host as integrations have it.
@@ -148,6 +175,9 @@ pub(super) mod tests {
         match of(&OciSource::read(source), integrations, wish) {
             Serving::By(one) => one.name.clone(),
             Serving::Withheld(one) => format!("withheld {}", one.name),
+            Serving::Several(all) => {
+                format!("one of {}", all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", "))
+            }
             Serving::None(near) => format!("none {near:?}"),
         }
     }
@@ -176,7 +206,46 @@ pub(super) mod tests {
         assert_eq!(served_with(DeliveryChoice::File, source, &all), "withheld org");
         all[0].permit_file = true;
         assert_eq!(served_with(DeliveryChoice::File, source, &all), "wide");
-        assert_eq!(served_with(DeliveryChoice::Helper, source, &all), "org");
+        assert_eq!(served_with(DeliveryChoice::Broker, source, &all), "org");
+        assert_eq!(served_with(DeliveryChoice::Helper, source, &all), "wide");
+    }
+
+    #[test]
+    fn the_helper_chooses_by_host_alone() {
+        let all = [
+            integration("wide", "w.example", (true, false)),
+            integration("team", "w.example/team", (true, false)),
+            integration("a", "s.example/a", (true, false)),
+            integration("b", "s.example/b", (true, false)),
+            integration("only", "o.example/team", (true, false)),
+            integration("off", "o.example", (false, false)),
+        ];
+        let helped = |source: &str| served_with(DeliveryChoice::Helper, source, &all);
+        assert_eq!(helped("oci://w.example/team/net?tag=1"), "wide");
+        assert_eq!(helped("oci://s.example/a/net?tag=1"), "one of a, b");
+        assert_eq!(helped("oci://s.example/c?tag=1"), "one of a, b");
+        assert_eq!(helped("oci://o.example/other?tag=1"), "only");
+        assert_eq!(helped("oci://o.example:5000/other?tag=1"), "none [Port(o.example/team), Port(o.example)]");
+        // The broker has the path as well.
+        assert_eq!(served_by("oci://w.example/team/net?tag=1", &all), "team");
+        assert_eq!(served_by("oci://s.example/a/net?tag=1", &all), "a");
+        // On loopback nobody but the helper can.
+        let here = [
+            integration("wide", "localhost:5000", (true, false)),
+            integration("team", "localhost:5000/team", (true, false)),
+        ];
+        assert_eq!(served_by("oci://localhost:5000/team/net?tag=1", &here), "wide");
+        assert_eq!(served_by("oci://localhost:5000/other?tag=1", &here[1..]), "team");
+    }
+
+    #[test]
+    fn docker_io_is_hub_exactly_as_it_is_written() {
+        let hub = [integration("hub", "docker.io/acme", (true, false))];
+        assert_eq!(served_by("oci://docker.io/acme/a?tag=1", &hub), "hub");
+        for host in ["DOCKER.io", "docker.io:443", "registry.hub.docker.com"] {
+            let near = served_by(&format!("oci://{host}/acme/a?tag=1"), &hub);
+            assert_eq!(near, "none [Hub(registry-1.docker.io/acme)]", "{host}");
+        }
     }
 
     #[test]

@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use zeroize::Zeroizing;
 
 use super::exchange::{NOT_FOUND, failed, found};
+use super::meant::{Meant, meant, several};
 use crate::delivery::NamedHosts;
 use crate::protocol::agent::{RegistryCredential, RegistryUse};
 use crate::protocol::registry_address::RegistryAddress;
-use crate::registry::is_loopback_host;
 
 /// What there is for one host.
 #[derive(Debug)]
 enum Entry {
     One(RegistryCredential),
-    /// Names of the integrations, each for a path of its own.
+    /// Names of the integrations, each for a path of its own. Their credentials are given to nobody, so they are gone.
     Several(Vec<String>),
 }
 
@@ -54,8 +54,9 @@ impl Answers {
         }
         match entry {
             Entry::Several(names) => {
-                self.notes.insert(format!("{host} was asked for, but {}", several(host, names)));
-                failed(&several(host, names))
+                let why = several(host, names);
+                self.notes.insert(format!("{host} was asked for, but {why}"));
+                failed(&why)
             }
             Entry::One(credential) => {
                 if !self.sources.names(host) {
@@ -86,28 +87,11 @@ impl Answers {
     }
 }
 
-/// The one for the whole host, or the only one.
-fn entry(mut of_host: Vec<RegistryCredential>) -> Option<Entry> {
-    if let Some(whole) = of_host.iter().position(|credential| credential.address.path().is_none()) {
-        return Some(Entry::One(of_host.swap_remove(whole)));
-    }
-    if of_host.len() > 1 {
-        return Some(Entry::Several(of_host.into_iter().map(|credential| credential.name).collect()));
-    }
-    of_host.pop().map(Entry::One)
-}
-
-fn several(host: &str, names: &[String]) -> String {
-    let hint = if is_loopback_host(host) {
-        "give the registry a name such as `registry.localhost`, which the delivery `broker` can serve"
-    } else {
-        "the delivery `broker` can choose by path"
-    };
-    format!(
-        "the registry integrations {} are for different paths of {host}, and the delivery `helper` cannot tell which is \
-         meant, because OpenTofu asks for a host alone; hint: {hint}",
-        names.join(", ")
-    )
+fn entry(of_host: Vec<RegistryCredential>) -> Option<Entry> {
+    Some(match meant(of_host, |credential| &credential.address)? {
+        Meant::One(credential) => Entry::One(credential),
+        Meant::Several(all) => Entry::Several(all.into_iter().map(|credential| credential.name).collect()),
+    })
 }
 
 #[cfg(test)]

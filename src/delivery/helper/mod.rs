@@ -7,6 +7,7 @@
 mod answers;
 mod asker;
 mod exchange;
+mod meant;
 // The credential helper itself.
 mod own_program;
 pub mod program;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use exchange::SOCKET_VARIABLE;
+pub use meant::{Meant, meant, several};
 pub use own_program::remove_copy;
 
 use self::answers::Answers;

@@ -117,7 +117,7 @@ fn block(file: &SourceFile, arguments: &[Item], mirror: &str) -> String {
 }
 
 /// The bodies behind one name: JSON may have several in a list.
-fn bodies(value: &Value) -> Vec<&[Item]> {
+pub(super) fn bodies(value: &Value) -> Vec<&[Item]> {
     match value {
         Value::Object(items) => vec![items],
         Value::List(values) => values.iter().flat_map(bodies).collect(),

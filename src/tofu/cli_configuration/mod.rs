@@ -14,6 +14,7 @@ mod lexer;
 mod merge;
 mod mirror;
 mod native;
+mod oci;
 mod places;
 // What tofu says about its CLI configuration on stderr.
 pub mod problems;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::CliConfigurationError;
 pub use mirror::OciMirror;
+pub use oci::{OciCredentials, OciDefaults, OciSettings};
 pub use places::Places;
 
 use self::item::{Item, Value};
@@ -177,7 +179,8 @@ fn normal_host(text: &str) -> Option<String> {
     Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
 }
 
-fn list(directory: &Path) -> Result<Vec<PathBuf>, CliConfigurationError> {
+/// The `*.tfrc` and `*.tfrc.json` files of a directory in the order of their names; a missing one has none.
+pub(super) fn list(directory: &Path) -> Result<Vec<PathBuf>, CliConfigurationError> {
     let failed = |source| CliConfigurationError::Read { path: directory.to_path_buf(), source };
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,

@@ -56,18 +56,6 @@ impl SourceKind {
             _ => Self::Other,
         }
     }
-
-    /// For a registry host that can never authenticate, what to write instead.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Oci { registry_host, repository } if registry_host.eq_ignore_ascii_case("docker.io") => {
-                Some(format!(
-                    "OpenTofu never sends credentials to `docker.io`; write `oci://registry-1.docker.io/{repository}`"
-                ))
-            }
-            _ => None,
-        }
-    }
 }
 
 /// Whether a path from the root of the file system is meant, also behind a getter (`git::file:///…`).
@@ -132,7 +120,9 @@ fn registry_host(source: &str) -> Option<String> {
         _ => return None,
     };
     let [namespace, name, system] = names;
+    let port = host.split_once(':').map(|(_, port)| port);
     let host_like = !host.is_empty()
+        && port.is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
         && host.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '.' | '-' | ':'))
         // OpenTofu wants a dot: `localhost:8443/…` is no address of a module registry (tried).
         && host.contains('.');
@@ -177,6 +167,7 @@ mod tests {
             ("app.example.io:8443/org/net/aws", registry("app.example.io:8443")),
             ("127.0.0.1:8443/org/net/aws", registry("127.0.0.1:8443")),
             ("localhost:8443/org/net/aws", SourceKind::Other),
+            ("oci::ghcr.io/org/net/aws", oci("ghcr.io", "org/net/aws")),
             ("github.com/org/repo", SourceKind::Git),
             ("github.com/org/repo/aws", SourceKind::Git),
             ("git@github.com:org/repo.git", SourceKind::Git),
@@ -212,13 +203,5 @@ mod tests {
             "git::https://h/x.git?ref=v1&sshkey=…&depth=…"
         );
         assert_eq!(shown("./a"), "./a");
-    }
-
-    #[test]
-    fn docker_io_gets_a_hint() {
-        assert!(
-            SourceKind::of("oci://docker.io/org/x?tag=1").hint().unwrap().contains("oci://registry-1.docker.io/org/x")
-        );
-        assert!(SourceKind::of("oci://registry-1.docker.io/org/x").hint().is_none());
     }
 }

@@ -7,6 +7,7 @@
 mod address;
 mod fetched;
 mod oci;
+mod oci_fault;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -15,7 +16,8 @@ use thiserror::Error;
 
 pub use address::SourceKind;
 pub use fetched::{FetchedModule, fetched};
-pub use oci::{OciFault, OciSource, OciVersion};
+pub use oci::{OciSource, OciVersion};
+pub use oci_fault::{OciFault, Weight};
 
 use super::language::{self, LanguageError, Source};
 

@@ -4,6 +4,7 @@
 //! once. The host stays byte for byte as written, because that is how credentials are looked up.
 
 use super::address;
+use super::oci_fault::{OciFault, Weight};
 
 /// A source, and its faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,91 +30,17 @@ pub enum OciVersion {
     Digest(String),
 }
 
-/// One thing about a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OciFault {
-    /// It does not begin with `oci://` and a host.
-    NoHost,
-    /// `user@` or `user:password@`.
-    UserInformation,
-    /// `docker.io`.
-    DockerIo,
-    /// A host that is not in lower case.
-    HostCase,
-    /// `:443`.
-    DefaultPort,
-    /// What stands for a repository cannot be one.
-    NoRepository,
-    /// A repository that is not in lower case.
-    RepositoryCase,
-    /// `repository:tag`.
-    TagInPath,
-    /// `repository@sha256:…`.
-    DigestInPath,
-    /// `tag` and `digest`.
-    TagAndDigest,
-    /// An argument that is neither.
-    OtherArgument,
-    /// No tag can look so.
-    BadTag,
-    /// No digest can look so.
-    BadDigest,
-    /// Neither tag nor digest.
-    NoVersion,
-}
-
-impl OciFault {
-    /// Whether OpenTofu cannot fetch the source with a credential at all.
-    pub const fn is_fatal(self) -> bool {
-        !matches!(self, Self::UserInformation | Self::DefaultPort | Self::NoVersion)
-    }
-
-    /// What it means.
-    pub const fn message(self) -> &'static str {
-        match self {
-            Self::NoHost => "there is no registry host in it",
-            Self::UserInformation => "OpenTofu ignores a user or password in the source, and shows it in its messages",
-            Self::DockerIo => "OpenTofu never sends a credential to `docker.io`, whatever is stored",
-            Self::HostCase => "OpenTofu compares hosts letter by letter, and credentials are stored in lower case",
-            Self::DefaultPort => "`:443` is the usual port, written out; other tools do not take it for the same host",
-            Self::NoRepository => "what follows the host is not a repository",
-            Self::RepositoryCase => "repositories are in lower case; OpenTofu refuses others",
-            Self::TagInPath => "OpenTofu does not take `:tag` behind the repository",
-            Self::DigestInPath => "OpenTofu does not take `@digest` behind the repository",
-            Self::TagAndDigest => "OpenTofu takes a tag or a digest, not both",
-            Self::OtherArgument => "OpenTofu takes no arguments but `tag` and `digest`",
-            Self::BadTag => "no tag can look like that",
-            Self::BadDigest => "no digest can look like that",
-            Self::NoVersion => "without a tag it is `latest`, which may be another module tomorrow",
-        }
-    }
-
-    /// What to write instead.
-    pub const fn hint(self) -> &'static str {
-        match self {
-            Self::NoHost => "`oci://HOST/REPOSITORY?tag=TAG`",
-            Self::UserInformation => "leave it out, and change that password; `nigari registry add` stores one",
-            Self::DockerIo => "write `oci://registry-1.docker.io/…`",
-            Self::HostCase | Self::RepositoryCase => "write it in lower case",
-            Self::DefaultPort => "leave `:443` out",
-            Self::NoRepository => "words of lower-case letters, digits, `.`, `_`, `-`, joined by `/`",
-            Self::TagInPath => "write `?tag=TAG`",
-            Self::DigestInPath => "write `?digest=sha256:…`",
-            Self::TagAndDigest => "keep the digest: it never means another module",
-            Self::OtherArgument => "leave it out; versions are tags",
-            Self::BadTag => "letters, digits, `.`, `_`, `-`, at most 128, not beginning with `.` or `-`",
-            Self::BadDigest => "`sha256:` and 64 hexadecimal digits in lower case",
-            Self::NoVersion => "write `?tag=TAG` or, better, `?digest=sha256:…`",
-        }
-    }
-}
-
 impl OciSource {
     /// Reads a source.
     pub fn read(source: &str) -> Self {
         let mut faults = Vec::new();
-        let (_, rest) = address::split_forced(source);
-        let rest = rest.split_once("://").map_or(rest, |(_, rest)| rest);
+        let (forced, rest) = address::split_forced(source);
+        let (scheme, rest) = rest.split_once("://").map_or((None, rest), |(scheme, rest)| (Some(scheme), rest));
+        // A getter's name is compared letter by letter, a scheme is not.
+        let is_getter = forced.is_none() || source.starts_with("oci::");
+        if !is_getter || !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("oci")) {
+            faults.push(OciFault::OtherScheme);
+        }
         let (place, query) = rest.split('#').next().unwrap_or_default().split_once('?').unwrap_or((rest, ""));
         let place = place.split('#').next().unwrap_or_default();
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
@@ -125,9 +52,18 @@ impl OciSource {
         Self { registry_host, repository, version, faults }
     }
 
-    /// Whether OpenTofu cannot fetch it with a credential, as it is written.
-    pub fn is_hopeless(&self) -> bool {
-        self.faults.iter().any(|fault| fault.is_fatal())
+    /// Whether OpenTofu cannot fetch it at all, as it is written.
+    pub fn is_refused(&self) -> bool {
+        self.has(Weight::Refused)
+    }
+
+    /// Whether OpenTofu itself has no credential for it, as it is written, so that only a proxy can add one.
+    pub fn is_unmatched(&self) -> bool {
+        self.has(Weight::Unmatched)
+    }
+
+    fn has(&self, weight: Weight) -> bool {
+        self.faults.iter().any(|fault| fault.weight() == weight)
     }
 
     /// `repository:tag` or `repository@digest`, as registries' own tools write it.
@@ -144,6 +80,7 @@ fn host(authority: &str, faults: &mut Vec<OciFault>) -> String {
     let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
     let found = [
         (host.is_empty(), OciFault::NoHost),
+        (!host.is_empty() && !is_host(host), OciFault::BadHost),
         (user.is_some(), OciFault::UserInformation),
         (host.eq_ignore_ascii_case("docker.io"), OciFault::DockerIo),
         (host.bytes().any(|byte| byte.is_ascii_uppercase()), OciFault::HostCase),
@@ -151,6 +88,20 @@ fn host(authority: &str, faults: &mut Vec<OciFault>) -> String {
     ];
     faults.extend(found.into_iter().filter_map(|(is_so, fault)| is_so.then_some(fault)));
     host.to_owned()
+}
+
+/// Whether it can be a host with or without a port; an address of IPv6 stands in brackets.
+fn is_host(host: &str) -> bool {
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|number| number > 0)
+    };
+    if let Some((address, rest)) = host.strip_prefix('[').and_then(|inside| inside.split_once(']')) {
+        let is_address = address.parse::<std::net::Ipv6Addr>().is_ok();
+        return is_address && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+    }
+    let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+    let is_name = !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || ".-_".contains(letter));
+    is_name && port.is_none_or(is_port)
 }
 
 /// The repository, and a version that stands behind it where none belongs.
@@ -176,12 +127,12 @@ fn repository(path: &str, faults: &mut Vec<OciFault>) -> (String, Option<OciVers
 fn version(query: &str, in_path: Option<OciVersion>, faults: &mut Vec<OciFault>) -> OciVersion {
     let (mut tag, mut digest) = (None, None);
     for argument in query.split('&').filter(|argument| !argument.is_empty()) {
-        match argument.split_once('=').unwrap_or((argument, "")) {
-            ("tag", value) => tag = Some(value),
-            ("digest", value) => digest = Some(value),
-            _ if faults.contains(&OciFault::OtherArgument) => {}
-            _ => faults.push(OciFault::OtherArgument),
-        }
+        let fault = match argument.split_once('=').unwrap_or((argument, "")) {
+            ("tag", value) => tag.replace(value).map(|_| OciFault::Twice),
+            ("digest", value) => digest.replace(value).map(|_| OciFault::Twice),
+            _ => Some(OciFault::OtherArgument),
+        };
+        faults.extend(fault.filter(|fault| !faults.contains(fault)));
     }
     if tag.is_some() && digest.is_some() {
         faults.push(OciFault::TagAndDigest);
@@ -203,13 +154,15 @@ fn version(query: &str, in_path: Option<OciVersion>, faults: &mut Vec<OciFault>)
     }
 }
 
-/// The grammar of the distribution specification, without its rules for doubled separators.
+/// The grammar of the distribution specification.
 fn is_repository(name: &str) -> bool {
     let edge = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     name.split('/').all(|word| {
         let bytes = word.as_bytes();
         let inner = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-        edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner)
+        let mut separators = word.split(|letter: char| letter.is_ascii_alphanumeric());
+        let is_one = |between: &str| matches!(between, "." | "_" | "__") || between.bytes().all(|byte| byte == b'-');
+        edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(inner) && separators.all(is_one)
     })
 }
 
@@ -247,7 +200,7 @@ mod tests {
             (read.version.clone(), read.reference()),
             (OciVersion::Tag("1.4.0".into()), "team/net:1.4.0".into())
         );
-        assert!(read.faults.is_empty() && !read.is_hopeless());
+        assert!(read.faults.is_empty() && !read.is_refused() && !read.is_unmatched());
         let digest = format!("sha256:{}", "0a".repeat(32));
         let read = OciSource::read(&format!("oci://h/a?digest={digest}"));
         assert_eq!((read.faults.len(), read.reference()), (0, format!("a@{digest}")));
@@ -274,6 +227,25 @@ mod tests {
             ("oci://ghcr.io?tag=1", vec![F::NoRepository]),
             ("oci://ghcr.io/a/../b?tag=1", vec![F::NoRepository]),
             ("oci:///a?tag=1", vec![F::NoHost]),
+            ("oci://ghcr.io/a?tag=1&tag=2", vec![F::Twice]),
+            ("oci://ghcr.io/a?digest=sha256:12&tag=1&tag=1&tag=2", vec![F::Twice, F::TagAndDigest, F::BadDigest]),
+            ("oci::https://ghcr.io/a?tag=1", vec![F::OtherScheme]),
+            ("oci::ghcr.io/a?tag=1", vec![F::OtherScheme]),
+            ("OCI::oci://ghcr.io/a?tag=1", vec![F::OtherScheme]),
+            ("oci::oci://ghcr.io/a?tag=1", vec![]),
+            ("OCI://ghcr.io/a?tag=1", vec![]),
+            ("oci://ghcr.io:abc/a?tag=1", vec![F::BadHost]),
+            ("oci://gh cr.io/a?tag=1", vec![F::BadHost]),
+            ("oci://ghcr.io:99999/a?tag=1", vec![F::BadHost]),
+            ("oci://ghcr.io:0/a?tag=1", vec![F::BadHost]),
+            ("oci://ghcr.io:+1/a?tag=1", vec![F::BadHost]),
+            ("oci://ghcr.io:/a?tag=1", vec![F::BadHost]),
+            ("oci://:5000/a?tag=1", vec![F::BadHost]),
+            ("oci://[::1]:5000/a?tag=1", vec![]),
+            ("oci://[::1]5000/a?tag=1", vec![F::BadHost]),
+            ("oci://my_host.example:5000/a__b/c--d/e.f_g?tag=1", vec![]),
+            ("oci://ghcr.io/a..b?tag=1", vec![F::NoRepository]),
+            ("oci://ghcr.io/a/b___c?tag=1", vec![F::NoRepository]),
         ] {
             assert_eq!(faults(source), expected, "{source}");
         }
@@ -295,10 +267,15 @@ mod tests {
     #[test]
     fn what_is_worth_a_word_alone_does_not_stop_a_fetch() {
         for source in ["oci://h:443/a?tag=1", "oci://h/a", "oci://u@h/a?tag=1"] {
-            assert!(!OciSource::read(source).is_hopeless(), "{source}");
+            let read = OciSource::read(source);
+            assert!(!read.is_refused() && !read.is_unmatched(), "{source}");
         }
-        for source in ["oci://docker.io/a?tag=1", "oci://h/a:1", "oci://h/A?tag=1", "", "oci://", "?#", "oci://h/a?x"] {
-            assert!(OciSource::read(source).is_hopeless(), "{source}");
+        for source in ["oci://h/a:1", "oci://h/A?tag=1", "", "oci://", "?#", "oci://h/a?x", "oci://h:x/a?tag=1"] {
+            assert!(OciSource::read(source).is_refused(), "{source}");
+        }
+        for source in ["oci://docker.io/a?tag=1", "oci://H/a?tag=1"] {
+            let read = OciSource::read(source);
+            assert!(!read.is_refused() && read.is_unmatched(), "{source}");
         }
     }
 }

@@ -94,11 +94,16 @@ fn what_is_wrong_with_a_source_is_told_though_an_integration_covers_it() {
         add(&stack, name, url, &["--export"]);
     }
     for (source, word) in [
-        ("oci://docker.io/acme/net?tag=1", "oci://registry-1.docker.io/"),
-        ("oci://GHCR.io/acme/net?tag=1", "lower case"),
         ("oci://ghcr.io/acme/net:1", "?tag=TAG"),
         ("oci://ghcr.io/acme/net?tag=1&digest=sha256:00", "not both"),
         ("oci://ghcr.io/acme/net?version=1", "no arguments but `tag` and `digest`"),
+        ("oci://ghcr.io/acme/net?tag=1&tag=2", "keep one of them"),
+        ("oci::https://ghcr.io/acme/net?tag=1", "write `oci://HOST/REPOSITORY?tag=TAG`"),
+        ("oci::ghcr.io/acme/net", "write `oci://HOST/REPOSITORY?tag=TAG`"),
+        ("oci://ghcr.io:abc/acme/net?tag=1", "write `HOST` or `HOST:PORT`"),
+        ("oci://gh cr.io/acme/net?tag=1", "write `HOST` or `HOST:PORT`"),
+        ("oci://ghcr.io:99999/acme/net?tag=1", "write `HOST` or `HOST:PORT`"),
+        ("oci://ghcr.io:/acme/net?tag=1", "write `HOST` or `HOST:PORT`"),
     ] {
         let explained = explain(&stack, source, 1);
         assert!(explained["warnings"].to_string().contains(word), "{source}: {explained}");
@@ -112,6 +117,84 @@ fn what_is_wrong_with_a_source_is_told_though_an_integration_covers_it() {
         let said = explain(&stack, source, 0).to_string();
         assert!(!said.contains("geheim-42"), "{said}");
     }
+}
+
+#[test]
+fn what_the_broker_alone_adds_a_credential_to_is_a_warning_and_no_denial() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(directory.path());
+    for (name, url) in [("hub", "https://docker.io"), ("ghcr", "https://ghcr.io")] {
+        add(&stack, name, url, &["--export", "--permit-file"]);
+    }
+    for wish in ["broker", "helper", "file"] {
+        stack.run(&["workspace", "create", wish, "--delivery", wish]).unwrap().succeeded().unwrap();
+    }
+    for (source, integration, word) in [
+        ("oci://docker.io/acme/net?tag=1", "hub", "oci://registry-1.docker.io/"),
+        ("oci://GHCR.io/acme/net?tag=1", "ghcr", "lower case"),
+    ] {
+        let explained = explain(&stack, source, 0);
+        assert_eq!(
+            (&explained["served"], &explained["delivery"], &explained["integration"]["name"]),
+            (&true.into(), &"broker".into(), &integration.into()),
+            "{explained}"
+        );
+        assert!(explained["reason"].as_str().unwrap().contains("only there"), "{explained}");
+        assert!(explained["warnings"].to_string().contains(word), "{explained}");
+        for (wish, code) in [("broker", 0), ("helper", 1), ("file", 1)] {
+            let said = text(&stack, &[source, "-w", wish]);
+            assert_eq!(said.code, Some(code), "{source} {wish}: {}", said.all());
+            assert!(said.out.contains(word), "{source} {wish}: {}", said.out);
+            let denied =
+                format!("cannot fetch it with a credential: the broker could add one, but the delivery is `{wish}`");
+            assert_eq!(said.out.contains(&denied), code == 1, "{source} {wish}: {}", said.out);
+        }
+    }
+    // OpenTofu takes no other spelling for Docker Hub's registry.
+    for source in ["oci://DOCKER.io/acme/net?tag=1", "oci://docker.io:443/acme/net?tag=1"] {
+        let explained = explain(&stack, source, 1);
+        assert!(
+            explained["warnings"].to_string().contains("write the source with `registry-1.docker.io`"),
+            "{explained}"
+        );
+    }
+}
+
+#[test]
+fn the_integration_is_the_one_that_the_helper_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(directory.path());
+    for (name, url) in [
+        ("wide", "https://localhost:5000"),
+        ("team", "https://localhost:5000/team"),
+        ("one", "https://localhost:5001/one"),
+        ("two", "https://localhost:5001/two"),
+        ("only", "https://localhost:5002/team"),
+    ] {
+        add(&stack, name, url, &["--export"]);
+    }
+    for (source, integration, word) in [
+        ("oci://localhost:5000/team/net?tag=1", "wide", "is asked for a host alone"),
+        ("oci://localhost:5002/other?tag=1", "only", "gives it to all of the host, not to localhost:5002/team alone"),
+        ("oci://localhost:5002/team/net?tag=1", "only", "gives it to all of the host"),
+    ] {
+        let explained = explain(&stack, source, 0);
+        assert_eq!(
+            (&explained["integration"]["name"], &explained["delivery"]),
+            (&integration.into(), &"helper".into())
+        );
+        assert!(explained["reason"].as_str().unwrap().contains(word), "{explained}");
+    }
+    for source in ["oci://localhost:5001/one/net?tag=1", "oci://localhost:5001/three?tag=1"] {
+        let explained = explain(&stack, source, 1);
+        let reason = explained["reason"].as_str().unwrap();
+        assert!(reason.contains("one, two") && reason.contains("`helper` cannot tell"), "{explained}");
+        assert!(explained.get("integration").is_none() && explained.get("delivery").is_none(), "{explained}");
+    }
+    // An agent may have a wish of its own, of which the server knows nothing.
+    let said = text(&stack, &["oci://localhost:5000/team/net?tag=1"]);
+    assert!(said.err.contains("own `--delivery`"), "{}", said.err);
+    assert!(!text(&stack, &["oci://localhost:5001/one/net?tag=1"]).err.contains("own `--delivery`"));
 }
 
 #[test]
@@ -135,6 +218,54 @@ fn the_logins_of_this_machine_are_named_and_never_shown() {
         assert_eq!(said.code, Some(0), "{}", said.all());
         search.bytes("explain", said.all().as_bytes());
     }
+    search.verdict().unwrap();
+}
+
+#[test]
+fn what_opentofu_would_take_on_this_machine_is_what_it_takes() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(directory.path());
+    add(&stack, "r", "https://r.example", &["--export"]);
+    let canary = Canary::new("robot");
+    let entry = |text: &str| format!("{{\"auth\":\"{}\"}}", support_base64(text));
+    let pair = entry(&format!("robot:{}", canary.password));
+    let home = directory.path().join("home");
+    std::fs::create_dir_all(home.join(".docker")).unwrap();
+    let docker = |auths: &str| file(&home.join(".docker/config.json"), &format!("{{\"auths\":{{{auths}}}}}"), 0o600);
+    let told = |source: &str| text(&stack, &[source]).out;
+    // `docker.io` is another host by the time a credential could be sent.
+    docker(&format!("\"docker.io\":{pair}"));
+    let said = told("oci://docker.io/acme/net?tag=1");
+    assert!(said.contains("`docker.io`: user and password") && !said.contains("would take this"), "{said}");
+    // What is no pair counts for nothing alone, and is not to be beside another.
+    docker(&format!("\"r.example\":{}", entry("nothing")));
+    let said = told("oci://r.example/a?tag=1");
+    assert!(said.contains("so it counts for nothing") && !said.contains("would take this"), "{said}");
+    docker(&format!("\"r.example\":{},\"r.example/a\":{pair}", entry("nothing")));
+    let said = told("oci://r.example/a?tag=1");
+    assert!(said.contains("beside another login OpenTofu fails") && !said.contains("would take this"), "{said}");
+    // The CLI configuration comes first.
+    docker(&format!("\"r.example\":{pair}"));
+    let block =
+        format!("oci_credentials \"r.example\" {{\n  username = \"robot\"\n  password = \"{}\"\n}}\n", canary.password);
+    let own = file(&home.join(".tofurc"), &block, 0o600);
+    let said = told("oci://r.example/a?tag=1");
+    assert!(said.contains(".tofurc: `oci_credentials \"r.example\"`: user and password; outside of a run"), "{said}");
+    assert!(said.contains("config.json: `r.example`: user and password\n"), "{said}");
+    file(&home.join(".tofurc"), "oci_default_credentials {\n  docker_style_config_files = [\"gone.json\"]\n}\n", 0o600);
+    let said = told("oci://r.example/a?tag=1");
+    assert!(said.contains("gone.json: not there") && !said.contains("config.json: `"), "{said}");
+    file(&home.join(".tofurc"), "oci_default_credentials {", 0o600);
+    let said = told("oci://r.example/a?tag=1");
+    assert!(said.contains(".tofurc: broken (line 1") && said.contains("goes on without it"), "{said}");
+    assert!(said.contains("config.json: `r.example`: user and password; outside of a run"), "{said}");
+    let other = file(&home.join("other.tfrc"), &block, 0o600);
+    let mut named = stack.command(&["explain", "oci://r.example/a?tag=1"]);
+    named.env("TF_CLI_CONFIG_FILE", &other);
+    let said = run(named).unwrap();
+    assert!(said.out.contains("other.tfrc: `oci_credentials") && !said.out.contains(&own), "{}", said.out);
+    let mut search = Search::new(std::slice::from_ref(&canary));
+    search.bytes("explain", said.all().as_bytes());
     search.verdict().unwrap();
 }
 
@@ -199,6 +330,36 @@ fn every_source_of_a_configuration_is_explained_also_in_its_local_modules() {
     file(&nested.join("main.tf"), &module("deep", "\"oci://other.example/deep?tag=1\""), 0o600);
     let said = text(&stack, &[&live, "--root", &root]);
     assert!(said.code == Some(1) && said.out.contains("deep (modules/nested/main.tf)"), "{}", said.all());
+}
+
+#[test]
+fn a_directory_without_what_it_needs_is_no_success() {
+    let directory = tempfile::tempdir().unwrap();
+    let stack = server(&directory.path().join("stack"));
+    let live = directory.path().join("live");
+    std::fs::create_dir_all(live.join("modules")).unwrap();
+    let at = live.display().to_string();
+    let said = text(&stack, &[&at]);
+    assert_eq!(said.code, Some(2), "{}", said.all());
+    assert!(said.err.contains("no `.tf` or `.tofu` file in it") && said.err.contains("hint: "), "{}", said.err);
+    let partial = "what the modules from elsewhere call themselves is not known here";
+    let module = |name: &str, source: &str| format!("module \"{name}\" {{\n  source = \"{source}\"\n}}\n");
+    for (main, code, missing, is_partial) in [
+        ("# nothing\n".to_owned(), 0, None, false),
+        (module("there", "./modules"), 0, None, false),
+        (module("gone", "./missing"), 1, Some("gone (main.tf)"), false),
+        (module("there", "./modules") + &module("code", "git::https://example.com/x.git"), 0, None, true),
+        (module("public", "hashicorp/consul/aws"), 0, None, true),
+    ] {
+        file(&live.join("main.tf"), &main, 0o644);
+        let said = text(&stack, &[&at]);
+        assert_eq!(said.code, Some(code), "{main}: {}", said.all());
+        assert_eq!(said.out.contains("there is no such directory"), missing.is_some(), "{main}: {}", said.out);
+        assert!(missing.is_none_or(|name| said.out.contains(name)), "{main}: {}", said.out);
+        assert_eq!(said.err.contains(partial), is_partial, "{main}: {}", said.err);
+    }
+    // Of a source alone nobody expects it.
+    assert!(!text(&stack, &["oci://r.example/a?tag=1"]).err.contains(partial));
 }
 
 #[test]
