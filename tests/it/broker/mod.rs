@@ -5,6 +5,7 @@
 mod clients;
 mod hostile;
 mod hostile_cases;
+mod module_locations;
 mod modules;
 mod operator_proxy;
 mod proxy;
