@@ -7,6 +7,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::ca_bundle::Roots;
 use super::choice::ForBroker;
 use super::described::Described;
 use super::helper::Desk;
@@ -19,6 +20,7 @@ use crate::redact::{Needles, Redactions};
 use crate::registry::OutwardProxy;
 use crate::registry::upstream::Patience;
 use crate::secret::Secret;
+use crate::tofu::cli_configuration::KeptTokens;
 
 /// What it means, in a sentence for people.
 pub(super) const MEANING: &str = "tofu had no credential: the broker on loopback asked the registries for it, by GET \
@@ -54,7 +56,7 @@ struct Open(Broker, TokenNeedles);
 
 impl BrokerDelivery {
     pub(super) async fn open(all: ForBroker, surroundings: &Surroundings<'_>) -> Result<Self, DeliveryError> {
-        let ForBroker { served, out_of_reach, has_tokens_out_of_reach } = all;
+        let ForBroker { served, out_of_reach, tokens_out_of_reach } = all;
         let (delivery, meaning) = if out_of_reach.is_empty() { ("broker", MEANING) } else { BOTH };
         let receipt = Pending::begin(delivery, meaning, served.iter().chain(&out_of_reach), surroundings);
         let operator = Arc::clone(surroundings.operator);
@@ -68,11 +70,12 @@ impl BrokerDelivery {
         let (broker, tokens) = of.open(at).await?;
         let private = out_of_reach.iter().filter_map(|credential| credential.ca_pem.as_deref());
         let authorities: Vec<&str> = private.chain([broker.authority()]).collect();
+        let roots = Roots::of(surroundings.system_roots, surroundings.passed);
         let described = Described {
             docker_config: docker_config::with_helper(out_of_reach.iter().map(|credential| &credential.address)),
-            ca_bundle: Some(ca_bundle::with(&authorities, surroundings.system_roots)?),
+            ca_bundle: Some(ca_bundle::with(&authorities, roots)?),
             operator,
-            has_tokens: has_tokens_out_of_reach,
+            tokens: KeptTokens::Of(tokens_out_of_reach),
         };
         Ok(Self { broker, described, desk: Desk::open(out_of_reach, surroundings)?, receipt, tokens })
     }

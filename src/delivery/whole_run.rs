@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::broker::{At, ProxyOf, proxied};
+use super::ca_bundle::Roots;
 use super::token_needles::TokenNeedles;
 use super::{DeliveryError, ca_bundle};
 use crate::clock::Clock;
@@ -78,7 +79,7 @@ impl Kept {
         let of = ProxyOf { credentials, tokens: Vec::new(), services: Vec::new() };
         let Around { system_roots, passed, clock, redactions } = around;
         let (broker, tokens) = of.open(At { passed: Some(passed), system_roots, clock, redactions }).await?;
-        let bundle = ca_bundle::with(&[broker.authority()], around.system_roots)?;
+        let bundle = ca_bundle::with(&[broker.authority()], Roots::of(around.system_roots, Some(around.passed)))?;
         Ok(Some(Lent { broker, tokens, bundle, hosts, began_at }))
     }
 }
