@@ -85,7 +85,11 @@ impl ModuleRegistry {
                 return Err(Unreadable);
             }
         }
-        if url.path() == DISCOVERY { self.add_services(url, &text) } else { self.add_location(url, &text, headers) }
+        if url.path() == DISCOVERY {
+            self.add_services(url, &text)
+        } else {
+            self.add_location(url, &text, headers)
+        }
         Ok(Some(text.into()))
     }
 

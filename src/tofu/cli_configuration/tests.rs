@@ -97,7 +97,9 @@ fn of_several_tokens_those_stay_that_tofu_has_to_find_itself() {
     let one = r#""credentials": {"localhost:8443": {"token": "near"}},"#;
     assert!(kept(&[("/x", json)]).starts_with(&format!("{{\n{one}\n\"oci_")), "{}", kept(&[("/x", json)]));
     let list = r#"{"credentials": [{"gitlab.com": {"token": "far"}}, {"localhost:8443": {"token": "near"}}]}"#;
-    assert!(kept(&[("/x", list)]).starts_with("{\n\"credentials\": [{\n\"localhost:8443\": {\"token\": \"near\"}\n}],"));
+    assert!(
+        kept(&[("/x", list)]).starts_with("{\n\"credentials\": [{\n\"localhost:8443\": {\"token\": \"near\"}\n}],")
+    );
     let beside = kept(&[("/x", "disable_checkpoint = true"), ("/d/credentials.tfrc.json", json)]);
     let translated = "credentials \"localhost:8443\" {\n  \"token\" = \"near\"\n}\n";
     assert_eq!(beside, format!("disable_checkpoint = true\n{translated}{OURS}"));

@@ -10,6 +10,7 @@ mod modules;
 mod operator_proxy;
 mod proxy;
 mod strangers;
+mod streaming;
 mod unasked;
 
 use std::time::Duration;
