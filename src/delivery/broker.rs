@@ -159,7 +159,7 @@ pub(super) fn proxied(broker: &Broker, passed: &[(String, Secret)]) -> Vec<(Stri
 /// The proxy that the step would have had by the operator's wish: the broker goes through it instead.
 fn outward_proxy(passed: &[(String, Secret)]) -> Option<OutwardProxy> {
     let url = value(passed, &PROXY).or_else(|| value(passed, &EVERYTHING))?;
-    let exceptions = value(passed, &EXCEPTIONS).map_or_else(|| Secret::from(""), Secret::duplicate);
+    let exceptions = value(passed, &EXCEPTIONS).map(OutwardProxy::exceptions_of).unwrap_or_default();
     let found = OutwardProxy::new(url.duplicate(), exceptions);
     if found.is_none() {
         tracing::warn!("the proxy that is passed to runs has no address that could be read; it is not used");

@@ -34,8 +34,8 @@ pub(super) fn variables(passed: &[(String, Secret)]) -> Vec<(String, Secret)> {
 
 /// The first of these names that has a value.
 pub(super) fn value<'p>(passed: &'p [(String, Secret)], names: &[&str]) -> Option<&'p Secret> {
-    let named = |name: &&str| passed.iter().find(|(known, value)| known == name && !value.is_empty());
-    names.iter().find_map(named).map(|(_, value)| value)
+    let of = |name: &&str| passed.iter().find(|(known, value)| known == name && !value.is_empty());
+    names.iter().find_map(of).map(|(_, value)| value)
 }
 
 fn list(exceptions: Option<&Exceptions>) -> String {

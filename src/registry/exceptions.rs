@@ -31,16 +31,16 @@ enum Entry {
 /// None is every port.
 type Port = Option<String>;
 
-impl Exceptions {
+impl From<&str> for Exceptions {
     /// Reads a list; what cannot be read excepts nothing.
-    pub(super) fn of(list: &str) -> Self {
+    fn from(list: &str) -> Self {
         let words: Vec<_> = list.split(',').map(|word| word.trim().to_lowercase()).collect();
-        Self {
-            is_all: words.iter().any(|word| word == "*"),
-            entries: words.iter().filter_map(|word| entry(word)).collect(),
-        }
+        let entries = words.iter().filter_map(|word| entry(word)).collect();
+        Self { is_all: words.iter().any(|word| word == "*"), entries }
     }
+}
 
+impl Exceptions {
     /// Whether a host (a name, or an address without brackets) is reached without the proxy.
     pub fn has(&self, host: &str, port: u16) -> bool {
         let (host, port) = (host.to_lowercase(), port.to_string());
@@ -156,7 +156,7 @@ mod tests {
             ("https://corp.example", &[], &["corp.example:443"]),
             (".,*.,*:443", &[], &["a.example:443"]),
         ] {
-            let exceptions = Exceptions::of(list);
+            let exceptions = Exceptions::from(list);
             for (hosts, expected) in [(within, true), (without, false)] {
                 for target in hosts {
                     let (host, port) = target.rsplit_once(':').unwrap();
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn for_plain_http_each_is_narrowed_to_its_port() {
         let list = "corp.example,*.d.example,e.example:80,f.example:8080,10.0.0.0/8,10.1.2.3,2001:db8::1";
-        let plain = Exceptions::of(list).of_plain_http();
+        let plain = Exceptions::from(list).of_plain_http();
         let expected = ["corp.example:80", ".d.example:80", "e.example:80", "10.1.2.3:80", "[2001:db8::1]:80"];
         assert_eq!(plain, expected);
-        let again = Exceptions::of(&plain.join(","));
+        let again = Exceptions::from(plain.join(",").as_str());
         assert!(again.has("corp.example", 80) && again.has("2001:db8::1", 80) && !again.has("corp.example", 443));
-        assert!(Exceptions::of("*").is_all() && Exceptions::of("*").of_plain_http().is_empty());
+        assert!(Exceptions::from("*").is_all() && Exceptions::from("*").of_plain_http().is_empty());
     }
 }

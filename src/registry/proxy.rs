@@ -20,8 +20,8 @@ pub struct OutwardProxy {
 impl OutwardProxy {
     /// `http://[user:password@]host:port`, and names, domains and networks, separated by commas, that are reached
     /// without it. `None` when no proxy can have that address.
-    pub fn new(url: Secret, exceptions: Secret) -> Option<Self> {
-        let found = Self { url, exceptions: Self::exceptions_of(&exceptions) };
+    pub fn new(url: Secret, exceptions: Exceptions) -> Option<Self> {
+        let found = Self { url, exceptions };
         // Without a scheme it is `http`, as for Go and curl.
         let is_known =
             found.url.expose().split_once("://").is_none_or(|(scheme, _)| matches!(scheme, "http" | "https"));
@@ -43,7 +43,7 @@ impl OutwardProxy {
 
     /// What a value of `NO_PROXY` says.
     pub fn exceptions_of(list: &Secret) -> Exceptions {
-        Exceptions::of(list.expose())
+        list.expose().into()
     }
 
     /// The hosts that are reached without it; neither of the following knows them.

@@ -86,9 +86,9 @@ impl ModuleRegistry {
             }
         }
         if url.path() == DISCOVERY {
-            self.add_services(url, &text)
+            self.add_services(url, &text);
         } else {
-            self.add_location(url, &text, headers)
+            self.add_location(url, &text, headers);
         }
         Ok(Some(text.into()))
     }

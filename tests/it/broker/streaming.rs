@@ -17,7 +17,7 @@ use super::{PATIENCE, child, credential, open_with};
 use crate::registry::stage::{Authority, basic};
 
 const MIB: usize = 1024 * 1024;
-const PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+static PIECE: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// A registry with one blob.
 struct Blob {
@@ -29,7 +29,7 @@ struct Blob {
 
 impl Blob {
     /// Of so many bytes; once `first` of them are written the rest waits for [`Blob::go_on`].
-    async fn start(authority: &Authority, size: usize, first: usize) -> Self {
+    fn start(authority: &Authority, size: usize, first: usize) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         // What is written has left the registry, but for this.
         socket.set_send_buffer_size(64 * 1024).unwrap();
@@ -88,7 +88,7 @@ impl Blob {
         let credentials = vec![credential(&self.url(""), authority)];
         let broker = open_with(Plan { credentials, patience, ..Plan::default() }).await;
         let asked = child(&broker, authority).get(self.url("/v2/team/net/blobs/sha256:0")).send();
-        let answer = asked.await.expect("no answer before the end of the blob");
+        let answer = asked.await.unwrap();
         assert_eq!(answer.status(), 200);
         (broker, answer)
     }
@@ -115,7 +115,7 @@ async fn asks_with_credential(stream: &mut (impl AsyncReadExt + Unpin)) -> bool 
 async fn take(answer: &mut Response, enough: usize) -> usize {
     let mut bytes = 0;
     while bytes < enough
-        && let Some(piece) = answer.chunk().await.expect("the blob breaks off")
+        && let Some(piece) = answer.chunk().await.unwrap()
     {
         bytes += piece.len();
     }
@@ -125,7 +125,7 @@ async fn take(answer: &mut Response, enough: usize) -> usize {
 #[tokio::test]
 async fn a_blob_arrives_before_its_end_is_sent() {
     let authority = Authority::new();
-    let blob = Blob::start(&authority, 16 * MIB, 8 * MIB).await;
+    let blob = Blob::start(&authority, 16 * MIB, 8 * MIB);
     let (_broker, mut answer) = blob.pulled(&authority).await;
     let first = take(&mut answer, MIB).await;
     assert!(first >= MIB && blob.written() <= 8 * MIB, "{first} of {}", blob.written());
@@ -136,7 +136,7 @@ async fn a_blob_arrives_before_its_end_is_sent() {
 #[tokio::test]
 async fn of_a_blob_that_nobody_takes_little_is_read() {
     let authority = Authority::new();
-    let blob = Blob::start(&authority, 256 * MIB, usize::MAX).await;
+    let blob = Blob::start(&authority, 256 * MIB, usize::MAX);
     let (_broker, mut answer) = blob.pulled(&authority).await;
     let first = take(&mut answer, 1).await;
     let read = blob.stands_still().await;
