@@ -7,11 +7,14 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::ca_bundle::Roots;
 use super::choice::ForBroker;
 use super::described::Described;
 use super::helper::Desk;
+use super::plain_http::{EVERYTHING, EXCEPTIONS, value};
 use super::token_needles::TokenNeedles;
-use super::{Beside, Delivered, Delivery, DeliveryError, Pending, Surroundings, Witnessed, ca_bundle, docker_config};
+use super::{Beside, Delivered, Delivery, DeliveryError, Pending, Surroundings, Witnessed};
+use super::{ca_bundle, docker_config, plain_http};
 use crate::clock::Clock;
 use crate::gateway::broker::{Broker, Plan, Seen};
 use crate::protocol::agent::RegistryCredential;
@@ -19,6 +22,7 @@ use crate::redact::{Needles, Redactions};
 use crate::registry::OutwardProxy;
 use crate::registry::upstream::Patience;
 use crate::secret::Secret;
+use crate::tofu::cli_configuration::KeptTokens;
 
 /// What it means, in a sentence for people.
 pub(super) const MEANING: &str = "tofu had no credential: the broker on loopback asked the registries for it, by GET \
@@ -35,12 +39,11 @@ const BOTH: (&str, &str) = (
 
 /// The one proxy that the step has. Go prefers the first spelling; curl, and with it git, the second.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
-const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
-/// An exception that is none: were the variable empty, Go would read the other spelling.
-const NO_EXCEPTION: &str = "none.invalid";
 
 pub(super) struct BrokerDelivery {
     broker: Broker,
+    /// What leads the step to it.
+    proxied: Vec<(String, Secret)>,
     described: Described,
     /// For the registries that no proxy can serve.
     desk: Option<Desk>,
@@ -54,7 +57,7 @@ struct Open(Broker, TokenNeedles);
 
 impl BrokerDelivery {
     pub(super) async fn open(all: ForBroker, surroundings: &Surroundings<'_>) -> Result<Self, DeliveryError> {
-        let ForBroker { served, out_of_reach, has_tokens_out_of_reach } = all;
+        let ForBroker { served, out_of_reach, tokens_out_of_reach } = all;
         let (delivery, meaning) = if out_of_reach.is_empty() { ("broker", MEANING) } else { BOTH };
         let receipt = Pending::begin(delivery, meaning, served.iter().chain(&out_of_reach), surroundings);
         let operator = Arc::clone(surroundings.operator);
@@ -68,20 +71,22 @@ impl BrokerDelivery {
         let (broker, tokens) = of.open(at).await?;
         let private = out_of_reach.iter().filter_map(|credential| credential.ca_pem.as_deref());
         let authorities: Vec<&str> = private.chain([broker.authority()]).collect();
+        let roots = Roots::of(surroundings.system_roots, surroundings.passed);
         let described = Described {
             docker_config: docker_config::with_helper(out_of_reach.iter().map(|credential| &credential.address)),
-            ca_bundle: Some(ca_bundle::with(&authorities, surroundings.system_roots)?),
+            ca_bundle: Some(ca_bundle::with(&authorities, roots)?),
             operator,
-            has_tokens: has_tokens_out_of_reach,
+            tokens: KeptTokens::Of(tokens_out_of_reach),
         };
-        Ok(Self { broker, described, desk: Desk::open(out_of_reach, surroundings)?, receipt, tokens })
+        let proxied = proxied(&broker, surroundings.passed.unwrap_or_default());
+        Ok(Self { broker, proxied, described, desk: Desk::open(out_of_reach, surroundings)?, receipt, tokens })
     }
 }
 
 impl Delivery for BrokerDelivery {
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError> {
         let (files, mut variables) = self.described.below(directory)?;
-        variables.extend(proxied(&self.broker));
+        variables.extend(self.proxied);
         let mut delivered = Delivered::new(files, variables, self.receipt);
         delivered.beside.push(Box::new(Open(self.broker, self.tokens)));
         if let Some(desk) = self.desk {
@@ -141,24 +146,20 @@ impl ProxyOf {
     }
 }
 
-/// The variables that lead a step to it.
-pub(super) fn proxied(broker: &Broker) -> Vec<(String, Secret)> {
+/// The variables that lead a step to it to which the operator passes these.
+pub(super) fn proxied(broker: &Broker, passed: &[(String, Secret)]) -> Vec<(String, Secret)> {
     // git (curl) does more than GET, and trusts no file that we could name: it is passed through to every host, and so
     // has the operator's proxy for all of them.
     let proxies = [broker.proxy(), broker.passing_proxy()];
     let mut variables: Vec<_> = PROXY.map(str::to_owned).into_iter().zip(proxies).collect();
-    variables.extend(EXCEPTIONS.map(|name| (name.to_owned(), Secret::from(NO_EXCEPTION))));
+    variables.extend(plain_http::variables(passed));
     variables
 }
 
 /// The proxy that the step would have had by the operator's wish: the broker goes through it instead.
 fn outward_proxy(passed: &[(String, Secret)]) -> Option<OutwardProxy> {
-    let value = |names: &[&str]| {
-        let named = |name: &&str| passed.iter().find(|(known, value)| known == name && !value.is_empty());
-        names.iter().find_map(named).map(|(_, value)| value)
-    };
-    let url = value(&PROXY).or_else(|| value(&["ALL_PROXY", "all_proxy"]))?;
-    let exceptions = value(&EXCEPTIONS).map_or_else(|| Secret::from(""), Secret::duplicate);
+    let url = value(passed, &PROXY).or_else(|| value(passed, &EVERYTHING))?;
+    let exceptions = value(passed, &EXCEPTIONS).map(OutwardProxy::exceptions_of).unwrap_or_default();
     let found = OutwardProxy::new(url.duplicate(), exceptions);
     if found.is_none() {
         tracing::warn!("the proxy that is passed to runs has no address that could be read; it is not used");
@@ -168,7 +169,79 @@ fn outward_proxy(passed: &[(String, Secret)]) -> Option<OutwardProxy> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
     use super::outward_proxy;
+    use crate::clock::Clock;
+    use crate::delivery::tests::credential;
+    use crate::delivery::{Delivered, NamedHosts, Surroundings, open};
+    use crate::protocol::agent::RegistryCredential;
+    use crate::protocol::delivery::DeliveryChoice;
+    use crate::redact::Redactions;
+    use crate::sandbox::Sandbox;
+    use crate::tofu::cli_configuration::OperatorConfiguration;
+
+    /// What a step gets, on a host without any roots, and with the operator's CLI configuration of this text.
+    async fn delivered(credentials: Vec<RegistryCredential>, operator: &str) -> Delivered {
+        crate::tls::install_provider();
+        let home = tempfile::tempdir().unwrap();
+        let (file, roots) = (home.path().join("operator.tfrc"), home.path().join("roots.pem"));
+        std::fs::write(&file, operator).unwrap();
+        std::fs::write(&roots, "").unwrap();
+        let operator = Arc::new(OperatorConfiguration::read(Some(&file), None).unwrap());
+        let (clock, sources, redactions) = (Clock::new(), NamedHosts::default(), Redactions::new());
+        let surroundings = Surroundings {
+            operator: &operator,
+            system_roots: Some(&roots),
+            clock: &clock,
+            passed: None,
+            wish: DeliveryChoice::Auto,
+            sources: &sources,
+            search_path: "/usr/bin:/bin",
+            run_directory: home.path(),
+            private: home.path(),
+            sandbox: Sandbox::Process,
+            redactions: &redactions,
+        };
+        open(credentials, surroundings).await.unwrap().deliver(Path::new("/secret")).unwrap()
+    }
+
+    fn content<'d>(delivered: &'d Delivered, name: &str) -> &'d str {
+        delivered.files.iter().find(|file| file.path == Path::new(name)).unwrap().content.expose()
+    }
+
+    #[tokio::test]
+    async fn of_the_operators_tokens_the_file_has_those_alone_that_no_proxy_can_serve() {
+        let operator = "credentials \"gitlab.com\" {\n  token = \"far-0123456789\"\n}\ncredentials \"localhost:8443\" {\n  \
+                        token = \"near-0123456789\"\n}\n";
+        let delivered = delivered(vec![credential("registry.example", "u", "p")], operator).await;
+        let written = content(&delivered, "tofu.tfrc");
+        assert!(written.contains("credentials \"localhost:8443\"") && written.contains("near-0123456789"), "{written}");
+        assert!(!written.contains("gitlab.com") && !written.contains("far-0123456789"), "{written}");
+    }
+
+    #[tokio::test]
+    async fn a_step_trusts_the_broker_instead_of_a_registrys_own_authority_and_has_no_key() {
+        let mut private = credential("registry.example", "u", "p");
+        let authority = rcgen::generate_simple_self_signed(vec!["registry.example".to_owned()]).unwrap().cert.pem();
+        private.ca_pem = Some(authority.clone());
+        let delivered = delivered(vec![private], "").await;
+        let bundle = content(&delivered, "ca.pem");
+        let second_line = authority.lines().nth(1).unwrap();
+        assert!(!bundle.contains(second_line), "{bundle}");
+        // The broker's, and nothing beside it.
+        let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+        assert!(bundle.trim().starts_with(begin) && bundle.trim().ends_with(end), "{bundle}");
+        assert_eq!(bundle.matches("-----BEGIN ").count(), 1, "{bundle}");
+        let mut names: Vec<_> = delivered.files.iter().map(|file| file.path.display().to_string()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["ca.pem", "docker/config.json", "tofu.tfrc"]);
+        let values = delivered.variables.iter().map(|(_, value)| value);
+        for text in delivered.files.iter().map(|file| &file.content).chain(values) {
+            assert!(!text.expose().contains("PRIVATE KEY") && !text.expose().contains(second_line));
+        }
+    }
 
     #[test]
     fn the_proxy_that_is_passed_to_runs_is_the_brokers() {

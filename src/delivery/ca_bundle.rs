@@ -1,6 +1,8 @@
 //! `ca.pem`: the host's roots plus the private authorities of this run's registries.
 //!
-//! Rule: plus, never instead: the step also fetches from public hosts. Only the fetch step gets this file.
+//! Rule: plus, never instead: the step also fetches from public hosts, and trusts whom the operator lets it trust by
+//! `SSL_CERT_FILE`, which this file takes the place of. `SSL_CERT_DIR` stays as it is passed: Go reads it besides. Only the
+//! fetch step gets this file.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +12,38 @@ use crate::secret::Secret;
 /// Relative to the secret directory.
 pub(super) const NAME: &str = "ca.pem";
 
+/// Names the file to Go programs.
+const VARIABLE: &str = "SSL_CERT_FILE";
+
 /// The variable that names the file to Go programs.
 pub(super) fn variable(directory: &Path) -> (String, Secret) {
-    ("SSL_CERT_FILE".into(), Secret::new(directory.join(NAME).display().to_string()))
+    (VARIABLE.into(), Secret::new(directory.join(NAME).display().to_string()))
+}
+
+/// Where the operator says that the host's roots are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Roots<'a> {
+    named: Option<&'a Path>,
+    passed: Option<&'a Path>,
+}
+
+impl<'a> Roots<'a> {
+    /// By the settings, and by what is passed to the step.
+    pub(super) fn of(named: Option<&'a Path>, passed: Option<&'a [(String, Secret)]>) -> Self {
+        // Of two with one name the later counts in the step.
+        let passed = passed.unwrap_or_default().iter().rev();
+        let passed = passed.filter(|(name, value)| name == VARIABLE && !value.is_empty());
+        Self { named, passed: passed.map(|(_, value)| Path::new(value.expose())).next() }
+    }
+
+    /// A host may have none at all (a minimal container).
+    fn read(self) -> Result<String, RootsError> {
+        match (self.named, self.passed.filter(|passed| self.named != Some(passed))) {
+            (None, None) => Ok(USUAL_PLACES.iter().find_map(|path| named(path.as_ref()).ok()).unwrap_or_default()),
+            (Some(path), None) | (None, Some(path)) => named(path),
+            (Some(path), Some(passed)) => Ok([named(path)?, named(passed)?].join("\n")),
+        }
+    }
 }
 
 /// Where distributions keep all roots in one file; the order of Go's `crypto/x509` (`root_linux.go`).
@@ -34,17 +65,14 @@ pub struct RootsError {
 }
 
 /// The bundle's text, or `None` when no credential needs one.
-pub(super) fn text(
-    credentials: &[RegistryCredential],
-    system_roots: Option<&Path>,
-) -> Result<Option<String>, RootsError> {
+pub(super) fn text(credentials: &[RegistryCredential], roots: Roots<'_>) -> Result<Option<String>, RootsError> {
     let private: Vec<&str> = credentials.iter().filter_map(|credential| credential.ca_pem.as_deref()).collect();
-    if private.is_empty() { Ok(None) } else { with(&private, system_roots).map(Some) }
+    if private.is_empty() { Ok(None) } else { with(&private, roots).map(Some) }
 }
 
 /// The host's roots and these authorities.
-pub(super) fn with(authorities: &[&str], system_roots: Option<&Path>) -> Result<String, RootsError> {
-    let mut bundle = roots(system_roots)?;
+pub(super) fn with(authorities: &[&str], roots: Roots<'_>) -> Result<String, RootsError> {
+    let mut bundle = roots.read()?;
     for pem in authorities {
         if !bundle.is_empty() && !bundle.ends_with('\n') {
             bundle.push('\n');
@@ -54,27 +82,28 @@ pub(super) fn with(authorities: &[&str], system_roots: Option<&Path>) -> Result<
     Ok(bundle)
 }
 
-/// The roots that the operator named, which must be there.
+/// Roots that the operator named, which must be there. Between certificates there may be anything.
 pub(super) fn named(path: &Path) -> Result<String, RootsError> {
-    std::fs::read_to_string(path).map_err(|source| RootsError { path: path.to_owned(), source })
-}
-
-/// A host may have none at all (a minimal container).
-fn roots(given: Option<&Path>) -> Result<String, RootsError> {
-    if let Some(path) = given {
-        return named(path);
-    }
-    Ok(USUAL_PLACES.iter().find_map(|path| std::fs::read_to_string(path).ok()).unwrap_or_default())
+    let bytes = std::fs::read(path).map_err(|source| RootsError { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::text;
+    use std::path::Path;
+
+    use super::{Roots, text, with};
     use crate::delivery::tests::credential;
+    use crate::secret::Secret;
+
+    fn passed(path: &Path) -> Vec<(String, Secret)> {
+        let value = path.display().to_string();
+        vec![("SSL_CERT_FILE".into(), "/nonexistent".into()), ("SSL_CERT_FILE".into(), value.as_str().into())]
+    }
 
     #[test]
     fn without_a_private_authority_there_is_no_file() {
-        assert!(text(&[credential("h:1", "u", "p")], None).unwrap().is_none());
+        assert!(text(&[credential("h:1", "u", "p")], Roots::default()).unwrap().is_none());
     }
 
     #[test]
@@ -83,15 +112,33 @@ mod tests {
         std::fs::write(roots.path(), "HOST ROOTS").unwrap();
         let mut private = credential("h:1", "u", "p");
         private.ca_pem = Some("PRIVATE\n".into());
-        let bundle = text(&[private], Some(roots.path())).unwrap().unwrap();
+        let bundle = text(&[private], Roots::of(Some(roots.path()), None)).unwrap().unwrap();
         assert_eq!(bundle, "HOST ROOTS\nPRIVATE\n");
+    }
+
+    #[test]
+    fn what_the_operator_passes_as_trusted_stays_trusted() {
+        let home = tempfile::tempdir().unwrap();
+        let (settings, environment) = (home.path().join("settings.pem"), home.path().join("environment.pem"));
+        std::fs::write(&settings, "SETTINGS").unwrap();
+        std::fs::write(&environment, b"# \xfcber\nENVIRONMENT").unwrap();
+        let passed = passed(&environment);
+        let bundle = |named: Option<&Path>| with(&["OURS"], Roots::of(named, Some(&passed))).unwrap();
+        assert_eq!(bundle(None), "# \u{fffd}ber\nENVIRONMENT\nOURS");
+        assert_eq!(bundle(Some(&settings)), "SETTINGS\n# \u{fffd}ber\nENVIRONMENT\nOURS");
+        assert_eq!(bundle(Some(&environment)), bundle(None));
+        // An empty variable is none, as for Go.
+        let empty = [("SSL_CERT_FILE".to_owned(), Secret::from(""))];
+        assert_eq!(with(&["OURS"], Roots::of(Some(&settings), Some(&empty))).unwrap(), "SETTINGS\nOURS");
     }
 
     #[test]
     fn roots_that_the_operator_named_must_be_there() {
         let mut private = credential("h:1", "u", "p");
         private.ca_pem = Some("PRIVATE\n".into());
-        let error = text(&[private], Some("/nonexistent/roots.pem".as_ref())).unwrap_err();
+        let missing = Path::new("/nonexistent/roots.pem");
+        let error = text(&[private], Roots::of(Some(missing), None)).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/roots.pem"));
+        assert!(with(&[], Roots::of(None, Some(&passed(missing)))).is_err());
     }
 }

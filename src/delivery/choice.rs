@@ -26,8 +26,8 @@ pub(super) struct ForBroker {
     pub(super) served: Vec<RegistryCredential>,
     /// Registries that Go programs never reach by a proxy: for the credential helper.
     pub(super) out_of_reach: Vec<RegistryCredential>,
-    /// Whether the operator has a token for such a host: then tofu has to find it itself.
-    pub(super) has_tokens_out_of_reach: bool,
+    /// Such hosts for which the operator has a token: tofu has to find these itself, and no others.
+    pub(super) tokens_out_of_reach: Vec<String>,
 }
 
 /// Chooses for all of them. The operator's own tokens for module registries take the same way.
@@ -52,8 +52,7 @@ pub(super) fn choose(
     if served.is_empty() && tokens.is_empty() && !out_of_reach.is_empty() {
         return Ok(Chosen::Helper(out_of_reach));
     }
-    let has_tokens_out_of_reach = !tokens_out_of_reach.is_empty();
-    Ok(Chosen::Broker(ForBroker { served, out_of_reach, has_tokens_out_of_reach }))
+    Ok(Chosen::Broker(ForBroker { served, out_of_reach, tokens_out_of_reach }))
 }
 
 /// Whether tofu itself comes to hold one of these credentials, so that its version matters.

@@ -6,25 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::sandbox::SecretFile;
 use crate::secret::Secret;
-use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
+use crate::tofu::cli_configuration::{CliConfigurationError, KeptTokens, OperatorConfiguration};
 
 /// The file's name in its directory.
 pub const NAME: &str = "tofu.tfrc";
 
-/// The fetch step's file: registry credentials come from `docker_config` alone.
+/// The fetch step's file: registry credentials come from `docker_config` alone, and of the operator's own tokens it has
+/// these.
 pub(super) fn for_fetch(
     operator: &OperatorConfiguration,
     docker_config: &Path,
+    tokens: &KeptTokens,
 ) -> Result<SecretFile, CliConfigurationError> {
-    Ok(SecretFile { path: NAME.into(), content: operator.for_fetch(docker_config)? })
-}
-
-/// The same for the broker, which has the operator's tokens as well.
-pub(super) fn for_fetch_by_broker(
-    operator: &OperatorConfiguration,
-    docker_config: &Path,
-) -> Result<SecretFile, CliConfigurationError> {
-    Ok(SecretFile { path: NAME.into(), content: operator.for_fetch_by_broker(docker_config)? })
+    Ok(SecretFile { path: NAME.into(), content: operator.for_fetch_with(docker_config, tokens)? })
 }
 
 /// The file of `init`, `plan`, `show`, `apply`. Providers from an OCI mirror are in the directory `mirror`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{DeliveryError, ca_bundle, cli_config, docker_config};
 use crate::sandbox::SecretFile;
 use crate::secret::Secret;
-use crate::tofu::cli_configuration::OperatorConfiguration;
+use crate::tofu::cli_configuration::{KeptTokens, OperatorConfiguration};
 
 /// What the launcher writes, and what the step's environment says of it.
 type FilesAndVariables = (Vec<SecretFile>, Vec<(String, Secret)>);
@@ -19,8 +19,8 @@ pub(super) struct Described {
     pub(super) docker_config: Secret,
     pub(super) ca_bundle: Option<String>,
     pub(super) operator: Arc<OperatorConfiguration>,
-    /// Whether the operator's own tokens for module registries are in tofu's CLI configuration.
-    pub(super) has_tokens: bool,
+    /// Which of the operator's own tokens for module registries are in tofu's CLI configuration.
+    pub(super) tokens: KeptTokens,
 }
 
 impl Described {
@@ -29,9 +29,8 @@ impl Described {
         let docker_config = directory.join(docker_config::NAME);
         let mut variables = docker_config::variables(directory);
         variables.push(cli_config::variable(directory));
-        let for_fetch = if self.has_tokens { cli_config::for_fetch } else { cli_config::for_fetch_by_broker };
         let mut files = vec![
-            for_fetch(&self.operator, &docker_config)?,
+            cli_config::for_fetch(&self.operator, &docker_config, &self.tokens)?,
             SecretFile { path: docker_config::NAME.into(), content: self.docker_config },
         ];
         if let Some(bundle) = self.ca_bundle {

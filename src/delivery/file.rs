@@ -9,10 +9,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ca_bundle::Roots;
 use super::described::Described;
 use super::{Delivered, Delivery, DeliveryError, Pending, Surroundings, ca_bundle, docker_config};
 use crate::protocol::agent::RegistryCredential;
 use crate::sandbox::Sandbox;
+use crate::tofu::cli_configuration::KeptTokens;
 
 /// What it means, in a sentence for people.
 pub(super) fn meaning(sandbox: Sandbox) -> &'static str {
@@ -43,9 +45,9 @@ impl FileDelivery {
     ) -> Result<Self, DeliveryError> {
         let described = Described {
             docker_config: docker_config::text(credentials)?,
-            ca_bundle: ca_bundle::text(credentials, surroundings.system_roots)?,
+            ca_bundle: ca_bundle::text(credentials, Roots::of(surroundings.system_roots, surroundings.passed))?,
             operator: Arc::clone(surroundings.operator),
-            has_tokens: true,
+            tokens: KeptTokens::All,
         };
         Ok(Self {
             described,

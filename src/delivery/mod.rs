@@ -15,6 +15,7 @@ mod file;
 pub mod helper;
 mod meaning;
 mod named_hosts;
+mod plain_http;
 mod token_needles;
 // What stays for plan and apply.
 pub mod whole_run;

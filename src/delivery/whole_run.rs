@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use super::broker::{At, ProxyOf, proxied};
+use super::ca_bundle::Roots;
 use super::token_needles::TokenNeedles;
 use super::{DeliveryError, ca_bundle};
 use crate::clock::Clock;
@@ -50,6 +51,7 @@ pub struct Around<'a> {
 #[derive(Debug)]
 pub struct Lent {
     broker: Broker,
+    proxied: Vec<(String, Secret)>,
     tokens: TokenNeedles,
     bundle: String,
     hosts: Vec<String>,
@@ -78,8 +80,9 @@ impl Kept {
         let of = ProxyOf { credentials, tokens: Vec::new(), services: Vec::new() };
         let Around { system_roots, passed, clock, redactions } = around;
         let (broker, tokens) = of.open(At { passed: Some(passed), system_roots, clock, redactions }).await?;
-        let bundle = ca_bundle::with(&[broker.authority()], around.system_roots)?;
-        Ok(Some(Lent { broker, tokens, bundle, hosts, began_at }))
+        let bundle = ca_bundle::with(&[broker.authority()], Roots::of(around.system_roots, Some(around.passed)))?;
+        let proxied = proxied(&broker, around.passed);
+        Ok(Some(Lent { broker, proxied, tokens, bundle, hosts, began_at }))
     }
 }
 
@@ -91,7 +94,8 @@ impl Lent {
 
     /// The variables that lead there, with the file in `directory`.
     pub fn variables(&self, directory: &Path) -> Vec<(String, Secret)> {
-        let mut variables = proxied(&self.broker);
+        let proxied = self.proxied.iter().map(|(name, value)| (name.clone(), value.duplicate()));
+        let mut variables: Vec<_> = proxied.collect();
         variables.push(ca_bundle::variable(directory));
         variables
     }

@@ -11,6 +11,7 @@ use reqwest::{Method, Response, StatusCode};
 use url::{Host, Url};
 
 use super::authorization::Authorization;
+use super::exceptions::Exceptions;
 use super::proxy::OutwardProxy;
 use super::realm::is_local_name;
 use super::resolve::{CheckedResolver, ForbiddenAddress, is_forbidden_literal};
@@ -26,8 +27,9 @@ const WHOLE: Duration = Duration::from_secs(10);
 pub struct Exchange {
     /// Through the system's proxies.
     outside: reqwest::Client,
-    /// For listeners on this host, which no proxy reaches.
-    here: reqwest::Client,
+    /// For listeners on this host, which no proxy reaches, and for what is reached without.
+    straight: reqwest::Client,
+    exceptions: Exceptions,
 }
 
 /// What to ask.
@@ -97,7 +99,11 @@ impl Exchange {
         if let Some(proxy) = proxy {
             outside = outside.proxy(proxy.for_requests().map_err(refused)?);
         }
-        Ok(Self { outside: outside.build().map_err(refused)?, here: builder().no_proxy().build().map_err(refused)? })
+        Ok(Self {
+            outside: outside.build().map_err(refused)?,
+            straight: builder().no_proxy().build().map_err(refused)?,
+            exceptions: proxy.map(|proxy| proxy.exceptions().clone()).unwrap_or_default(),
+        })
     }
 
     /// Asks, and waits for the answer.
@@ -131,21 +137,23 @@ impl Exchange {
         if is_forbidden_literal(&url) {
             return Err(ExchangeError::Forbidden);
         }
-        let client = if is_here(&url) { &self.here } else { &self.outside };
+        let client = if self.is_straight(&url) { &self.straight } else { &self.outside };
         let mut request = client.request(method, url).headers(headers);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization.header());
         }
         request.send().await.map_err(|error| failure(&error))
     }
-}
 
-fn is_here(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => is_local_name(name),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+    /// Whether no proxy leads there.
+    fn is_straight(&self, url: &Url) -> bool {
+        let (name, is_here) = match url.host() {
+            Some(Host::Domain(name)) => (name.to_owned(), is_local_name(name)),
+            Some(Host::Ipv4(address)) => (address.to_string(), address.is_loopback()),
+            Some(Host::Ipv6(address)) => (address.to_string(), address.is_loopback()),
+            None => return false,
+        };
+        is_here || self.exceptions.has(&name, url.port_or_known_default().unwrap_or_default())
     }
 }
 

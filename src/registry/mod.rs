@@ -5,6 +5,7 @@
 //! addresses are never contacted.
 
 mod authorization;
+mod exceptions;
 mod exchange;
 mod pin;
 mod proxy;
@@ -27,6 +28,7 @@ pub mod upstream;
 
 pub use authorization::Authorization;
 pub use connection_test::{NotARepository, TestTarget, check_repository, test_connection};
+pub use exceptions::Exceptions;
 pub use exchange::{Exchange, ExchangeError, Reply};
 pub use proxy::OutwardProxy;
 pub use realm::{is_local_name, is_loopback_host};

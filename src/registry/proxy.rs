@@ -7,19 +7,20 @@ use base64::engine::general_purpose::STANDARD;
 use hyper_util::client::proxy::matcher::Matcher;
 use zeroize::Zeroizing;
 
+use super::exceptions::Exceptions;
 use crate::secret::Secret;
 
 /// A proxy for `https`, and the hosts that are reached without it, as `HTTPS_PROXY` and `NO_PROXY` would have said it.
 #[derive(Debug)]
 pub struct OutwardProxy {
     url: Secret,
-    exceptions: Secret,
+    exceptions: Exceptions,
 }
 
 impl OutwardProxy {
     /// `http://[user:password@]host:port`, and names, domains and networks, separated by commas, that are reached
     /// without it. `None` when no proxy can have that address.
-    pub fn new(url: Secret, exceptions: Secret) -> Option<Self> {
+    pub fn new(url: Secret, exceptions: Exceptions) -> Option<Self> {
         let found = Self { url, exceptions };
         // Without a scheme it is `http`, as for Go and curl.
         let is_known =
@@ -40,15 +41,24 @@ impl OutwardProxy {
         Some((user.to_owned(), password.into()))
     }
 
+    /// What a value of `NO_PROXY` says.
+    pub fn exceptions_of(list: &Secret) -> Exceptions {
+        list.expose().into()
+    }
+
+    /// The hosts that are reached without it; neither of the following knows them.
+    pub fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
+    }
+
     /// For requests of our own.
     pub(super) fn for_requests(&self) -> reqwest::Result<reqwest::Proxy> {
-        let proxy = reqwest::Proxy::https(self.url.expose())?;
-        Ok(proxy.no_proxy(reqwest::NoProxy::from_string(self.exceptions.expose())))
+        reqwest::Proxy::https(self.url.expose())
     }
 
     /// For connections that are passed through.
     pub fn matcher(&self) -> Matcher {
-        Matcher::builder().https(self.url.expose()).no(self.exceptions.expose()).build()
+        Matcher::builder().https(self.url.expose()).build()
     }
 }
 
@@ -57,13 +67,13 @@ mod tests {
     use super::OutwardProxy;
 
     #[test]
-    fn exceptions_are_reached_without_the_proxy() {
-        let proxy = OutwardProxy::new("http://u:p@proxy.example:3128".into(), ".corp,10.0.0.0/8".into()).unwrap();
+    fn it_has_an_address_a_login_and_exceptions() {
+        let proxy = OutwardProxy::new("http://u:p@proxy.example:3128".into(), "*.corp,10.0.0.0/8".into()).unwrap();
         let matcher = proxy.matcher();
         let through = |uri: &'static str| matcher.intercept(&hyper::Uri::from_static(uri));
         assert_eq!(through("https://ghcr.io/").unwrap().uri(), "http://proxy.example:3128/");
         assert_eq!(through("https://ghcr.io/").unwrap().basic_auth().unwrap(), "Basic dTpw");
-        assert!(through("https://r.corp/").is_none() && through("https://10.1.2.3:5000/").is_none());
+        assert!(proxy.exceptions().has("r.corp", 443) && proxy.exceptions().has("10.1.2.3", 5000));
         assert!(!format!("{proxy:?}").contains("u:p"));
     }
 

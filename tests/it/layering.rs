@@ -95,6 +95,7 @@ const MAY_EXPOSE: &[(&str, &str)] = &[
     ("src/redact/", "makes the forms in which it is looked for"),
     ("src/gateway/", "the run's nonce; with the broker, authorisation towards the registry"),
     ("src/delivery/docker_config.rs", "the Docker-style file"),
+    ("src/delivery/ca_bundle.rs", "a variable that the operator passes names the roots that a step trusts"),
     ("src/tofu/cli_configuration/fuzz.rs", "reads again what was merged; in no build that is shipped"),
     ("src/agent/identity.rs", "keeps the agent's identity, 0600"),
     ("src/agent/operator.rs", "asks tofu whether the operator's CLI configuration, which may have tokens, is sound"),

@@ -24,10 +24,12 @@ pub use own_program::remove_copy;
 use self::answers::Answers;
 use self::own_program::OwnProgram;
 use self::socket::Socket;
+use super::ca_bundle::Roots;
 use super::described::Described;
 use super::{Delivered, Delivery, DeliveryError, Pending, Surroundings, ca_bundle, docker_config};
 use crate::protocol::agent::RegistryCredential;
 use crate::secret::Secret;
+use crate::tofu::cli_configuration::KeptTokens;
 
 /// What this binary is called when tofu asks it for a credential.
 pub const PROGRAM: &str = "docker-credential-nigari";
@@ -57,9 +59,9 @@ impl HelperDelivery {
         let receipt = Pending::begin("helper", MEANING, &credentials, surroundings);
         let described = Described {
             docker_config: docker_config::with_helper(credentials.iter().map(|credential| &credential.address)),
-            ca_bundle: ca_bundle::text(&credentials, surroundings.system_roots)?,
+            ca_bundle: ca_bundle::text(&credentials, Roots::of(surroundings.system_roots, surroundings.passed))?,
             operator: Arc::clone(surroundings.operator),
-            has_tokens: true,
+            tokens: KeptTokens::All,
         };
         Ok(Self { described, desk: Desk::open(credentials, surroundings)?, receipt })
     }

@@ -30,8 +30,8 @@ pub(super) fn empty() -> Body {
 }
 
 /// A body of ours.
-pub(super) fn text(text: String) -> Body {
-    Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync()
+pub(super) fn text(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A body on its way.

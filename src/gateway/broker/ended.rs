@@ -130,7 +130,7 @@ impl Ended {
             _ => {}
         }
         if let Some(modules) = &self.modules {
-            modules.learn_download(&ask.url, status, &given);
+            modules.learn_from_headers(&ask.url, status, &given);
         }
         if ask.method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             return respond(status, kept, body::empty());
@@ -139,13 +139,15 @@ impl Ended {
         let mut passage =
             Passage { body: body.ahead(), record: Arc::clone(&self.record), host: self.host.clone(), manifest };
         if let Some(modules) = &self.modules {
-            match modules.learn_services(&ask.url, status, &mut passage).await {
+            match modules.learn_from_body(&ask.url, status, &given, &mut passage).await {
                 Ok(Some(document)) => {
                     kept.remove(header::CONTENT_LENGTH);
                     return respond(status, kept, body::text(document));
                 }
                 Ok(None) => {}
-                Err(_) => return self.broken("its discovery document cannot be read"),
+                Err(_) => {
+                    return self.broken("its discovery document, or its word of where a module is, cannot be read");
+                }
             }
         }
         respond(status, kept, passage.into_body())

@@ -7,7 +7,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
 use serde_json::Value;
 use url::Url;
 
@@ -19,8 +20,10 @@ use crate::registry::upstream::check_origin;
 const DISCOVERY: &str = "/.well-known/terraform.json";
 /// The services of a registry.
 const SERVICES: [&str; 2] = ["modules.v1", "providers.v1"];
-/// Bytes of a discovery document.
+/// Bytes of a discovery document, and of an answer that says where a module is.
 const DOCUMENT_BYTES: usize = 64 * 1024;
+/// Where a module is, if no document says it.
+const GET: &str = "x-terraform-get";
 /// Paths that are remembered.
 const MOST: usize = 500;
 
@@ -31,7 +34,7 @@ pub(super) struct ModuleRegistry {
     paths: Mutex<Vec<String>>,
 }
 
-/// A discovery document that is none.
+/// A document that is too large, or breaks off.
 #[derive(Debug)]
 pub(super) struct Unreadable;
 
@@ -53,40 +56,62 @@ impl ModuleRegistry {
         paths.iter().any(|known| is_within(path, known)).then(|| self.token.clone())
     }
 
-    /// Looks at a discovery document for where else the token may go, and gives its text, because it is read for that.
-    pub(super) async fn learn_services(
-        &self,
-        url: &Url,
-        status: StatusCode,
-        passage: &mut Passage,
-    ) -> Result<Option<String>, Unreadable> {
-        if !status.is_success() || url.path() != DISCOVERY {
-            return Ok(None);
-        }
-        let mut document = Vec::new();
-        while let Some(piece) = passage.next().await.map_err(|_| Unreadable)? {
-            document.extend_from_slice(&piece);
-            if document.len() > DOCUMENT_BYTES {
-                return Err(Unreadable);
-            }
-        }
-        let text = String::from_utf8(document).map_err(|_| Unreadable)?;
-        self.add_services(url, &text);
-        Ok(Some(text))
-    }
-
-    /// Looks at the answer of a service for a download that the token may go to.
-    pub(super) fn learn_download(&self, url: &Url, status: StatusCode, headers: &HeaderMap) {
+    /// Looks at the headers of a service's answer for a download that the token may go to.
+    pub(super) fn learn_from_headers(&self, url: &Url, status: StatusCode, headers: &HeaderMap) {
         if status.is_success()
+            && !self.is_document(url, status)
             && self.token_for(url.path()).is_some()
-            && let Some(download) = headers.get("x-terraform-get")
+            && let Some(download) = headers.get(GET).and_then(|value| value.to_str().ok())
         {
             self.add_download(url, download);
         }
     }
 
-    fn add_services(&self, url: &Url, text: &str) {
-        let document: Value = serde_json::from_str(text).unwrap_or_default();
+    /// Looks at a document for where else the token may go, and gives its text, because it is read for that.
+    pub(super) async fn learn_from_body(
+        &self,
+        url: &Url,
+        status: StatusCode,
+        headers: &HeaderMap,
+        passage: &mut Passage,
+    ) -> Result<Option<Bytes>, Unreadable> {
+        if !self.is_document(url, status) {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        while let Some(piece) = passage.next().await.map_err(|_| Unreadable)? {
+            text.extend_from_slice(&piece);
+            if text.len() > DOCUMENT_BYTES {
+                return Err(Unreadable);
+            }
+        }
+        if url.path() == DISCOVERY {
+            self.add_services(url, &text);
+        } else {
+            self.add_location(url, &text, headers);
+        }
+        Ok(Some(text.into()))
+    }
+
+    /// Whether it is the discovery document, or says in its body where a module is: tofu asks for that at a fixed place
+    /// below the service, and for nothing else there.
+    fn is_document(&self, url: &Url, status: StatusCode) -> bool {
+        if url.path() == DISCOVERY {
+            return status.is_success();
+        }
+        let is_location = |rest: &str| {
+            let words: Vec<&str> = rest.split('/').collect();
+            matches!(words.as_slice(), [_namespace, _name, _system, _version, "download"])
+        };
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut services = paths.iter().filter(|known| known.ends_with('/'));
+        status == StatusCode::OK
+            && !is_ambiguous(url.path())
+            && services.any(|base| url.path().strip_prefix(base.as_str()).is_some_and(is_location))
+    }
+
+    fn add_services(&self, url: &Url, text: &[u8]) {
+        let document: Value = serde_json::from_slice(text).unwrap_or_default();
         for service in SERVICES {
             if let Some(base) = document.get(service).and_then(Value::as_str).and_then(|base| url.join(base).ok()) {
                 self.add_service(&base);
@@ -94,21 +119,50 @@ impl ModuleRegistry {
         }
     }
 
-    /// A service at the root would be the whole host.
+    /// A service at the root would be the whole host. Where the last slash is missing tofu adds it.
     fn add_service(&self, base: &Url) {
-        self.add(base, base.path().ends_with('/') && base.path() != "/");
+        let mut base = base.clone();
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        self.add(&base, base.path() != "/");
     }
 
-    /// `X-Terraform-Get` may be relative, and may name a directory in the archive behind `//`.
-    fn add_download(&self, url: &Url, value: &HeaderValue) {
-        let text = value.to_str().unwrap_or_default();
+    /// With `use_registry_credentials` the location is an address at the registry, otherwise it is what the header would
+    /// have said.
+    fn add_location(&self, url: &Url, text: &[u8], headers: &HeaderMap) {
+        let document: Value = serde_json::from_slice(text).unwrap_or_default();
+        let location = document.get("location").and_then(Value::as_str).filter(|location| !location.is_empty());
+        match document.get("use_registry_credentials") {
+            Some(Value::Bool(true)) => {
+                if let Some(file) = location.and_then(|location| url.join(location).ok()) {
+                    self.add_file(&file);
+                }
+            }
+            None | Some(Value::Null) => {
+                let header = headers.get(GET).and_then(|value| value.to_str().ok());
+                if let Some(download) = location.or(header) {
+                    self.add_download(url, download);
+                }
+            }
+            // The registry does not want it there.
+            Some(_) => {}
+        }
+    }
+
+    /// What go-getter gets may be relative, and may name a directory in the archive behind `//`.
+    fn add_download(&self, url: &Url, text: &str) {
         let Ok(mut download) = url.join(text) else { return };
         let archive = download.path().split_once("//").map(|(archive, _)| archive.to_owned());
         if let Some(archive) = archive {
             download.set_path(&archive);
         }
-        // A download is one file: a directory would be everything below it.
-        self.add(&download, !download.path().ends_with('/'));
+        self.add_file(&download);
+    }
+
+    /// A download is one file: a directory would be everything below it.
+    fn add_file(&self, url: &Url) {
+        self.add(url, !url.path().ends_with('/'));
     }
 
     fn add(&self, url: &Url, is_sound: bool) {
@@ -135,8 +189,6 @@ fn is_within(path: &str, known: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::ModuleRegistry;
     use crate::registry::Authorization;
 
@@ -150,7 +202,7 @@ mod tests {
         let goes = |path: &str| registry.token_for(path).is_some();
         assert!(goes("/.well-known/terraform.json") && !goes("/api/v4/packages/terraform/modules/v1/a/b/c/versions"));
         let url = "https://gitlab.example/.well-known/terraform.json".parse().unwrap();
-        registry.add_services(&url, r#"{"modules.v1":"/api/v4/packages/terraform/modules/v1/","login.v1":{}}"#);
+        registry.add_services(&url, br#"{"modules.v1":"/api/v4/packages/terraform/modules/v1/","login.v1":{}}"#);
         assert!(goes("/api/v4/packages/terraform/modules/v1/a/b/c/versions"));
         for path in ["/", "/api/v4/user", "/api/v4/packages/terraform/modules/v1", "/.well-known/terraform.json/x"] {
             assert!(!goes(path), "{path}");
@@ -169,11 +221,21 @@ mod tests {
         for value in
             ["https://gitlab.example/?archive=zip", "https://gitlab.example//sub?archive=zip", "/api/?archive=zip"]
         {
-            registry.add_download(&module, &HeaderValue::from_static(value));
+            registry.add_download(&module, value);
         }
         assert!(registry.token_for("/api/v4/user").is_none() && registry.token_for("/").is_none());
-        registry.add_download(&module, &HeaderValue::from_static("/archives/x.zip//sub"));
+        registry.add_download(&module, "/archives/x.zip//sub");
         assert!(registry.token_for("/archives/x.zip").is_some());
+    }
+
+    #[test]
+    fn a_service_without_its_last_slash_is_what_is_below_it() {
+        let registry = registry();
+        let url = "https://gitlab.example/.well-known/terraform.json".parse().unwrap();
+        registry.add_services(&url, br#"{"modules.v1":"/api/modules/v1"}"#);
+        let goes = |path: &str| registry.token_for(path).is_some();
+        assert!(goes("/api/modules/v1/a/b/c/versions"));
+        assert!(!goes("/api/modules/v1") && !goes("/api/modules/v10/a/b/c/versions") && !goes("/api/user"));
     }
 
     #[test]
@@ -198,10 +260,12 @@ mod tests {
             r#"{"modules.v1":"https://gitlab.example:444/m/"}"#,
             r#"{"modules.v1":"https://u:p@gitlab.example/m/"}"#,
             r#"{"modules.v1":"/"}"#,
+            r#"{"modules.v1":""}"#,
+            r#"{"modules.v1":"https://gitlab.example"}"#,
             r#"{"modules.v1":["/m/"]}"#,
             "<html>",
         ] {
-            registry.add_services(&url, document);
+            registry.add_services(&url, document.as_bytes());
         }
         assert!(registry.token_for("/m/x").is_none());
         let module = "https://gitlab.example/m/a/b/c/1.0.0/download".parse().unwrap();
@@ -210,7 +274,7 @@ mod tests {
             ("/archive/2?archive=tar.gz", "/archive/2", true),
             ("./3.zip//*?archive=zip", "/m/a/b/c/1.0.0/3.zip", true),
         ] {
-            registry.add_download(&module, &HeaderValue::from_static(text));
+            registry.add_download(&module, text);
             assert_eq!(registry.token_for(path).is_some(), goes, "{text}");
         }
     }

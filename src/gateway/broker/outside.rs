@@ -19,7 +19,7 @@ use tokio_util::either::Either;
 use zeroize::Zeroizing;
 
 use super::target::Target;
-use crate::registry::{OutwardProxy, Unresolved, addresses};
+use crate::registry::{Exceptions, OutwardProxy, Unresolved, addresses};
 use crate::tls::{self, ConnectFailure, InvalidCa};
 
 /// How long a connection may take.
@@ -51,6 +51,7 @@ pub(super) enum OutsideError {
 #[derive(Debug)]
 pub(super) struct Outside {
     proxies: Matcher,
+    exceptions: Exceptions,
     /// For a proxy whose address begins with `https://`.
     tls: Option<Arc<ClientConfig>>,
 }
@@ -62,15 +63,17 @@ impl Outside {
         let any = hyper::Uri::from_static("https://any.invalid/");
         let wants_tls = proxies.intercept(&any).is_some_and(|proxy| proxy.uri().scheme_str() == Some("https"));
         let tls = wants_tls.then(|| tls::client_config(roots)).transpose()?;
-        Ok(Self { proxies, tls: tls.map(Arc::new) })
+        let exceptions = proxy.map(|proxy| proxy.exceptions().clone()).unwrap_or_default();
+        Ok(Self { proxies, exceptions, tls: tls.map(Arc::new) })
     }
 
     /// Connects to where the child wants to go.
     pub(super) async fn connect(&self, target: &Target) -> Result<Stream, OutsideError> {
         let connected = async {
             let uri = format!("https://{target}/").parse().ok();
-            let proxy = uri.and_then(|uri| self.proxies.intercept(&uri)).filter(|_| !target.is_here());
-            if let Some(proxy) = proxy {
+            let is_straight = target.is_here() || self.exceptions.has(&target.name(), target.port());
+            let proxy = uri.and_then(|uri| self.proxies.intercept(&uri));
+            if let Some(proxy) = proxy.filter(|_| !is_straight) {
                 return self.by_proxy(target, &proxy).await;
             }
             let addresses = addresses(&target.name(), target.port()).await?;

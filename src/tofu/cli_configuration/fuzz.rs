@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::item::Value;
 use super::source_file::SourceFile;
-use super::{CliConfigurationError, OperatorConfiguration};
+use super::{CliConfigurationError, KeptTokens, OperatorConfiguration};
 use crate::secret::Secret;
 
 /// The only Docker file that may be named.
@@ -34,7 +34,8 @@ pub(crate) fn scanner(data: &[u8]) {
     let _ = (operator.tokens(), operator.services());
     for (text, has_credentials) in [
         (operator.for_fetch(Path::new(DOCKER)), true),
-        (operator.for_fetch_by_broker(Path::new(DOCKER)), false),
+        (operator.for_fetch_with(Path::new(DOCKER), &KeptTokens::none()), false),
+        (operator.for_fetch_with(Path::new(DOCKER), &KeptTokens::Of(vec!["h".to_owned()])), true),
         (operator.for_steps(false, Path::new("/run/providers")), false),
     ] {
         if let Ok(text) = text {

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::error::CliConfigurationError;
 use super::item::{Item, Value};
+use super::kept_tokens::KeptTokens;
 use super::mirror;
 use super::quoted::quote;
 use super::source_file::SourceFile;
@@ -17,8 +18,8 @@ const FIRST_WINS: &str = "plugin_cache_dir";
 
 /// What the merged text is for.
 pub(super) struct Merge<'a> {
-    /// Whether `credentials` blocks stay.
-    pub(super) keep_credentials: bool,
+    /// Which `credentials` blocks stay.
+    pub(super) tokens: &'a KeptTokens,
     /// Whether the cache of providers stays.
     pub(super) keep_cache: bool,
     /// The only Docker-style file that is named; without it there is none.
@@ -47,7 +48,7 @@ impl Merge<'_> {
         let name = item.name();
         match name.as_str() {
             "credentials_helper" => false,
-            "credentials" => self.keep_credentials,
+            "credentials" => self.tokens.has_of(item),
             "plugin_cache_dir" => self.keep_cache,
             _ => !name.starts_with("oci_"),
         }
@@ -57,7 +58,7 @@ impl Merge<'_> {
         let mut text = with_room_for(kept);
         for (file, item) in kept {
             if file.is_json {
-                write_credentials(&mut text, file, item)?;
+                self.write_credentials(&mut text, file, item)?;
             } else {
                 self.write(&mut text, file, item);
                 text.push('\n');
@@ -87,8 +88,57 @@ impl Merge<'_> {
             Some(mirror) if item.name() == "provider_installation" => {
                 text.push_str(&mirror::replaced(file, item, mirror));
             }
+            _ if item.name() == "credentials" => self.write_blocks(text, file, item),
             _ => text.push_str(file.bytes(item)),
         }
+    }
+
+    /// A block of one host, or those that stay of an item that has several.
+    fn write_blocks(&self, text: &mut String, file: &SourceFile, item: &Item) {
+        let Some(blocks) = self.tokens.some_of(item) else { return text.push_str(file.bytes(item)) };
+        text.push_str(match (file.is_json, item.assigned) {
+            (true, _) => "\"credentials\": ",
+            (false, true) => "credentials = ",
+            (false, false) => "credentials ",
+        });
+        let (open, between, close) = match (&item.value, file.is_json) {
+            (Value::List(_), _) => ("[{\n", "\n}, {\n", "\n}]"),
+            (_, true) => ("{", ", ", "}"),
+            (_, false) => ("{\n", "\n", "\n}"),
+        };
+        for (number, block) in blocks.into_iter().enumerate() {
+            text.push_str(if number == 0 { open } else { between });
+            text.push_str(file.bytes(block));
+        }
+        text.push_str(close);
+    }
+
+    /// The one thing that is translated from JSON: what `tofu login` writes (`credentials.tfrc.json`).
+    fn write_credentials(
+        &self,
+        text: &mut String,
+        file: &SourceFile,
+        item: &Item,
+    ) -> Result<(), CliConfigurationError> {
+        let mixed = || CliConfigurationError::MixedSyntax { path: file.path.clone(), line: file.line(item) };
+        if item.name() != "credentials" {
+            return Err(mixed());
+        }
+        for host in item.value.items().into_iter().filter(|host| self.tokens.has(&host.keys[0])) {
+            text.push_str("credentials ");
+            text.push_str(&quote(&host.keys[0]));
+            text.push_str(" {\n");
+            for argument in host.value.items() {
+                let value = file.text_of(&argument.value).ok_or_else(mixed)?;
+                text.push_str("  ");
+                text.push_str(&quote(&argument.keys[0]));
+                text.push_str(" = ");
+                text.push_str(&Zeroizing::new(quote(&value)));
+                text.push('\n');
+            }
+            text.push_str("}\n");
+        }
+        Ok(())
     }
 }
 
@@ -162,27 +212,4 @@ fn check_path(
         return Ok(());
     }
     Err(CliConfigurationError::Relative { path: file.path.clone(), line: file.line(item), argument })
-}
-
-/// The one thing that is translated from JSON: what `tofu login` writes (`credentials.tfrc.json`).
-fn write_credentials(text: &mut String, file: &SourceFile, item: &Item) -> Result<(), CliConfigurationError> {
-    let mixed = || CliConfigurationError::MixedSyntax { path: file.path.clone(), line: file.line(item) };
-    if item.name() != "credentials" {
-        return Err(mixed());
-    }
-    for host in item.value.items() {
-        text.push_str("credentials ");
-        text.push_str(&quote(&host.keys[0]));
-        text.push_str(" {\n");
-        for argument in host.value.items() {
-            let value = file.text_of(&argument.value).ok_or_else(mixed)?;
-            text.push_str("  ");
-            text.push_str(&quote(&argument.keys[0]));
-            text.push_str(" = ");
-            text.push_str(&Zeroizing::new(quote(&value)));
-            text.push('\n');
-        }
-        text.push_str("}\n");
-    }
-    Ok(())
 }

@@ -154,7 +154,7 @@ fn fits(pattern: &[String; 3], [host, namespace, kind]: [&str; 3]) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::super::{CliConfigurationError, OperatorConfiguration, SourceFile};
+    use super::super::{CliConfigurationError, KeptTokens, OperatorConfiguration, SourceFile};
     use super::OciMirror;
 
     fn operator(text: &str) -> Result<OperatorConfiguration, CliConfigurationError> {
@@ -241,7 +241,7 @@ mod tests {
         let mirror =
             format!("oci_mirror {{\n    {TEMPLATE} # here\n    include = [\"hashicorp/*\"]\n    EXCLUDE = []\n  }}");
         let operator = operator(&format!("{before}{mirror}{after}")).unwrap();
-        let fetch = operator.for_fetch_by_broker(Path::new("/run/1/docker/config.json")).unwrap();
+        let fetch = operator.for_fetch_with(Path::new("/run/1/docker/config.json"), &KeptTokens::none()).unwrap();
         assert!(
             fetch.expose().contains(&mirror) && !fetch.expose().contains("filesystem_mirror {\n"),
             "{}",

@@ -10,6 +10,7 @@ mod error;
 pub(crate) mod fuzz;
 mod item;
 mod json;
+mod kept_tokens;
 mod lexer;
 mod merge;
 mod mirror;
@@ -26,6 +27,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::CliConfigurationError;
+pub use kept_tokens::KeptTokens;
 pub use mirror::OciMirror;
 pub use oci::{OciCredentials, OciDefaults, OciSettings};
 pub use places::Places;
@@ -66,12 +68,12 @@ impl OperatorConfiguration {
     /// For the fetch step: everything but `oci_*` blocks and `credentials_helper`, plus one `oci_default_credentials`
     /// that names `docker_config` (an absolute path) alone. `credentials` are kept, hence the [`Secret`].
     pub fn for_fetch(&self, docker_config: &Path) -> Result<Secret, CliConfigurationError> {
-        self.merge(true, Some(docker_config), None)
+        self.for_fetch_with(docker_config, &KeptTokens::All)
     }
 
-    /// For the fetch step with the broker: `credentials` are left out as well, because the broker has them.
-    pub fn for_fetch_by_broker(&self, docker_config: &Path) -> Result<Secret, CliConfigurationError> {
-        self.merge(false, Some(docker_config), None)
+    /// The same with some `credentials` alone: with the broker those of hosts that it cannot serve.
+    pub fn for_fetch_with(&self, docker_config: &Path, tokens: &KeptTokens) -> Result<Secret, CliConfigurationError> {
+        self.merge(tokens, Some(docker_config), None)
     }
 
     /// The mirrors of providers in OCI registries. With one, `plugin_cache_dir` is left out of every text: a provider that
@@ -132,19 +134,20 @@ impl OperatorConfiguration {
     /// are left out as well unless `keep_credentials`. What came from an `oci_mirror` is in the directory `mirror` (an
     /// absolute path), which stands in its place.
     pub fn for_steps(&self, keep_credentials: bool, mirror: &Path) -> Result<Secret, CliConfigurationError> {
-        self.merge(keep_credentials, None, Some(mirror))
+        let tokens = if keep_credentials { KeptTokens::All } else { KeptTokens::none() };
+        self.merge(&tokens, None, Some(mirror))
     }
 
     fn merge(
         &self,
-        keep_credentials: bool,
+        tokens: &KeptTokens,
         docker_config: Option<&Path>,
         mirror: Option<&Path>,
     ) -> Result<Secret, CliConfigurationError> {
         let docker_config = docker_config.map(absolute).transpose()?;
         let mirror = mirror.map(absolute).transpose()?;
         let keep_cache = !self.has_oci_mirror();
-        Merge { keep_credentials, keep_cache, docker_config, mirror }.text(&self.files)
+        Merge { tokens, keep_cache, docker_config, mirror }.text(&self.files)
     }
 }
 

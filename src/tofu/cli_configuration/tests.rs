@@ -7,7 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::item::{Item, Value};
-use super::{CliConfigurationError, OperatorConfiguration, SourceFile, json, native};
+use super::{CliConfigurationError, KeptTokens, OperatorConfiguration, SourceFile, json, native};
 
 fn operator(files: &[(&str, &str)]) -> Result<OperatorConfiguration, CliConfigurationError> {
     let files = files
@@ -70,8 +70,39 @@ fn tokens_and_services_are_read_from_both_syntaxes_and_stay_out_of_the_brokers_t
     let expected = [("gitlab.example", "later"), ("h.example", "t${x}"), ("localhost:8443", "near")];
     assert_eq!(tokens, expected.map(|(host, token)| (host.to_owned(), token.to_owned())));
     assert_eq!(operator.services(), [("h.example".to_owned(), "https://h.example/m/".to_owned())]);
-    let text = operator.for_fetch_by_broker(Path::new("/run/1/docker/config.json")).unwrap();
+    let text = operator.for_fetch_with(Path::new("/run/1/docker/config.json"), &KeptTokens::none()).unwrap();
     assert!(!text.expose().contains("token") && text.expose().ends_with(OURS), "{}", text.expose());
+}
+
+#[test]
+fn of_several_tokens_those_stay_that_tofu_has_to_find_itself() {
+    let near = KeptTokens::Of(vec!["localhost:8443".to_owned()]);
+    let kept = |files: &[(&str, &str)]| {
+        let text = operator(files).unwrap().for_fetch_with(Path::new("/run/1/docker/config.json"), &near).unwrap();
+        text.expose().to_owned()
+    };
+    let (far, native) =
+        ("credentials \"gitlab.com\" { token = \"far\" }\n", "credentials \"LocalHost:8443\" { token = \"near\" }\n");
+    assert_eq!(kept(&[("/x", &[far, native].concat())]), format!("{native}{OURS}"));
+    assert_eq!(kept(&[("/x", far)]), OURS);
+    for (before, after) in [("", ""), ("= ", ""), ("= [", "]")] {
+        let both = format!(
+            "credentials {before}{{\n  \"gitlab.com\" {{ token = \"far\" }}\n  \"localhost:8443\" {{ token = \"near\" \
+             }}\n}}{after}\n"
+        );
+        let one = format!("credentials {before}{{\n\"localhost:8443\" {{ token = \"near\" }}\n}}{after}\n");
+        assert_eq!(kept(&[("/x", &both)]), format!("{one}{OURS}"));
+    }
+    let json = r#"{"credentials": {"gitlab.com": {"token": "far"}, "localhost:8443": {"token": "near"}}}"#;
+    let one = r#""credentials": {"localhost:8443": {"token": "near"}},"#;
+    assert!(kept(&[("/x", json)]).starts_with(&format!("{{\n{one}\n\"oci_")), "{}", kept(&[("/x", json)]));
+    let list = r#"{"credentials": [{"gitlab.com": {"token": "far"}}, {"localhost:8443": {"token": "near"}}]}"#;
+    assert!(
+        kept(&[("/x", list)]).starts_with("{\n\"credentials\": [{\n\"localhost:8443\": {\"token\": \"near\"}\n}],")
+    );
+    let beside = kept(&[("/x", "disable_checkpoint = true"), ("/d/credentials.tfrc.json", json)]);
+    let translated = "credentials \"localhost:8443\" {\n  \"token\" = \"near\"\n}\n";
+    assert_eq!(beside, format!("disable_checkpoint = true\n{translated}{OURS}"));
 }
 
 #[test]

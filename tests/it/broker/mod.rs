@@ -5,11 +5,13 @@
 mod clients;
 mod hostile;
 pub(crate) mod hostile_cases;
+mod module_locations;
 mod modules;
 mod operator_proxy;
 mod patience;
 mod proxy;
 mod strangers;
+mod streaming;
 mod unasked;
 
 use std::time::Duration;

@@ -133,17 +133,22 @@ async fn a_proxy_with_a_certificate_of_nobody_is_not_shown_the_password() {
 #[tokio::test]
 async fn hosts_of_no_proxy_are_not_asked_for_through_it() {
     let Some(company) = Company::start().await else { return };
-    for exceptions in [DOMAIN.to_owned(), format!(".{DOMAIN}"), "*".to_owned()] {
+    for exceptions in [DOMAIN.to_owned(), format!(".{DOMAIN}"), format!("*.{DOMAIN}"), "*".to_owned()] {
         let ([registry, other], seen) = company.ask(&company.squid.plain(), &exceptions).await;
         // Only the proxy knows where they are.
         assert!(registry.unwrap().starts_with("502 ") && other.is_err(), "{exceptions}: {seen:?}");
         assert!(seen.faults.iter().all(|fault| fault.contains("cannot be resolved")), "{exceptions}: {seen:?}");
     }
     assert!(company.squid.asked().is_empty(), "{:?}", company.squid.asked());
-    let (said, seen) = company.ask(&company.squid.plain(), &format!("other.{DOMAIN}")).await;
-    assert!(said[0].is_ok() && said[1].is_err(), "{seen:?}");
-    let asked = company.squid.asked();
-    assert!(!asked.is_empty() && asked.iter().all(|line| line.contains(&company.registry())), "{asked:?}");
+    // By its name, and by its name and port; at another port it is none.
+    let elsewhere = format!("registry.{DOMAIN}:1");
+    for exceptions in [format!("other.{DOMAIN}"), format!("{elsewhere},{}", company.other())] {
+        let before = company.squid.asked().len();
+        let (said, seen) = company.ask(&company.squid.plain(), &exceptions).await;
+        assert!(said[0].is_ok() && said[1].is_err(), "{exceptions}: {seen:?}");
+        let asked = company.squid.asked().split_off(before);
+        assert!(!asked.is_empty() && asked.iter().all(|line| line.contains(&company.registry())), "{asked:?}");
+    }
 }
 
 #[tokio::test]

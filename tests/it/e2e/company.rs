@@ -28,9 +28,14 @@ fn a_module_comes_through_the_operators_proxy_which_the_step_never_sees() {
     write(&roots, &authority.pem());
     let roots = roots.display().to_string();
     for (proxy, way) in [(squid.tls(), "HTTPS_PROXY"), (squid.plain(), "https_proxy")] {
-        let passed = format!("{way},NO_PROXY");
+        let passed = format!("{way},ALL_PROXY,HTTP_PROXY,NO_PROXY");
         let more = ["--system-roots", &roots, "--fetch-pass-env", &passed];
-        let variables = [(way, proxy.as_str()), ("NO_PROXY", "10.0.0.0/8,other.corp.test")];
+        let variables = [
+            (way, proxy.as_str()),
+            ("ALL_PROXY", proxy.as_str()),
+            ("HTTP_PROXY", "http://127.0.0.1:1"),
+            ("NO_PROXY", "10.0.0.0/8,other.corp.test"),
+        ];
         let mut agent = world.another_agent_with(way, &more, &variables);
         let said = world.apply(&world.configuration(&shelf.main()), 0);
         assert!(said.contains("hello, greeting") || said.contains("No changes"), "{said}");
@@ -40,7 +45,10 @@ fn a_module_comes_through_the_operators_proxy_which_the_step_never_sees() {
             for name in ["HTTPS_PROXY", "https_proxy"] {
                 assert!(get.variable(name).unwrap().contains("@127.0.0.1:"), "{name}");
             }
-            assert_eq!(get.variable("NO_PROXY"), Some("none.invalid"));
+            // What is excepted is so for plain HTTP, which the broker does not serve.
+            assert_eq!(get.variable("HTTP_PROXY"), Some("http://127.0.0.1:1"));
+            assert_eq!(get.variable("NO_PROXY"), Some("none.invalid,other.corp.test:80"));
+            assert!(get.variable("ALL_PROXY").is_none_or(str::is_empty));
         }
         agent.stop().unwrap();
         assert!(!agent.log().contains("worker:"), "{}", agent.log());

@@ -12,7 +12,8 @@ use crate::registry::stage::{Act, Authority, Stage, answer};
 
 const TOKEN: &str = "canary-operators-token-3f90d1";
 const JSON: [(&str, &str); 1] = [("Content-Type", "application/json")];
-const BASE: &str = "/registry/modules/v1/";
+/// Without its last slash, which tofu adds.
+const BASE: &str = "/registry/modules/v1";
 
 /// A module as a `.tar.gz`.
 fn archive(directory: &std::path::Path) -> Vec<u8> {
@@ -35,13 +36,17 @@ async fn registry(authority: &Authority, archive: Vec<u8>) -> Stage {
             return Act::Say(answer("401 Unauthorized", &[], ""));
         }
         Act::Say(match path.strip_prefix(BASE) {
-            Some("acme/net/aws/versions") => {
+            Some("/acme/net/aws/versions" | "/acme/other/aws/versions") => {
                 answer("200 OK", &JSON, r#"{"modules":[{"versions":[{"version":"1.0.0"}]}]}"#)
             }
-            Some("acme/net/aws/1.0.0/download") => {
+            Some("/acme/net/aws/1.0.0/download") => {
                 answer("204 No Content", &[("X-Terraform-Get", "/archives/net?archive=tar.gz")], "")
             }
-            _ if path.starts_with("/archives/net") => {
+            Some("/acme/other/aws/1.0.0/download") => {
+                let location = r#"{"location":"/archives/other.tar.gz","use_registry_credentials":true}"#;
+                answer("200 OK", &JSON, location)
+            }
+            _ if path.starts_with("/archives/") => {
                 let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", archive.len());
                 [head.into_bytes(), archive.clone()].concat()
             }
@@ -68,15 +73,23 @@ fn a_module_of_a_private_registry_comes_with_a_token_that_tofu_does_not_have() {
     let tofu = recorder.program();
     let setup = Setup { tofu: Some(&tofu), agent: &agent, canaries, without_agent: false };
     let Some(world) = World::with(setup) else { return };
-    let main = format!(
-        "module \"net\" {{\n  source  = \"{host}/acme/net/aws\"\n  version = \"1.0.0\"\n}}\noutput \"text\" {{\n  value = \
-         module.net.text\n}}\n"
-    );
-    let said = world.apply(&world.configuration(&main), 0);
-    assert!(said.contains("from a private registry"), "{said}");
+    // One whose place a header says, and one whose place is said in a body.
+    let module = |name: &str| {
+        format!(
+            "module \"{name}\" {{\n  source  = \"{host}/acme/{name}/aws\"\n  version = \"1.0.0\"\n}}\noutput \"{name}\" \
+             {{\n  value = module.{name}.text\n}}\n"
+        )
+    };
+    let said = world.apply(&world.configuration(&[module("net"), module("other")].concat()), 0);
+    for name in ["net", "other"] {
+        assert!(said.contains(&format!("{name} = \"from a private registry\"")), "{said}");
+    }
     for command in ["get", "init", "plan", "apply"] {
         let given = recorder.only(command).cli_configuration;
         assert!(!given.contains(TOKEN) && !given.contains("credentials \""), "{command}: {given}");
     }
-    assert!(stage.heard().iter().any(|heard| heard.authorization().is_some()));
+    for archive in ["/archives/net", "/archives/other.tar.gz"] {
+        let mut fetched = stage.heard().into_iter().filter(|heard| heard.line.contains(archive)).peekable();
+        assert!(fetched.peek().is_some() && fetched.all(|heard| heard.authorization().is_some()), "{archive}");
+    }
 }
