@@ -79,7 +79,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     at.log.redactions().add(needles::of_operator(&operator));
     let wish = at.host.settings.delivery.and(at.lease.claim.delivery);
     // Each to its end: what has come is told of, whatever the configuration is.
-    let (prepared, answer) = tokio::join!(prepare(at), request(at, wish, report));
+    let (prepared, answer) = tokio::join!(prepare(at), Box::pin(request(at, wish, report)));
     let (prepared, answer) = (prepared?, answer?);
     failpoint!("agent.credentials.received");
     let (known, kept) = (steps::Known::of(&answer), whole_run::keep(at, &answer));

@@ -211,6 +211,7 @@ impl Pending {
     }
 
     /// The same, when these have come.
+    #[must_use]
     pub fn came(self, credentials: &[RegistryCredential]) -> Self {
         Self { hosts: credentials.iter().map(|credential| credential.address.to_string()).collect(), ..self }
     }
