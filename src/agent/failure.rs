@@ -12,7 +12,7 @@ use crate::configuration::ArchiveError;
 use crate::delivery::DeliveryError;
 use crate::gateway::GatewayError;
 use crate::gateway::broker::BrokerError;
-use crate::protocol::agent::{Failure, FailureClass};
+use crate::protocol::agent::{Failure, FailureClass, ReceiptEnd};
 use crate::protocol::run::Step;
 use crate::sandbox::{EnvironmentError, StepError};
 use crate::tofu::backend::BackendError;
@@ -27,8 +27,13 @@ const FAULTS: usize = 20;
 pub(crate) enum Stop {
     /// Something failed.
     Failed(Failure),
-    /// A person asked.
-    Canceled,
+    /// A person asked, or insisted.
+    Canceled {
+        /// Whether it was killed.
+        killed: bool,
+    },
+    /// It was ended from outside, and not by a person: the lease, the agent, the launcher.
+    Ended(ReceiptEnd, Failure),
     /// Secrets may remain on this host: the run fails and the agent ends.
     SecretsRemain(Failure),
 }
@@ -44,7 +49,27 @@ impl Stop {
 
     pub(crate) fn lease_lost() -> Self {
         let message = "the lease was lost: the server was out of reach for too long, or gave the run to another agent";
-        Self::Failed(failure(FailureClass::LeaseLost, message, None))
+        Self::Ended(ReceiptEnd::LeaseLost, failure(FailureClass::LeaseLost, message, None))
+    }
+
+    pub(crate) fn agent_stopped() -> Self {
+        let message = "the agent was told to end before the run was over";
+        Self::Ended(ReceiptEnd::AgentStopped, failure(FailureClass::Infrastructure, message, None))
+    }
+
+    /// The launcher died, and what it had started with it.
+    pub(crate) fn crashed(message: impl Into<String>) -> Self {
+        Self::Ended(ReceiptEnd::Crashed, failure(FailureClass::Infrastructure, message, None))
+    }
+
+    /// How a receipt calls it.
+    pub(crate) fn end(&self) -> ReceiptEnd {
+        match self {
+            Self::Failed(_) | Self::SecretsRemain(_) => ReceiptEnd::StepFailed,
+            Self::Canceled { killed: false } => ReceiptEnd::Canceled,
+            Self::Canceled { killed: true } => ReceiptEnd::Killed,
+            Self::Ended(end, _) => *end,
+        }
     }
 
     /// Something that the host could not do to a file or directory.
@@ -54,7 +79,7 @@ impl Stop {
 
     /// The same, with what was seen beside the step: tofu often shows a status alone.
     pub(crate) fn because(mut self, faults: &[String]) -> Self {
-        if let (Self::Failed(failure), false) = (&mut self, faults.is_empty()) {
+        if let (Self::Failed(failure) | Self::Ended(_, failure), false) = (&mut self, faults.is_empty()) {
             let (shown, more) = faults.split_at(faults.len().min(FAULTS));
             failure.message = format!("{}\nbroker: {}", failure.message.trim_end(), shown.join("\nbroker: "));
             if !more.is_empty() {
@@ -66,7 +91,7 @@ impl Stop {
 
     /// The same, during that step.
     pub(crate) fn during(mut self, step: Step) -> Self {
-        if let Self::Failed(failure) | Self::SecretsRemain(failure) = &mut self {
+        if let Self::Failed(failure) | Self::Ended(_, failure) | Self::SecretsRemain(failure) = &mut self {
             failure.step.get_or_insert(step);
         }
         self
@@ -193,6 +218,7 @@ impl From<StepError> for Stop {
             StepError::WipeUnverified { .. } => {
                 Self::SecretsRemain(failure(FailureClass::WipeFailed, describe(&error), None))
             }
+            StepError::LauncherLost => Self::crashed(describe(&error)),
             _ => Self::infrastructure(describe(&error), no_space(&error)),
         }
     }
@@ -203,8 +229,22 @@ mod tests {
     use std::io;
 
     use super::{Stop, describe};
-    use crate::protocol::agent::FailureClass;
+    use crate::protocol::agent::{FailureClass, ReceiptEnd};
     use crate::sandbox::StepError;
+
+    #[test]
+    fn a_receipt_tells_a_person_from_a_lease_an_agent_and_a_launcher() {
+        for (stop, end) in [
+            (Stop::Canceled { killed: false }, ReceiptEnd::Canceled),
+            (Stop::Canceled { killed: true }, ReceiptEnd::Killed),
+            (Stop::lease_lost(), ReceiptEnd::LeaseLost),
+            (Stop::agent_stopped(), ReceiptEnd::AgentStopped),
+            (Stop::from(StepError::LauncherLost), ReceiptEnd::Crashed),
+            (Stop::configuration("no", None), ReceiptEnd::StepFailed),
+        ] {
+            assert_eq!(stop.end(), end, "{stop:?}");
+        }
+    }
 
     #[test]
     fn a_full_disk_is_the_operators_business_and_says_what_to_do() {
@@ -231,7 +271,7 @@ mod tests {
     fn an_unverified_wipe_is_told_from_every_other_failure() {
         let error = StepError::WipeUnverified { directory: "/dev/shm/x".into(), detail: "busy".into(), exit: None };
         assert!(matches!(Stop::from(error), Stop::SecretsRemain(_)));
-        assert!(matches!(Stop::from(StepError::LauncherLost), Stop::Failed(_)));
+        assert!(matches!(Stop::from(StepError::LauncherLost), Stop::Ended(ReceiptEnd::Crashed, _)));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod phase_log;
 mod private;
 mod providers;
 mod reach;
+mod receipt_note;
 mod report;
 mod rescue;
 mod run;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::protocol::agent::ReceiptEnd;
+
 /// What to do, mildest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Order {
@@ -19,6 +21,19 @@ pub(crate) enum Order {
     LeaseLost,
     /// A person insists: do not wait for tofu.
     Kill,
+}
+
+impl Order {
+    /// How a receipt calls an end by this order.
+    pub(crate) fn end(self) -> Option<ReceiptEnd> {
+        match self {
+            Self::GoOn => None,
+            Self::Cancel => Some(ReceiptEnd::Canceled),
+            Self::Stop => Some(ReceiptEnd::AgentStopped),
+            Self::LeaseLost => Some(ReceiptEnd::LeaseLost),
+            Self::Kill => Some(ReceiptEnd::Killed),
+        }
+    }
 }
 
 /// The orders of one run; clones are the same.

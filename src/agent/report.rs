@@ -8,8 +8,11 @@ use super::claim::Lease;
 use super::failure::Stop;
 use super::log::Spool;
 use super::needles;
+use super::receipt_note::ReceiptNote;
 use super::steps::Run;
-use crate::protocol::agent::{Finish, NextAction, Outcome, PlanSummary, Receipt};
+use crate::client::ClientError;
+use crate::delivery::{Pending, whole_run};
+use crate::protocol::agent::{Finish, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd, WholeRun};
 use crate::protocol::id::RequestId;
 use crate::protocol::run::{Phase, Step};
 use std::time::Duration;
@@ -18,20 +21,83 @@ use std::time::Duration;
 const LOG_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is known of a phase besides how it ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) plan: Option<PlanSummary>,
     pub(crate) artifact_digest: Option<String>,
     pub(crate) backend: Option<String>,
-    pub(crate) receipt: Option<Receipt>,
+    receipt: Option<Receipt>,
+    /// What the next agent tells if this one cannot.
+    receipt_note: ReceiptNote,
 }
 
 impl Report {
+    /// One of this phase, of which nothing is known yet.
+    pub(crate) fn of(run: &Run<'_>, phase: Phase) -> Self {
+        let claim = &run.lease.claim;
+        let receipt_note = ReceiptNote::of(&run.host.settings.state_directory, claim.run, claim.epoch, phase);
+        Self { plan: None, artifact_digest: None, backend: None, receipt: None, receipt_note }
+    }
+
     /// Notes for people, if there is a receipt to carry them.
-    pub(crate) fn note(&mut self, note: String) {
-        if let Some(receipt) = &mut self.receipt {
+    pub(crate) fn note(&mut self, run: &Run<'_>, note: String) {
+        if let Some(mut receipt) = self.receipt.take() {
             receipt.stay.notes.push(note);
+            self.close(run, receipt);
         }
+    }
+
+    /// Credentials are asked for, have come, or are about to be lent. Once there is one, there is a receipt.
+    pub(crate) fn expect(&mut self, run: &Run<'_>, pending: &Pending) -> Result<(), Stop> {
+        let sandbox = run.host.sandbox;
+        if !pending.hosts().is_empty() {
+            self.receipt = Some(pending.unused(sandbox, &run.host.clock));
+        }
+        self.keep_open(run, &pending.swept(sandbox))
+    }
+
+    /// Whether no step was lent anything yet.
+    pub(crate) fn is_unlent(&self) -> bool {
+        self.receipt.as_ref().is_none_or(|receipt| receipt.end == ReceiptEnd::NeverBegan)
+    }
+
+    /// What was lent is gone: this is the receipt from now on.
+    pub(crate) fn close(&mut self, run: &Run<'_>, receipt: Receipt) {
+        if let Err(error) = self.receipt_note.close(&receipt, run.log.redactions()) {
+            // What it said before is that they may be there: the next agent looks.
+            tracing::warn!(run = %run.lease.claim.run, %error, "the note of a receipt could not be written");
+        }
+        self.receipt = Some(receipt);
+    }
+
+    /// A broker is open for a step after it.
+    pub(crate) fn lends(&mut self, run: &Run<'_>, open: WholeRun) -> Result<(), Stop> {
+        let receipt = self.with(open, ReceiptEnd::Swept, run);
+        self.keep_open(run, &receipt)
+    }
+
+    /// It was closed: a part of the fetch step's receipt, or one of its own.
+    pub(crate) fn lent(&mut self, run: &Run<'_>, closed: WholeRun, end: ReceiptEnd) {
+        let receipt = self.with(closed, end, run);
+        self.close(run, receipt);
+    }
+
+    fn with(&self, lent: WholeRun, end: ReceiptEnd, run: &Run<'_>) -> Receipt {
+        let sandbox = run.host.sandbox;
+        match self.receipt.clone().filter(|_| !self.is_unlent()) {
+            Some(mut receipt) => {
+                receipt.stay.notes.push(format!("after the fetch step: {}", whole_run::meaning(sandbox)));
+                receipt.whole_run = Some(lent);
+                receipt
+            }
+            None => whole_run::receipt(lent, end, sandbox),
+        }
+    }
+
+    /// Without the note nothing may be lent.
+    fn keep_open(&self, run: &Run<'_>, receipt: &Receipt) -> Result<(), Stop> {
+        let kept = self.receipt_note.open(receipt, run.log.redactions());
+        kept.map_err(|error| Stop::io("cannot note what becomes of the credentials", &error))
     }
 }
 
@@ -41,8 +107,15 @@ pub(crate) async fn finish(
     phase: Phase,
     spool: Spool,
     outcome: Result<Outcome, Stop>,
-    report: Report,
+    mut report: Report,
 ) -> NextAction {
+    if let Some(mut receipt) = report.receipt.take() {
+        if receipt.end == ReceiptEnd::NeverBegan {
+            receipt.stay.ended_at = run.host.clock.now();
+        }
+        needles::hide_in_receipt(&mut receipt, run.log.redactions());
+        report.close(run, receipt);
+    }
     let log_bytes = spool.finish(LOG_PATIENCE).await;
     failpoint!("agent.log.sent");
     let run_directory = report.artifact_digest.as_ref().map(|_| run.directory.path().display().to_string());
@@ -57,28 +130,31 @@ pub(crate) async fn finish(
     if let Some(failure) = &mut finish.failure {
         needles::hide_in_failure(failure, redactions);
     }
-    if let Some(receipt) = &mut finish.receipt {
-        needles::hide_in_receipt(receipt, redactions);
+    let sent = send(run.host, run.lease, phase, &finish).await;
+    // A report that comes too late to count is kept with its receipt.
+    let has_receipt = sent.as_ref().map_or_else(|error| error.is_problem("stale_epoch"), |_| true);
+    if has_receipt || finish.receipt.is_none() {
+        report.receipt_note.remove();
     }
-    send(run.host, run.lease, phase, &finish).await
+    sent.unwrap_or(NextAction::Done)
 }
 
 /// The same for a run that never got a place on this host.
 pub(crate) async fn finish_unplaced(host: &Host, lease: &Lease, stop: Stop) {
-    send(host, lease, lease.claim.phase, &ended(Err(stop), lease)).await;
+    let _ = send(host, lease, lease.claim.phase, &ended(Err(stop), lease)).await;
 }
 
-async fn send(host: &Host, lease: &Lease, phase: Phase, finish: &Finish) -> NextAction {
+async fn send(host: &Host, lease: &Lease, phase: Phase, finish: &Finish) -> Result<NextAction, ClientError> {
     let patience = host.settings.patience;
     let patience = if phase == Phase::Apply { patience.state_write } else { patience.request };
     match lease.persist(patience, || lease.server.finish(finish)).await {
         Ok(answer) => {
             failpoint!("agent.finish.sent");
-            answer.next
+            Ok(answer.next)
         }
         Err(error) => {
             tracing::warn!(run = %lease.claim.run, %phase, %error, "the end of a phase could not be reported");
-            NextAction::Done
+            Err(error)
         }
     }
 }
@@ -86,8 +162,10 @@ async fn send(host: &Host, lease: &Lease, phase: Phase, finish: &Finish) -> Next
 fn ended(outcome: Result<Outcome, Stop>, lease: &Lease) -> Finish {
     let (outcome, failure) = match outcome {
         Ok(outcome) => (outcome, None),
-        Err(Stop::Canceled) => (Outcome::Canceled, None),
-        Err(Stop::Failed(failure) | Stop::SecretsRemain(failure)) => (Outcome::Failed, Some(failure)),
+        Err(Stop::Canceled { .. }) => (Outcome::Canceled, None),
+        Err(Stop::Failed(failure) | Stop::Ended(_, failure) | Stop::SecretsRemain(failure)) => {
+            (Outcome::Failed, Some(failure))
+        }
     };
     if let Some(failure) = &failure {
         // Not its message: that may be tofu's own words, with whatever values stand in them.

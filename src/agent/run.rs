@@ -14,8 +14,9 @@ use super::report::{self, Report};
 use super::steps::{self, Planned, Run};
 use super::{Host, artifact, credentials, needles, phase_log, whole_run};
 use crate::delivery::whole_run::Kept;
-use crate::delivery::{self, Surroundings};
-use crate::protocol::agent::{NextAction, Outcome, ReceiptEnd};
+use crate::delivery::{self, Pending, Surroundings};
+use crate::protocol::agent::{CredentialsAnswer, NextAction, Outcome, ReceiptEnd};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::run::{Phase, RunKind, Step};
 use crate::tofu::backend::Backend;
 
@@ -44,7 +45,7 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
     redactions.add(needles::of_claim(&lease.claim));
     let (log, spool) = log::open(phase_log::of(&lease, first), Pace::default());
     let at = Run { host, lease: &lease, directory: &directory, log: log.without(&redactions) };
-    let mut report = Report::default();
+    let mut report = Report::of(&at, first);
     let (result, planned) = match first {
         Phase::Plan => match plan(&at, &mut report).await {
             Ok(Some(planned)) => (Ok(Outcome::Planned), Some(planned)),
@@ -59,7 +60,7 @@ pub(crate) async fn run(host: &Arc<Host>, lease: Lease) -> Result<(), SecretsRem
         failpoint!("agent.apply.now");
         let (log, spool) = log::open(phase_log::of(&lease, Phase::Apply), Pace::default());
         let at = Run { log: log.without(&redactions), ..at.clone() };
-        let mut report = Report::default();
+        let mut report = Report::of(&at, Phase::Apply);
         let result = apply(&at, planned, &mut report).await.map(|()| Outcome::Applied);
         remains = remains.or(secrets_remain(&result));
         report::finish(&at, Phase::Apply, spool, result, report).await;
@@ -77,9 +78,10 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
         at.host.operator.current(&at.host.secrets).map_err(|error| Stop::from(error).during(Step::Fetch))?;
     at.log.redactions().add(needles::of_operator(&operator));
     let wish = at.host.settings.delivery.and(at.lease.claim.delivery);
-    let (prepared, answer) = tokio::try_join!(prepare(at), credentials::request(at.lease, at.patience(), wish))?;
+    // Each to its end: what has come is told of, whatever the configuration is.
+    let (prepared, answer) = tokio::join!(prepare(at), Box::pin(request(at, wish, report)));
+    let (prepared, answer) = (prepared?, answer?);
     failpoint!("agent.credentials.received");
-    at.log.redactions().add(needles::of_credentials(&answer));
     let (known, kept) = (steps::Known::of(&answer), whole_run::keep(at, &answer));
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
     let passed = at.host.passed_to_fetch();
@@ -101,15 +103,18 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     let stand_in = steps::stand_in(at, &prepared.backend).await?;
     let delivery = delivery::open(answer.credentials, surroundings).await?;
     failpoint!("agent.delivery.opened");
+    report.expect(at, delivery.receipt())?;
     let (receipt, modules) = steps::fetch(at, delivery, &known).await;
-    report.receipt = receipt;
+    if let Some(receipt) = receipt {
+        report.close(at, receipt);
+    }
     stand_in.remove()?;
-    note_backend(report, &prepared);
+    note_backend(at, report, &prepared);
     if let Some(why) = whole_run::why_not(at, &kept) {
-        report.note(why);
+        report.note(at, why);
     }
     let initialized = steps::init(at, &prepared, modules?).await?;
-    let lending = whole_run::lend(at, &kept, Step::Plan).await?;
+    let lending = whole_run::lend(at, &kept, Step::Plan, report).await?;
     let planned = steps::plan(at, initialized, &lending).await;
     lending.end(at, (Step::Plan, end_of(&planned)), report).await;
     let Some(planned) = planned? else { return Ok(None) };
@@ -120,18 +125,28 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     Ok(Some((planned, kept)))
 }
 
+/// Asks for the fetch step's credentials. There is a note of them before they come, and from then on a receipt.
+async fn request(at: &Run<'_>, wish: DeliveryChoice, report: &mut Report) -> Result<CredentialsAnswer, Stop> {
+    let asked = Pending::asked(wish, &at.host.clock);
+    report.expect(at, &asked)?;
+    let answer = credentials::request(at.lease, at.patience(), wish).await?;
+    at.log.redactions().add(needles::of_credentials(&answer));
+    report.expect(at, &asked.came(&answer.credentials))?;
+    Ok(answer)
+}
+
 /// init, apply: of a plan that an earlier claim made, maybe on another host, and that was approved.
 async fn apply_elsewhere(at: &Run<'_>, report: &mut Report) -> Result<(), Stop> {
     let (prepared, artifact) = tokio::try_join!(prepare(at), artifact::fetch(at))?;
     let modules = artifact::restore(at, artifact).await?;
     let initialized = steps::init(at, &prepared, modules).await?;
-    let kept = whole_run::request(at).await?;
+    let kept = whole_run::request(at, report).await?;
     apply(at, (Planned::restored(initialized), kept), report).await
 }
 
 /// apply, with what it may be lent.
 async fn apply(at: &Run<'_>, (planned, kept): (Planned, Kept), report: &mut Report) -> Result<(), Stop> {
-    let lending = whole_run::lend(at, &kept, Step::Apply).await?;
+    let lending = whole_run::lend(at, &kept, Step::Apply, report).await?;
     let applied = steps::apply(at, planned, &lending).await;
     lending.end(at, (Step::Apply, end_of(&applied)), report).await;
     applied
@@ -139,11 +154,7 @@ async fn apply(at: &Run<'_>, (planned, kept): (Planned, Kept), report: &mut Repo
 
 /// How what was lent for a step ended.
 fn end_of<T>(result: &Result<T, Stop>) -> ReceiptEnd {
-    match result {
-        Ok(_) => ReceiptEnd::StepOver,
-        Err(Stop::Canceled) => ReceiptEnd::Canceled,
-        Err(Stop::Failed(_) | Stop::SecretsRemain(_)) => ReceiptEnd::StepFailed,
-    }
+    result.as_ref().map_or_else(Stop::end, |_| ReceiptEnd::StepOver)
 }
 
 /// Downloads the configuration, unpacks it, looks at what it says.
@@ -156,9 +167,9 @@ async fn prepare(at: &Run<'_>) -> Result<Prepared, Stop> {
     prepared.unwrap_or_else(|_| Err(Stop::infrastructure("the configuration could not be unpacked", None)))
 }
 
-fn note_backend(report: &mut Report, prepared: &Prepared) {
+fn note_backend(at: &Run<'_>, report: &mut Report, prepared: &Prepared) {
     if let Backend::Kept(name) = &prepared.backend {
-        report.note(format!("the configuration keeps its state itself, in `{name}`; nigari has no copy of it"));
+        report.note(at, format!("the configuration keeps its state itself, in `{name}`; nigari has no copy of it"));
     }
 }
 

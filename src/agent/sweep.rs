@@ -1,8 +1,9 @@
-//! What an earlier agent left on this host: secrets first, then run directories.
+//! What an earlier agent left on this host: secrets first, then run directories, then the receipts that it owes.
 //!
 //! Rule: only what nobody holds is touched. A launcher that outlived its agent holds its run's directories, on disk and
 //! in memory, until its tofu has ended; then a state that could not be written is rescued, and only then they go.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::failure::failure;
 use super::private::is_still;
+use super::receipt_note::{self, Owed};
 use super::session::Session;
 use super::{AgentError, Host, mark, rescue};
 use crate::delivery::helper::remove_copy;
@@ -33,13 +35,28 @@ pub(crate) fn secrets(host: &Host) -> Result<(), AgentError> {
 }
 
 /// Looks after every run directory that is there now, until none of them is left, and after what its launcher still
-/// held in memory.
-pub(crate) async fn directories(host: Arc<Host>, session: Session) -> Result<(), AgentError> {
-    let Ok(entries) = std::fs::read_dir(&host.settings.run_root) else { return Ok(()) };
-    let runs: Vec<RunId> =
-        entries.flatten().filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect();
-    let each = runs.into_iter().map(|run| one(&host, &session, run));
-    futures_util::future::try_join_all(each).await.map(drop)
+/// held in memory; then the receipts of those runs can be told.
+pub(crate) fn directories(
+    host: Arc<Host>,
+    session: Session,
+) -> impl Future<Output = Result<(), AgentError>> + Send + 'static {
+    // Before this agent claims anything: what it notes itself is not an earlier one's.
+    let owed = receipt_note::owed(&host.settings.state_directory);
+    async move {
+        let entries = std::fs::read_dir(&host.settings.run_root).into_iter().flatten().flatten();
+        let named = entries.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
+        let runs: BTreeSet<RunId> = named.chain(owed.iter().map(|owed| owed.run)).collect();
+        let each = runs.into_iter().map(|run| all_of(&host, &session, run, &owed));
+        futures_util::future::try_join_all(each).await.map(drop)
+    }
+}
+
+async fn all_of(host: &Arc<Host>, session: &Session, run: RunId, owed: &[Owed]) -> Result<(), AgentError> {
+    one(host, session, run).await?;
+    for owed in owed.iter().filter(|owed| owed.run == run) {
+        tell_of_receipt(host, session, owed).await;
+    }
+    Ok(())
 }
 
 async fn one(host: &Arc<Host>, session: &Session, run: RunId) -> Result<(), AgentError> {
@@ -101,6 +118,27 @@ async fn report_apply(host: &Host, session: &Session, run: RunId, epoch: i64, pa
     if let Err(error) = session.persist(host.settings.patience.state_write, || server.finish(&finish)).await {
         tracing::warn!(%run, %error, "the end of an earlier agent's apply could not be reported");
     }
+}
+
+/// No launcher of the run is alive, and no secret of it is left: the receipt says so.
+async fn tell_of_receipt(host: &Host, session: &Session, owed: &Owed) {
+    let Owed { run, epoch, phase, note } = owed;
+    let server = session.client.leased_run(*run, *epoch);
+    let Some(receipt) = owed.receipt(host.clock.now()) else {
+        tracing::error!(%run, epoch, "the note of an earlier agent's receipt cannot be read");
+        return note.remove();
+    };
+    match session.persist(host.settings.patience.state_write, || server.late_receipt(*phase, &receipt)).await {
+        Ok(()) => tracing::warn!(%run, epoch, "the receipt of an earlier agent was sent"),
+        Err(error) if matches!(error.status(), Some(404 | 409 | 422)) => {
+            tracing::error!(%run, epoch, %error, "the server does not take the receipt of an earlier agent");
+        }
+        Err(error) => {
+            tracing::warn!(%run, epoch, %error, "the receipt of an earlier agent could not be sent; the next start tries again");
+            return;
+        }
+    }
+    note.remove();
 }
 
 /// The run's people must learn where its state is, whoever kept it aside and when.

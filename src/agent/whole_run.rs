@@ -9,7 +9,8 @@ use super::failure::Stop;
 use super::needles;
 use super::report::Report;
 use super::steps::Run;
-use crate::delivery::whole_run::{self, Around, Kept, Lent};
+use crate::delivery::Pending;
+use crate::delivery::whole_run::{Around, Kept, Lent};
 use crate::protocol::agent::{CredentialsAnswer, ReceiptEnd};
 use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::run::Step;
@@ -21,12 +22,15 @@ pub(crate) fn keep(run: &Run<'_>, answer: &CredentialsAnswer) -> Kept {
 }
 
 /// The same for an apply whose plan another claim made; asks for them, after `init` was reported.
-pub(crate) async fn request(run: &Run<'_>) -> Result<Kept, Stop> {
+pub(crate) async fn request(run: &Run<'_>, report: &mut Report) -> Result<Kept, Stop> {
     if !run.lease.claim.whole_run || !wish(run).may_be_broker() {
         return Ok(Kept::default());
     }
+    let asked = Pending::asked(wish(run), &run.host.clock);
+    report.expect(run, &asked)?;
     let answer = credentials::request_for_apply(run.lease, run.patience(), wish(run)).await?;
     run.log.redactions().add(needles::of_credentials(&answer));
+    report.expect(run, &asked.came(&answer.credentials))?;
     Ok(keep(run, &answer))
 }
 
@@ -51,8 +55,11 @@ pub(crate) fn why_not(run: &Run<'_>, kept: &Kept) -> Option<String> {
 pub(crate) struct Lending(Option<Lent>);
 
 /// Opens the broker, if there is something to lend.
-pub(crate) async fn lend(run: &Run<'_>, kept: &Kept, step: Step) -> Result<Lending, Stop> {
+pub(crate) async fn lend(run: &Run<'_>, kept: &Kept, step: Step, report: &mut Report) -> Result<Lending, Stop> {
     let host = run.host;
+    if !kept.is_empty() && report.is_unlent() {
+        report.expect(run, &kept.receipt(&host.clock))?;
+    }
     let around = Around {
         system_roots: host.settings.system_roots.as_deref(),
         passed: &host.passed,
@@ -61,6 +68,7 @@ pub(crate) async fn lend(run: &Run<'_>, kept: &Kept, step: Step) -> Result<Lendi
     };
     let lent = kept.lend(around).await.map_err(|error| Stop::from(error).during(step))?;
     if let Some(lent) = &lent {
+        report.lends(run, lent.so_far(step))?;
         let written = run.directory.private().write_secret(&lent.file());
         written.map_err(|error| Stop::io("cannot write the broker's authority", &error).during(step))?;
     }
@@ -76,15 +84,8 @@ impl Lending {
     /// Closes the broker, and tells of it in the phase's receipt: the fetch step's, or one of its own.
     pub(crate) async fn end(self, run: &Run<'_>, (step, end): (Step, ReceiptEnd), report: &mut Report) {
         let Some(lent) = self.0 else { return };
-        let whole_run = lent.close(step, &run.host.clock).await;
-        let sandbox = run.host.sandbox;
-        match &mut report.receipt {
-            Some(receipt) => {
-                receipt.stay.notes.push(format!("after the fetch step: {}", whole_run::meaning(sandbox)));
-                receipt.whole_run = Some(whole_run);
-            }
-            None => report.receipt = Some(whole_run::receipt(whole_run, end, sandbox)),
-        }
+        let closed = lent.close(step, &run.host.clock).await;
+        report.lent(run, closed, end);
     }
 }
 

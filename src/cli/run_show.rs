@@ -124,15 +124,7 @@ fn steps(run: &Run, screen: Screen) -> Result<(), CommandError> {
 fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError> {
     let RunReceipt { phase, epoch, agent, receipt } = receipt;
     screen.line(format_args!("\nreceipt of {phase} (epoch {epoch}, {agent})"))?;
-    let end = match receipt.end {
-        ReceiptEnd::StepOver if *phase == Phase::Apply => "the step was over",
-        ReceiptEnd::StepFailed if *phase == Phase::Apply => "the step failed",
-        ReceiptEnd::StepOver => "the fetch step was over",
-        ReceiptEnd::StepFailed => "the fetch step failed",
-        ReceiptEnd::Canceled => "a person canceled",
-        ReceiptEnd::Killed => "it was killed",
-        ReceiptEnd::Swept => "a sweep found the rest",
-    };
+    let end = ended(receipt.end, *phase);
     let wiped = format!("{}, verified: {}", yes_no(receipt.wiped), receipt.verified_by);
     let (asked, besides) = registries(receipt);
     screen.fields(&[
@@ -149,6 +141,24 @@ fn show_receipt(receipt: &RunReceipt, screen: Screen) -> Result<(), CommandError
     }
     show_stay(&receipt.stay, "", screen)?;
     receipt.whole_run.as_ref().map_or(Ok(()), |whole_run| show_whole_run(whole_run, screen))
+}
+
+/// Why a delivery ended.
+fn ended(end: ReceiptEnd, phase: Phase) -> &'static str {
+    match end {
+        ReceiptEnd::StepOver if phase == Phase::Apply => "the step was over",
+        ReceiptEnd::StepFailed if phase == Phase::Apply => "the step failed",
+        ReceiptEnd::StepOver => "the fetch step was over",
+        ReceiptEnd::StepFailed => "the fetch step failed",
+        ReceiptEnd::Canceled => "a person canceled",
+        ReceiptEnd::Killed => "a person had it killed",
+        ReceiptEnd::LeaseLost => "the lease was lost",
+        ReceiptEnd::AgentStopped => "the agent was told to end",
+        ReceiptEnd::Crashed => "the step's launcher died",
+        ReceiptEnd::NeverBegan => "no step got them",
+        ReceiptEnd::Swept => "the agent died, and the next one swept",
+        ReceiptEnd::Unknown => "in a way that this version does not know",
+    }
 }
 
 /// The registries whose hosts were asked with what was lent, in the fetch step or after it, and those whose credentials
@@ -264,7 +274,8 @@ pub(super) fn what_next(run: &Run) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{kept_aside, not_used, registries, what_next};
+    use super::{ended, kept_aside, not_used, registries, what_next};
+    use crate::protocol::run::Phase;
 
     #[test]
     fn a_state_that_is_kept_aside_is_told_with_its_place_and_the_way_in() {
@@ -276,6 +287,28 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert!(told[0].contains("`host-7` in /var/lib/x") && told[0].contains("nigari state push"), "{told:?}");
         assert!(!told[0].contains('\u{1b}'));
+    }
+
+    #[test]
+    fn each_end_of_a_delivery_has_words_of_its_own() {
+        let told = |word: &str, phase| ended(serde_json::from_value(json!(word)).unwrap(), phase);
+        for (word, words) in [
+            ("step_over", "the fetch step was over"),
+            ("step_failed", "the fetch step failed"),
+            ("canceled", "a person canceled"),
+            ("killed", "a person had it killed"),
+            ("lease_lost", "the lease was lost"),
+            ("agent_stopped", "the agent was told to end"),
+            ("crashed", "the step's launcher died"),
+            ("never_began", "no step got them"),
+            ("swept", "the agent died, and the next one swept"),
+            ("of_a_later_version", "in a way that this version does not know"),
+        ] {
+            assert_eq!(told(word, Phase::Plan), words);
+        }
+        assert_eq!(told("step_over", Phase::Apply), "the step was over");
+        assert_eq!(told("step_failed", Phase::Apply), "the step failed");
+        assert_eq!(told("swept", Phase::Apply), "the agent died, and the next one swept");
     }
 
     #[test]

@@ -94,6 +94,10 @@ impl Delivery for BrokerDelivery {
         }
         Ok(delivered)
     }
+
+    fn receipt(&self) -> &Pending {
+        &self.receipt
+    }
 }
 
 impl Beside for Open {

@@ -61,4 +61,8 @@ impl Delivery for FileDelivery {
         let (files, variables) = self.described.below(directory)?;
         Ok(Delivered::new(files, variables, self.receipt))
     }
+
+    fn receipt(&self) -> &Pending {
+        &self.receipt
+    }
 }

@@ -79,6 +79,9 @@ pub trait Delivery: Send {
     /// Gives everything away: the step's files are to be written below `directory`, which is the step's secret
     /// directory.
     fn deliver(self: Box<Self>, directory: &Path) -> Result<Delivered, DeliveryError>;
+
+    /// The receipt so far.
+    fn receipt(&self) -> &Pending;
 }
 
 /// What a delivery is opened with.
@@ -155,8 +158,11 @@ pub struct Witnessed {
     pub faults: Vec<String>,
 }
 
+/// What it means while no delivery was opened, in a sentence for people.
+const UNLENT: &str = "the credentials did not get further than the agent's memory: no step was lent them";
+
 /// A receipt that waits for its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pending {
     delivery: &'static str,
     meaning: &'static str,
@@ -181,6 +187,13 @@ pub struct Ending {
     pub witnessed: Witnessed,
 }
 
+impl Ending {
+    fn unseen(sandbox: Sandbox, at: Timestamp, end: ReceiptEnd) -> Self {
+        let (sandbox, verified_by) = (sandbox.name().to_owned(), "nothing".to_owned());
+        Self { sandbox, at, end, wiped: false, verified_by, witnessed: Witnessed::default() }
+    }
+}
+
 impl Pending {
     /// One for these credentials, from now on.
     fn begin<'c>(
@@ -191,6 +204,30 @@ impl Pending {
     ) -> Self {
         let hosts = credentials.into_iter().map(|credential| credential.address.to_string()).collect();
         Self { delivery, meaning, hosts, began_at: surroundings.clock.now() }
+    }
+
+    /// One for credentials that are asked for: whether any comes is not known yet.
+    pub fn asked(wish: DeliveryChoice, clock: &Clock) -> Self {
+        Self { delivery: wish.word(), meaning: UNLENT, hosts: Vec::new(), began_at: clock.now() }
+    }
+
+    /// The same, when these have come.
+    #[must_use]
+    pub fn came(self, credentials: &[RegistryCredential]) -> Self {
+        Self { hosts: credentials.iter().map(|credential| credential.address.to_string()).collect(), ..self }
+    }
+
+    /// What the receipt would say if the agent died now. When that was over, and that nothing is left, is for whoever
+    /// sweeps to say.
+    pub fn swept(&self, sandbox: Sandbox) -> Receipt {
+        self.clone().close(Ending::unseen(sandbox, self.began_at, ReceiptEnd::Swept))
+    }
+
+    /// The receipt if no step gets anything of it.
+    pub fn unused(&self, sandbox: Sandbox, clock: &Clock) -> Receipt {
+        let verified_by = "no step began with them: the agent had them in its memory alone, and gave them up";
+        let ending = Ending::unseen(sandbox, clock.now(), ReceiptEnd::NeverBegan);
+        self.clone().close(Ending { wiped: true, verified_by: verified_by.to_owned(), ..ending })
     }
 
     /// The registry hosts whose credentials are there.

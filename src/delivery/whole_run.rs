@@ -9,11 +9,12 @@ use std::path::Path;
 use super::broker::{At, ProxyOf, proxied};
 use super::ca_bundle::Roots;
 use super::token_needles::TokenNeedles;
-use super::{DeliveryError, ca_bundle};
+use super::{DeliveryError, Pending, ca_bundle};
 use crate::clock::Clock;
 use crate::gateway::broker::{Broker, Seen};
 use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, Stay, WholeRun};
+use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::run::Step;
 use crate::redact::Redactions;
 use crate::registry::is_loopback_host;
@@ -69,6 +70,11 @@ impl Kept {
         self.0.is_empty()
     }
 
+    /// The receipt of these, as long as no step is lent them.
+    pub fn receipt(&self, clock: &Clock) -> Pending {
+        Pending::asked(DeliveryChoice::Broker, clock).came(&self.0)
+    }
+
     /// Opens the broker for one phase; nothing if there is nothing to lend.
     pub async fn lend(&self, around: Around<'_>) -> Result<Option<Lent>, DeliveryError> {
         if self.is_empty() {
@@ -98,6 +104,12 @@ impl Lent {
         let mut variables: Vec<_> = proxied.collect();
         variables.push(ca_bundle::variable(directory));
         variables
+    }
+
+    /// What there is to say of it while it is open. When that was over is for whoever closes or sweeps to say.
+    pub fn so_far(&self, until: Step) -> WholeRun {
+        let (hosts, began_at) = (self.hosts.clone(), self.began_at);
+        WholeRun { until, stay: Stay { hosts, began_at, ended_at: began_at, ..Stay::default() } }
     }
 
     /// Ends it: when this is done nothing listens and no credential is held by it any more.

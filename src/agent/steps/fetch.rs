@@ -6,7 +6,6 @@
 
 use super::{Ended, Run, Start, environment, failed, git};
 use crate::agent::failure::Stop;
-use crate::agent::orders::Order;
 use crate::agent::providers;
 use crate::delivery::{Beside, Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
@@ -44,7 +43,7 @@ impl Known {
     }
 }
 
-/// Fetches the modules; gives the receipt whether or not it went well.
+/// Fetches the modules; gives the receipt whether or not it went well, unless the step got nothing of the delivery.
 pub(crate) async fn fetch(
     run: &Run<'_>,
     delivery: Box<dyn Delivery>,
@@ -132,20 +131,23 @@ fn keep_providers(run: &Run<'_>) -> Result<Vec<String>, Stop> {
 
 fn close(run: &Run<'_>, receipt: Pending, mut witnessed: Witnessed, ended: &Ended) -> Receipt {
     witnessed.notes.extend(left_open(landlock_version()).map(str::to_owned));
-    let end = match ended.order {
-        Order::Kill => ReceiptEnd::Killed,
-        Order::Cancel | Order::Stop | Order::LeaseLost => ReceiptEnd::Canceled,
-        Order::GoOn if ended.is_success() => ReceiptEnd::StepOver,
-        Order::GoOn => ReceiptEnd::StepFailed,
-    };
     receipt.close(Ending {
         sandbox: run.host.sandbox.name().to_owned(),
         at: run.host.clock.now(),
-        end,
+        end: end_of(ended),
         wiped: ended.end.wiped.is_some(),
         verified_by: verified_by(&ended.end, run.host.sandbox).to_owned(),
         witnessed,
     })
+}
+
+fn end_of(ended: &Ended) -> ReceiptEnd {
+    match ended.order.end() {
+        Some(end) => end,
+        None if ended.is_success() => ReceiptEnd::StepOver,
+        None if ended.end.launcher_lost => ReceiptEnd::Crashed,
+        None => ReceiptEnd::StepFailed,
+    }
 }
 
 fn verified_by(end: &StepEnd, sandbox: Sandbox) -> &'static str {
@@ -167,10 +169,12 @@ fn verified_by(end: &StepEnd, sandbox: Sandbox) -> &'static str {
 /// The step gave no end: either it never started and nothing was written, or secrets may remain.
 fn unverified(run: &Run<'_>, receipt: Pending, witnessed: Witnessed, stop: &Stop) -> Receipt {
     let remains = matches!(stop, Stop::SecretsRemain(_));
+    // What remains says nothing of why the step had ended.
+    let ordered = run.lease.orders.current().end().filter(|_| remains);
     receipt.close(Ending {
         sandbox: run.host.sandbox.name().to_owned(),
         at: run.host.clock.now(),
-        end: ReceiptEnd::StepFailed,
+        end: ordered.unwrap_or_else(|| stop.end()),
         wiped: !remains,
         verified_by: if remains { "nothing" } else { "the step did not start, or what it left was wiped" }.to_owned(),
         witnessed,
@@ -199,5 +203,34 @@ fn of_withheld(withheld: &Withheld) -> hint::Withheld {
             From::FileNotPermitted => To::FileNotPermitted,
             From::Unreadable => To::Unreadable,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, end_of};
+    use crate::agent::orders::Order;
+    use crate::process::ExitReason;
+    use crate::protocol::agent::ReceiptEnd;
+    use crate::sandbox::StepEnd;
+
+    #[test]
+    fn a_receipt_says_who_or_what_ended_the_fetch_step() {
+        let told = |order: Order, code: i32, launcher_lost: bool| {
+            let exit = ExitReason::Code(code);
+            let end = StepEnd { exit, out_of_memory: false, launcher_lost, leftovers: 0, survivors: 0, wiped: None };
+            end_of(&Ended { end, order, overdue: None, tail: String::new(), stderr_head: String::new() })
+        };
+        assert_eq!(told(Order::GoOn, 0, false), ReceiptEnd::StepOver);
+        assert_eq!(told(Order::GoOn, 1, false), ReceiptEnd::StepFailed);
+        assert_eq!(told(Order::GoOn, 137, true), ReceiptEnd::Crashed);
+        for (order, end) in [
+            (Order::Cancel, ReceiptEnd::Canceled),
+            (Order::Kill, ReceiptEnd::Killed),
+            (Order::Stop, ReceiptEnd::AgentStopped),
+            (Order::LeaseLost, ReceiptEnd::LeaseLost),
+        ] {
+            assert_eq!(told(order, 1, false), end, "{order:?}");
+        }
     }
 }

@@ -199,7 +199,7 @@ where
 async fn unless_told<T>(orders: &Orders, asked: impl Future<Output = Result<T, ClientError>>) -> Result<T, Stop> {
     tokio::select! {
         biased;
-        order = orders.above(Order::GoOn) => Err(told(order).unwrap_or(Stop::Canceled)),
+        order = orders.above(Order::GoOn) => Err(told(order).unwrap_or(Stop::Canceled { killed: false })),
         answer = asked => answer.map_err(Stop::from),
     }
 }
@@ -210,14 +210,12 @@ fn failed(step: Step, ended: &Ended, hint: Option<String>) -> Stop {
         return overdue(step, limit, &ended.tail).during(step);
     }
     let reason = match ended.end.exit {
-        _ if ended.order > Order::GoOn => told(ended.order).unwrap_or(Stop::Canceled),
+        _ if ended.order > Order::GoOn => told(ended.order).unwrap_or(Stop::Canceled { killed: false }),
         _ if ended.end.out_of_memory => Stop::infrastructure(
             "the kernel killed tofu for want of memory",
             Some("give the host more memory, or run less at the same time".to_owned()),
         ),
-        _ if ended.end.launcher_lost => {
-            Stop::infrastructure("the launcher was killed, and tofu with it".to_owned(), None)
-        }
+        _ if ended.end.launcher_lost => Stop::crashed("the launcher was killed, and tofu with it"),
         ExitReason::Signal(signal) => Stop::infrastructure(format!("tofu was killed by signal {signal}"), None),
         ExitReason::Code(code) => {
             Stop::configuration(output::error_of(&ended.tail, &format!("tofu ended with exit code {code}")), hint)
@@ -239,8 +237,9 @@ fn overdue(step: Step, limit: Duration, tail: &str) -> Stop {
 fn told(order: Order) -> Option<Stop> {
     match order {
         Order::GoOn => None,
-        Order::Cancel | Order::Kill => Some(Stop::Canceled),
-        Order::Stop => Some(Stop::infrastructure("the agent was told to end before the run was over", None)),
+        Order::Cancel => Some(Stop::Canceled { killed: false }),
+        Order::Kill => Some(Stop::Canceled { killed: true }),
+        Order::Stop => Some(Stop::agent_stopped()),
         Order::LeaseLost => Some(Stop::lease_lost()),
     }
 }
@@ -310,10 +309,12 @@ mod tests {
             tokio::join!(unless_told(&orders, asked), told).0.unwrap_err()
         };
         for order in [Order::Cancel, Order::Kill] {
-            assert!(matches!(answer(order).await, Stop::Canceled), "{order:?}");
+            let is_kill = order == Order::Kill;
+            assert!(matches!(answer(order).await, Stop::Canceled { killed } if killed == is_kill), "{order:?}");
         }
         for order in [Order::Stop, Order::LeaseLost] {
-            assert!(matches!(answer(order).await, Stop::Failed(_)), "{order:?}");
+            let told = answer(order).await;
+            assert!(matches!(told, Stop::Ended(end, _) if Some(end) == order.end()), "{order:?}: {told:?}");
         }
         assert!(unless_told(&Orders::new(), std::future::ready(Ok(()))).await.is_ok());
     }

@@ -7,9 +7,11 @@ use reqwest::Method;
 use crate::client::call::Call;
 use crate::client::{Client, ClientError};
 use crate::protocol::EPOCH_HEADER;
-use crate::protocol::agent::{CredentialsAnswer, CredentialsRequest, Finish, FinishAnswer, RenewAnswer, StepReport};
+use crate::protocol::agent::{
+    CredentialsAnswer, CredentialsRequest, Finish, FinishAnswer, Receipt, RenewAnswer, StepReport,
+};
 use crate::protocol::id::RunId;
-use crate::protocol::run::Step;
+use crate::protocol::run::{Phase, Step};
 
 /// The server, as a claimed run's work sees it. Clones share connections and session.
 #[derive(Debug, Clone)]
@@ -60,5 +62,10 @@ impl LeasedRun {
     /// Reports the phase's end.
     pub async fn finish(&self, finish: &Finish) -> Result<FinishAnswer, ClientError> {
         self.call(Method::POST, &["finish"], "report the end of").json(finish).value().await
+    }
+
+    /// Tells of a phase whose agent died what became of its delivery; the claim may be over.
+    pub async fn late_receipt(&self, phase: Phase, receipt: &Receipt) -> Result<(), ClientError> {
+        self.call(Method::POST, &["receipts", phase.word()], "send a receipt of").json(receipt).done().await
     }
 }

@@ -76,6 +76,10 @@ impl Delivery for HelperDelivery {
         }
         Ok(delivered)
     }
+
+    fn receipt(&self) -> &Pending {
+        &self.receipt
+    }
 }
 
 /// Where the credential helper asks: the program, its place on `PATH`, and what is answered.

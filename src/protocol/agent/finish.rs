@@ -183,10 +183,21 @@ pub enum ReceiptEnd {
     StepFailed,
     /// A person canceled.
     Canceled,
-    /// It was killed.
+    /// A person had it killed.
     Killed,
-    /// Something died; a sweep found the rest.
+    /// The lease was lost.
+    LeaseLost,
+    /// The agent was told to end.
+    AgentStopped,
+    /// The step's launcher died.
+    Crashed,
+    /// The credentials had come, and no step got them.
+    NeverBegan,
+    /// The agent died; the one after it swept what was left.
     Swept,
+    /// A word that this version does not know: whoever is older can still read and keep the receipt.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The server's answer to a finish.
@@ -204,4 +215,24 @@ pub enum NextAction {
     Done,
     /// Go on with the phase `apply` under the same claim, epoch and lease.
     ApplyNow,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReceiptEnd;
+
+    #[test]
+    fn an_end_of_a_later_version_can_be_read() {
+        let read = |word: &str| serde_json::from_value::<ReceiptEnd>(word.into()).unwrap();
+        assert_eq!(read("beamed_up"), ReceiptEnd::Unknown);
+        for (word, end) in [
+            ("step_over", ReceiptEnd::StepOver),
+            ("lease_lost", ReceiptEnd::LeaseLost),
+            ("agent_stopped", ReceiptEnd::AgentStopped),
+            ("never_began", ReceiptEnd::NeverBegan),
+            ("unknown", ReceiptEnd::Unknown),
+        ] {
+            assert_eq!((read(word), serde_json::to_value(end).unwrap()), (end, word.into()));
+        }
+    }
 }

@@ -19,9 +19,10 @@
 //! | `POST runs/{run}/state/unlock` | [`super::api::StateLock`] → 204 |
 //! | `POST runs/{run}/kept-state` | [`KeptState`] → 204; a state that tofu could not write is on this host; no epoch |
 //! | `POST runs/{run}/finish` | [`Finish`] → [`FinishAnswer`] |
+//! | `POST runs/{run}/receipts/{phase}` | [`Receipt`] → 204; of a phase whose agent died; the first one counts |
 //!
 //! Every other `runs/…` route carries the epoch header. A stale epoch is answered with 409 `stale_epoch`; state writes are
-//! the exception: they are accepted from the run that holds the lock.
+//! the exception: they are accepted from the run that holds the lock. So are late receipts: from who had that epoch.
 
 mod claim;
 mod credentials;

@@ -223,6 +223,13 @@ actions! {
         /// What the run became.
         state: RunState,
     },
+    /// A receipt came without the report of its phase's end: the agent had died.
+    RunReceipt "run:receipt" {
+        /// The phase.
+        phase: Phase,
+        /// The epoch.
+        epoch: i64,
+    },
     /// A state was written.
     StateWrite "state:write" {
         /// By which run, if by one.

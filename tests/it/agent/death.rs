@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use nigari::process::tree;
+use rustix::process::{Pid, kill_process};
 use support::child::Signal;
 
-use super::{Scene, Silence, found, wait_until};
+use super::{Scene, Shelf, Silence, assert_ended, found, receipt_of, wait_until};
 
 /// Configurations that wait in this step for ever, or long enough.
 fn waiting_in(step: &str, silence: &Silence) -> String {
@@ -43,7 +45,52 @@ fn an_agent_that_is_killed_before_the_apply_leaves_nothing_and_the_run_is_planne
         scene.wait(&run, "the end", |run| ["canceled", "errored"].contains(&found(run, "state").as_str()));
         let left = || scene.run_directories().len() + scene.secrets().len();
         wait_until(&format!("the sweep after {step}"), || left() == 0);
+        let shown = scene.wait(&run, "the first claim's receipt", |run| receipt_of(run, 1).is_some());
+        // Of what was over before the death, its own end is told.
+        assert_ended(&shown, 1, if step == "fetch" { "swept" } else { "step_over" });
     }
+}
+
+#[test]
+fn the_receipt_of_an_agent_that_was_killed_in_the_fetch_step_names_what_was_there() {
+    let (Some(shelf), Some(mut scene)) = (Shelf::start(), Scene::start()) else { return };
+    shelf.store(&scene, "--export", &shelf.canary.password);
+    let silence = Silence::new();
+    let run = scene.begin(&scene.configuration(&format!("{}{}", shelf.main(), waiting_in("fetch", &silence))), &[]);
+    scene.wait_for_step(&run, "fetch");
+    wait_until("the process", || !scene.processes().is_empty());
+    scene.stack.agent().unwrap().kill().unwrap();
+    // While the claim is still this agent's: the receipt comes, and the run waits for its lease to end.
+    scene.stack.start_agent(&[]).unwrap();
+    let shown = scene.wait(&run, "the receipt", |run| receipt_of(run, 1).is_some());
+    assert_ended(&shown, 1, "swept");
+    let receipt = receipt_of(&shown, 1).unwrap();
+    assert_eq!((&receipt["hosts"][0], &receipt["delivery"]), (&shelf.registry.host().into(), &"helper".into()));
+    assert!(receipt["verified_by"].as_str().unwrap().contains("looked again"), "{receipt:#}");
+    // When it was over is when it was swept, which the dead agent could not say.
+    assert_ne!(receipt["ended_at"], receipt["began_at"], "{receipt:#}");
+    let shown = scene.stack.run(&["run", "show", &run]).unwrap().succeeded().unwrap();
+    assert!(shown.out.contains("(the agent died, and the next one swept)"), "{}", shown.out);
+    let notes = scene.stack.directory().join("agent/receipts");
+    wait_until("the note's end", || std::fs::read_dir(&notes).unwrap().count() == 0);
+}
+
+#[test]
+fn a_launcher_that_is_killed_in_the_fetch_step_is_named_in_the_receipt() {
+    let Some(mut scene) = Scene::start() else { return };
+    let silence = Silence::new();
+    let run = scene.begin(&scene.configuration(&waiting_in("fetch", &silence)), &[]);
+    scene.wait_for_step(&run, "fetch");
+    wait_until("the process", || !scene.processes().is_empty());
+    let agent = Pid::from_raw(scene.stack.agent().unwrap().pid().try_into().unwrap()).unwrap();
+    let is_launcher = |process: &tree::Process| {
+        let line = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == b"__launcher")
+    };
+    let launcher = tree::descendants(agent).into_iter().find(is_launcher).unwrap();
+    kill_process(launcher.pid, Signal::KILL).unwrap();
+    let shown = scene.wait_for_state(&run, "errored");
+    assert_ended(&shown, 1, "crashed");
 }
 
 #[test]

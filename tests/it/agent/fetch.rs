@@ -2,7 +2,7 @@
 
 use support::watch::Watch;
 
-use super::{Scene, Shelf, found, wait_until};
+use super::{Scene, Shelf, assert_ended, found, receipt_of, wait_until};
 
 #[test]
 fn a_module_from_a_private_registry_comes_and_nothing_of_the_password_stays() {
@@ -53,6 +53,19 @@ fn the_receipt_says_what_was_there_and_that_it_is_gone() {
     assert!(receipt["modules"][0].as_str().unwrap().starts_with("greeting oci://"), "{receipt:#}");
     let meaning = receipt["meaning"].as_str().unwrap();
     assert!(meaning.contains("could not read it") && meaning.contains("tofu's memory"), "{meaning}");
+}
+
+#[test]
+fn credentials_that_came_for_a_configuration_that_cannot_be_run_have_a_receipt() {
+    let (Some(shelf), Some(mut scene)) = (Shelf::start(), Scene::start()) else { return };
+    shelf.store(&scene, "--export", &shelf.canary.password);
+    let main = format!("{}terraform {{\n  backend \"local\" {{}}\n}}\n", shelf.main());
+    let run = scene.begin(&scene.configuration(&main), &[]);
+    let shown = scene.wait_for_state(&run, "errored");
+    assert_ended(&shown, 1, "never_began");
+    let receipt = receipt_of(&shown, 1).unwrap();
+    assert_eq!(receipt["hosts"][0], shelf.registry.host(), "{receipt:#}");
+    assert!(receipt["verified_by"].as_str().unwrap().contains("no step began"), "{receipt:#}");
 }
 
 #[test]

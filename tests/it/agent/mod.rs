@@ -192,6 +192,17 @@ fn found(run: &Value, name: &str) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// The receipt of the run under this claim, if the server has it.
+fn receipt_of(run: &Value, epoch: i64) -> Option<Value> {
+    run["receipts"].as_array()?.iter().find(|receipt| receipt["epoch"] == epoch).cloned()
+}
+
+/// That receipt says so, and that nothing was left.
+fn assert_ended(run: &Value, epoch: i64, end: &str) {
+    let receipt = receipt_of(run, epoch).unwrap_or_else(|| panic!("no receipt of {epoch}: {run:#}"));
+    assert_eq!((&receipt["end"], &receipt["wiped"]), (&end.into(), &true.into()), "{receipt:#}");
+}
+
 /// Waits until `is_so`.
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();

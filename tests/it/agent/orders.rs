@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use support::child::Signal;
 
-use super::{Scene, Silence, wait_until};
+use super::{Scene, Silence, assert_ended, wait_until};
 
 const SLOW: &str = "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" {\n    command = \"sleep 3\"\n  }\n}\n\
                     resource \"terraform_data\" \"b\" {\n  depends_on = [terraform_data.a]\n}\n";
@@ -19,9 +19,25 @@ fn a_canceled_fetch_ends_at_once_and_leaves_nothing() {
     wait_until("the delivery", || scene.has_delivery());
     let begun = Instant::now();
     scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
-    scene.wait_for_state(&run, "canceled");
+    let shown = scene.wait_for_state(&run, "canceled");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_ended(&shown, 1, "canceled");
+    let shown = scene.stack.run(&["run", "show", &run]).unwrap().succeeded().unwrap();
+    assert!(shown.out.contains("(a person canceled)"), "{}", shown.out);
     wait_until("the wipe", || scene.secrets().is_empty() && scene.run_directories().is_empty());
+}
+
+#[test]
+fn a_fetch_that_a_person_kills_is_told_as_killed() {
+    let Some(mut scene) = Scene::start() else { return };
+    let silence = Silence::new();
+    let run = scene
+        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
+    scene.wait_for_step(&run, "fetch");
+    wait_until("the delivery", || scene.has_delivery());
+    scene.stack.run(&["run", "cancel", &run, "--kill"]).unwrap().succeeded().unwrap();
+    let shown = scene.wait_for_state(&run, "canceled");
+    assert_ended(&shown, 1, "killed");
 }
 
 #[test]
@@ -63,7 +79,8 @@ fn a_second_signal_interrupts_what_runs() {
     agent.signal(Signal::TERM).unwrap();
     assert_eq!(agent.wait(Duration::from_mins(1)).unwrap().code(), Some(0), "{}", agent.log());
     assert!(scene.secrets().is_empty());
-    scene.wait_for_state(&run, "errored");
+    let shown = scene.wait_for_state(&run, "errored");
+    assert_ended(&shown, 1, "agent_stopped");
 }
 
 #[test]
@@ -81,5 +98,6 @@ fn a_step_ends_with_its_lease_though_the_server_is_out_of_reach() {
     let again = |run: &serde_json::Value| run["steps"].to_string().matches("\"step\":\"fetch\"").count() >= 2;
     scene.wait(&run, "a second try", again);
     scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
-    scene.wait_for_state(&run, "canceled");
+    let shown = scene.wait_for_state(&run, "canceled");
+    assert_ended(&shown, 1, "lease_lost");
 }

@@ -181,6 +181,13 @@ fn what_only_the_broker_may_do_is_not_done_for_a_registry_on_loopback() {
     let said = world.apply(&world.configuration(&shelf.main()), 1);
     assert!(said.contains("the broker cannot serve") && said.contains("registry.localhost"), "{said}");
     assert!(!shelf.log().contains("auth.user.name="), "{}", shelf.log());
+    // It had come, so there is a receipt, which says that nothing became of it.
+    let id = world.newest();
+    let receipt = world.run(&id)["receipts"][0].clone();
+    assert_eq!((&receipt["end"], &receipt["wiped"]), (&"never_began".into(), &true.into()), "{receipt:#}");
+    assert_eq!((&receipt["hosts"][0], &receipt["delivery"]), (&shelf.host().into(), &"broker".into()), "{receipt:#}");
+    let shown = world.ends(&["run", "show", &id], 0);
+    assert!(shown.contains("(no step got them)"), "{shown}");
 }
 
 #[test]

@@ -206,7 +206,7 @@ fn an_apply_that_is_killed_closes_the_broker_and_says_so() {
     assert!(!reports.is_empty());
     let receipt = receipt(&world, &id, "apply").unwrap();
     assert_eq!(receipt["whole_run"]["until"], "apply", "{receipt:#}");
-    assert!(receipt["end"] == "canceled", "{receipt:#}");
+    assert!(receipt["end"] == "killed", "{receipt:#}");
     for report in &reports {
         let (_, port, _) = told(report, &address);
         assert!(TcpStream::connect(("127.0.0.1", port.unwrap())).is_err(), "still open");
@@ -235,4 +235,11 @@ fn when_the_agent_is_killed_in_an_apply_nobody_is_served_any_more_and_nothing_is
         let (_, port, _) = told(report, &address);
         assert!(TcpStream::connect(("127.0.0.1", port.unwrap())).is_err(), "still open");
     }
+    let has_receipt = |run: &Value| run["receipts"].to_string().contains("\"phase\":\"apply\"");
+    world.wait(&id, "the receipt of the apply", has_receipt);
+    let receipt = receipt(&world, &id, "apply").unwrap();
+    assert_eq!((&receipt["end"], &receipt["wiped"]), (&"swept".into(), &true.into()), "{receipt:#}");
+    let lent = &receipt["whole_run"];
+    assert_eq!((&lent["until"], &lent["hosts"][0]), (&"apply".into(), &shelf.host().into()), "{receipt:#}");
+    assert!(lent["notes"].to_string().contains("the agent died during the step"), "{receipt:#}");
 }

@@ -248,9 +248,10 @@ async fn keep(
         let Place { epoch, phase, .. } = report.place;
         let sealed = report.seal(Column::Receipt, receipt)?;
         let receipt = ReceiptRecord { phase, epoch, agent: report.agent, sealed };
-        finishes::add_receipt(transaction, &receipt, report.place.run, report.now).await?;
-        let event = RunEventKind::Receipt { phase: report.place.phase };
-        events::add(transaction, report.place.run, &event, report.now).await?;
+        if finishes::add_receipt(transaction, &receipt, report.place.run, report.now).await? {
+            let event = RunEventKind::Receipt { phase: report.place.phase };
+            events::add(transaction, report.place.run, &event, report.now).await?;
+        }
     }
     Ok(vec![Topic::Run(report.place.run)])
 }

@@ -1,7 +1,7 @@
 //! The agent side: one file per route. What the routes say is in [`crate::protocol::agent`].
 //!
 //! Rule: every route below `runs/{run}` asks [`held`] first: whether the agent holds the run with this epoch, or, for what
-//! may come late (an end, a state, word of a state kept aside), whether it had it.
+//! may come late (an end, a receipt, a state, word of a state kept aside), whether it had it.
 
 mod artifact;
 mod claims;
@@ -11,6 +11,7 @@ mod finish;
 mod finish_check;
 mod held;
 mod log;
+mod receipt;
 mod renew;
 mod rescue;
 mod state;
@@ -38,4 +39,5 @@ pub(super) fn routes() -> Routes {
         .post("/agent/runs/{run}/state/unlock", state::unlock)
         .post("/agent/runs/{run}/kept-state", rescue::kept)
         .post("/agent/runs/{run}/finish", finish::finish)
+        .post("/agent/runs/{run}/receipts/{phase}", receipt::late)
 }

@@ -106,7 +106,7 @@ pub async fn next(
         .transpose()
 }
 
-/// Keeps a receipt; the first of (run, epoch, phase) counts.
+/// Keeps a receipt; the first of (run, epoch, phase) counts. Says whether it was the first.
 ///
 /// # Errors
 /// When the database fails.
@@ -115,7 +115,7 @@ pub async fn add_receipt(
     receipt: &ReceiptRecord,
     run: RunId,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     sql("INSERT INTO receipts (run_id, epoch, phase, agent_id, receipt, received_at) VALUES ($1, $2, $3, $4, $5, $6) \
          ON CONFLICT (run_id, epoch, phase) DO NOTHING")
     .bind(run.to_string())
@@ -127,7 +127,7 @@ pub async fn add_receipt(
     .execute(&mut **tx)
     .await
     .during("write a receipt")
-    .map(drop)
+    .map(|done| done.rows_affected() > 0)
 }
 
 /// The run's receipts, oldest first.

@@ -11,6 +11,7 @@ mod elsewhere;
 pub(super) mod fake_agent;
 mod finishes;
 mod forged;
+mod late_receipts;
 mod logs;
 mod replicas;
 mod restart;
