@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, mkdirat, open};
+use rustix::fs::{Access, CWD, Mode, OFlags, access, fstat, fstatfs, mkdirat, open};
 use rustix::process::geteuid;
 
 use super::{SecretDirectory, SecretFile};
@@ -72,10 +72,20 @@ impl SecretRoot {
                 }
             }
         }
-        if reasons.is_empty() {
-            reasons.push("no candidate was given".to_owned());
+        Err(no_candidate(reasons))
+    }
+
+    /// Where [`SecretRoot::choose`] would put secrets, without a disk; makes nothing.
+    pub fn look(candidates: &[PathBuf]) -> Result<PathBuf, SecretRootError> {
+        let mut reasons = Vec::new();
+        for candidate in candidates {
+            let path = candidate.join(own_name());
+            match would_do(candidate, &path) {
+                Ok(()) => return Ok(path),
+                Err(problem) => reasons.push(format!("{}: {problem}", candidate.display())),
+            }
         }
-        Err(SecretRootError::NoCandidate { reasons: reasons.join(", ") })
+        Err(no_candidate(reasons))
     }
 
     /// Every secret root of this user that there is in `candidates`, usable or not.
@@ -117,6 +127,25 @@ fn own_name() -> String {
 /// Whether it is called as this user's secret root is.
 pub(super) fn is_named_after_us(root: &Path) -> bool {
     root.file_name().is_some_and(|name| name == own_name().as_str())
+}
+
+fn no_candidate(mut reasons: Vec<String>) -> SecretRootError {
+    if reasons.is_empty() {
+        reasons.push("no candidate was given".to_owned());
+    }
+    SecretRootError::NoCandidate { reasons: reasons.join(", ") }
+}
+
+/// Whether [`prepare`] would find it in order or could make it.
+fn would_do(candidate: &Path, path: &Path) -> Result<(), RootProblem> {
+    let parent = open(candidate, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(problem)?;
+    check_memory(&parent, false)?;
+    match open_root(path, false) {
+        Err(RootProblem::Open(error)) if error.kind() == io::ErrorKind::NotFound => {
+            access(candidate, Access::WRITE_OK | Access::EXEC_OK).map_err(problem)
+        }
+        looked => looked.map(drop),
+    }
 }
 
 fn prepare(candidate: &Path, path: &Path, allow_disk: bool) -> Result<(), RootProblem> {

@@ -2,6 +2,7 @@
 //!
 //! Rule: it remembers the token service that it was shown to first, and is shown to no other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use url::{Origin, Url};
@@ -17,7 +18,8 @@ pub(super) struct Held {
     /// The path that it is for; `None` for the whole host.
     pub(super) path: Option<String>,
     /// User and secret.
-    pub(super) basic: Authorization,
+    basic: Authorization,
+    was_shown: AtomicBool,
     realm: Mutex<Option<Origin>>,
 }
 
@@ -28,8 +30,20 @@ impl Held {
             name: credential.name.clone(),
             path: credential.address.path().map(str::to_owned),
             basic: Authorization::basic(&credential.username, &credential.secret)?,
+            was_shown: AtomicBool::new(false),
             realm: Mutex::default(),
         })
+    }
+
+    /// User and secret, for the one request that they go with next.
+    pub(super) fn show(&self) -> &Authorization {
+        self.was_shown.store(true, Ordering::Relaxed);
+        &self.basic
+    }
+
+    /// Whether they were ever taken for a request.
+    pub(super) fn was_shown(&self) -> bool {
+        self.was_shown.load(Ordering::Relaxed)
     }
 
     /// Whether a repository is within its path: whole segments.
