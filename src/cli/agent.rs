@@ -49,7 +49,8 @@ pub(super) enum Verb {
         #[arg(long)]
         force: bool,
     },
-    /// Wipe what a dead agent's runs have left of secrets on this host
+    /// Wipe what a dead agent's runs have left of secrets on this host, wherever the agent of that state directory has put
+    /// any; it says where it has looked
     Sweep(Box<HostArguments>),
 }
 

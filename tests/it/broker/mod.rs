@@ -8,6 +8,7 @@ mod hostile_cases;
 mod modules;
 mod operator_proxy;
 mod proxy;
+mod refused;
 mod strangers;
 mod unasked;
 
