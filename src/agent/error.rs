@@ -150,17 +150,13 @@ impl AgentError {
             }
             Self::SecretsRemain(_) => Some(REMOVE_BY_HAND.into()),
             Self::OtherUser { owner, state_directory, .. } => {
-                let known = state_directory.as_ref().map(|path| path.display().to_string());
+                let (directory, where_it_is) = match state_directory {
+                    Some(path) => (path.display().to_string(), ""),
+                    None => ("DIR".to_owned(), ", where DIR is that agent's own: of the unit /var/lib/nigari-agent"),
+                };
                 Some(format!(
                     "run it as that user, who alone can see and sweep what its runs have left: `setpriv --reuid {owner} \
-                     --clear-groups nigari agent sweep --state-dir {}`{}",
-                    known.as_deref().unwrap_or("DIR"),
-                    if known.is_some() {
-                        ""
-                    } else {
-                        ", where DIR is that agent's state directory: of the unit \
-                     /var/lib/nigari-agent"
-                    }
+                     --clear-groups nigari agent sweep --state-dir {directory}`{where_it_is}"
                 ))
             }
             Self::Directory { what: "state_directory", source, .. }
