@@ -11,6 +11,9 @@ use crate::sandbox::{OrphansError, SecretRootError, SweepError};
 use crate::tofu::find::FindError;
 use crate::tofu::version::VersionError;
 
+/// What to do about a directory that could not be wiped.
+pub(super) const REMOVE_BY_HAND: &str = "remove it by hand, then start the agent again";
+
 /// Why an agent ends, other than because it was told to.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
@@ -26,6 +29,14 @@ pub enum AgentError {
     /// Exit 77: the server does not take this agent.
     #[error("the server refuses this agent")]
     Refused(#[source] Box<ClientError>),
+    /// Exit 77: the server does not take the identity that was kept.
+    #[error("the server refuses this agent's identity, {}: {said}", .path.display())]
+    IdentityRefused {
+        /// The file.
+        path: PathBuf,
+        /// What the server says.
+        said: String,
+    },
     /// Exit 77: another process has this agent's identity.
     #[error("another process has opened a session with this agent's identity, so this one ends")]
     Superseded,
@@ -43,6 +54,8 @@ pub enum AgentError {
         path: PathBuf,
         /// That user's number.
         owner: u32,
+        /// That agent's state directory, where it is known.
+        state_directory: Option<PathBuf>,
     },
     /// Exit 78: a file that the settings name cannot be read.
     #[error("{what} {} cannot be used", path.display())]
@@ -107,7 +120,11 @@ impl AgentError {
         match self {
             Self::Unavailable(_) => AgentExit::Unavailable,
             Self::SecretsRemain(_) | Self::Sweep(_) => AgentExit::SecretsRemain,
-            Self::Refused(_) | Self::Superseded | Self::NoIdentity(_) | Self::OtherUser { .. } => AgentExit::Refused,
+            Self::Refused(_)
+            | Self::IdentityRefused { .. }
+            | Self::Superseded
+            | Self::NoIdentity(_)
+            | Self::OtherUser { .. } => AgentExit::Refused,
             Self::Directory { .. }
             | Self::NotAlone(_)
             | Self::NotUtf8(_)
@@ -131,12 +148,26 @@ impl AgentError {
             Self::Sandbox(_) => {
                 Some("`sandbox = \"process\"` does without namespaces, `auto` takes what can be had".into())
             }
-            Self::SecretsRemain(_) => {
-                Some("look at the directory, remove it by hand, then start the agent again".into())
+            Self::SecretsRemain(_) => Some(REMOVE_BY_HAND.into()),
+            Self::OtherUser { owner, state_directory, .. } => {
+                let (directory, where_it_is) = match state_directory {
+                    Some(path) => (path.display().to_string(), ""),
+                    None => ("DIR".to_owned(), ", where DIR is that agent's own: of the unit /var/lib/nigari-agent"),
+                };
+                Some(format!(
+                    "run it as that user, who alone can see and sweep what its runs have left: `setpriv --reuid {owner} \
+                     --clear-groups nigari agent sweep --state-dir {directory}`{where_it_is}"
+                ))
             }
-            Self::OtherUser { owner, .. } => Some(format!(
-                "run it as that user, who alone can see and sweep what its runs have left: `setpriv --reuid {owner} \
-                 --clear-groups nigari agent sweep …`"
+            Self::Directory { what: "state_dir", source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Some("give a state directory of this user's own with `--state-dir`".into())
+            }
+            Self::IdentityRefused { path, .. } => Some(format!(
+                "if the agent was removed, or the server is another one: remove {}, and give a join token that is \
+                 taken (`join_token_file`; `nigari token create NAME --kind join` makes one)",
+                path.display()
             )),
             Self::Superseded => Some(
                 "was the state directory copied? give each agent its own, and start the copy with a join token".into(),

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 
+use super::error::REMOVE_BY_HAND;
 use super::operator::OperatorError;
 use crate::client::{ClientError, ErrorKind};
 use crate::configuration::ArchiveError;
@@ -18,6 +19,9 @@ use crate::sandbox::{EnvironmentError, StepError};
 use crate::tofu::backend::BackendError;
 use crate::tofu::cli_configuration::CliConfigurationError;
 use crate::tofu::modules::ModulesError;
+
+/// What stands between an error's message and its hint.
+const HINT: &str = "; hint: ";
 
 /// Sentences that a failure repeats of what was seen beside its step.
 const FAULTS: usize = 20;
@@ -100,6 +104,14 @@ impl Stop {
 
 pub(crate) fn failure(class: FailureClass, message: impl Into<String>, hint: Option<String>) -> Failure {
     Failure { class, step: None, message: message.into(), hint }
+}
+
+/// A failure in one sentence, with what to do.
+pub(crate) fn with_hint(failure: &Failure) -> String {
+    match &failure.hint {
+        Some(hint) => format!("{}{HINT}{hint}", failure.message),
+        None => failure.message.clone(),
+    }
 }
 
 /// An error with everything below it.
@@ -216,9 +228,11 @@ impl From<StepError> for Stop {
     fn from(error: StepError) -> Self {
         match &error {
             StepError::WipeUnverified { .. } => {
-                Self::SecretsRemain(failure(FailureClass::WipeFailed, describe(&error), None))
+                let text = describe(&error);
+                let (message, hint) = text.split_once(HINT).unwrap_or((&text, REMOVE_BY_HAND));
+                Self::SecretsRemain(failure(FailureClass::WipeFailed, message, Some(hint.to_owned())))
             }
-            StepError::LauncherLost => Self::crashed(describe(&error)),
+            StepError::LauncherLost | StepError::LauncherHung { .. } => Self::crashed(describe(&error)),
             _ => Self::infrastructure(describe(&error), no_space(&error)),
         }
     }
@@ -228,7 +242,8 @@ impl From<StepError> for Stop {
 mod tests {
     use std::io;
 
-    use super::{Stop, describe};
+    use super::{REMOVE_BY_HAND, Stop, describe, failure as failure_of, with_hint};
+    use crate::agent::AgentError;
     use crate::protocol::agent::{FailureClass, ReceiptEnd};
     use crate::sandbox::StepError;
 
@@ -270,7 +285,14 @@ mod tests {
     #[test]
     fn an_unverified_wipe_is_told_from_every_other_failure() {
         let error = StepError::WipeUnverified { directory: "/dev/shm/x".into(), detail: "busy".into(), exit: None };
-        assert!(matches!(Stop::from(error), Stop::SecretsRemain(_)));
+        let Stop::SecretsRemain(failure) = Stop::from(error) else { panic!() };
+        // The run, the agent's last word and the next start say the same.
+        assert_eq!(failure.message, "secret directory /dev/shm/x may still hold secrets: busy");
+        assert_eq!(failure.hint.as_deref(), Some(REMOVE_BY_HAND));
+        let ending = AgentError::SecretsRemain(with_hint(&failure));
+        assert_eq!(ending.to_string().matches("hint: ").count(), 1);
+        let stuck = failure_of(FailureClass::WipeFailed, "stuck", Some("look for state D".into()));
+        assert!(AgentError::SecretsRemain(with_hint(&stuck)).to_string().ends_with("stuck; hint: look for state D"));
         assert!(matches!(Stop::from(StepError::LauncherLost), Stop::Ended(ReceiptEnd::Crashed, _)));
     }
 

@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::AgentError;
 use crate::secret::Secret;
@@ -29,7 +29,7 @@ impl Proof {
 
 /// The identity that is kept, or else the join token.
 pub(super) fn load(state_directory: &Path, join_token_file: Option<&Path>) -> Result<Proof, AgentError> {
-    let path = state_directory.join(NAME);
+    let path = path(state_directory);
     match read(&path) {
         Ok(identity) => return Ok(Proof::Identity(identity)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -39,12 +39,23 @@ pub(super) fn load(state_directory: &Path, join_token_file: Option<&Path>) -> Re
         return Err(AgentError::NoIdentity(state_directory.to_owned()));
     };
     let failed = |source| AgentError::Directory { what: "join_token_file", path: file.to_owned(), source };
-    read(file).map(Proof::Join).map_err(failed)
+    join_token(file).map_err(failed)
+}
+
+/// The join token alone: for an agent whose identity the server does not know any more. The identity stays until another
+/// is kept in its place.
+pub(super) fn join_token(file: &Path) -> io::Result<Proof> {
+    read(file).map(Proof::Join)
+}
+
+/// Where it is kept.
+pub(super) fn path(state_directory: &Path) -> PathBuf {
+    state_directory.join(NAME)
 }
 
 /// Keeps a new identity: complete or not at all, also after a power loss.
 pub(super) fn keep(state_directory: &Path, identity: &Secret) -> Result<(), AgentError> {
-    let path = state_directory.join(NAME);
+    let path = path(state_directory);
     let failed = |source| AgentError::Directory { what: "identity", path: path.clone(), source };
     let new = path.with_extension("new");
     let write = || -> io::Result<()> {

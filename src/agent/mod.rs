@@ -58,11 +58,24 @@ use watch::Running;
 /// How long to wait after an answer to a claim that makes no sense.
 const ODD_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Does runs until told to stop: the first stage of `shutdown` finishes what runs, the second interrupts it.
+/// Does runs until told to stop: see [`prepare`] and [`PreparedAgent::run`].
 ///
 /// # Errors
 /// [`AgentError`] says why it cannot begin or go on, and with which exit code.
 pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Shutdown) -> Result<(), AgentError> {
+    prepare(settings, launcher).await?.run(shutdown).await
+}
+
+/// An agent whose host has everything that runs will need.
+#[derive(Debug)]
+pub struct PreparedAgent(Arc<Host>);
+
+/// Looks at everything on this host that runs will need, and wipes what an earlier agent has left of secrets. No server is
+/// needed yet.
+///
+/// # Errors
+/// [`AgentError`] says what is wrong.
+pub async fn prepare(settings: AgentSettings, launcher: Launcher) -> Result<PreparedAgent, AgentError> {
     adopt_orphans()?;
     let mut host = blocking(move || Host::prepare(settings, launcher)).await?;
     host.sandbox = sandbox_choice::choose(&host).await?;
@@ -72,6 +85,25 @@ pub async fn run_agent(settings: AgentSettings, launcher: Launcher, shutdown: Sh
     let swept = Arc::clone(&host);
     blocking(move || sweep::secrets(&swept)).await?;
     failpoint!("agent.swept");
+    Ok(PreparedAgent(host))
+}
+
+impl PreparedAgent {
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.0.settings.name
+    }
+
+    /// Does runs until told to stop: the first stage of `shutdown` finishes what runs, the second interrupts it.
+    ///
+    /// # Errors
+    /// [`AgentError`] says why it cannot begin or go on, and with which exit code.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), AgentError> {
+        work(self.0, shutdown).await
+    }
+}
+
+async fn work(host: Arc<Host>, shutdown: Shutdown) -> Result<(), AgentError> {
     let keeper = Keeper::start().map_err(AgentError::Thread)?;
     let opened = tokio::select! {
         opened = Session::open(&host) => Some(opened?),

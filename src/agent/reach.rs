@@ -42,7 +42,11 @@ impl Reach {
         let Some((news, since)) = self.learn(begun, failure.is_some(), REMIND_EVERY) else { return answer };
         let seconds = since.elapsed().as_secs();
         match (news, failure) {
-            (News::Lost, Some(error)) => tracing::warn!(%error, "the server is out of reach; it is tried on"),
+            (News::Lost, Some(error)) if error.is_retryable() => {
+                tracing::warn!(%error, "the server is out of reach; it is tried on");
+            }
+            // Whoever asked decides: at the start, a certificate of nobody ends the agent.
+            (News::Lost, Some(error)) => tracing::warn!(%error, "the server is out of reach"),
             (News::StillAway, Some(error)) => tracing::warn!(%error, seconds, "the server is still out of reach"),
             _ => tracing::info!(seconds, "the server is back"),
         }

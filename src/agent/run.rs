@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::claim::Lease;
 use super::directory::{Prepared, RunDirectory, Unplaced};
-use super::failure::Stop;
+use super::failure::{Stop, with_hint};
 use super::log::{self, Pace};
 use super::report::{self, Report};
 use super::steps::{self, Planned, Run};
@@ -182,7 +182,7 @@ async fn give_back(lease: Lease, reason: &str) -> Result<(), SecretsRemain> {
 
 fn secrets_remain(result: &Result<Outcome, Stop>) -> Option<String> {
     match result {
-        Err(Stop::SecretsRemain(failure)) => Some(failure.message.clone()),
+        Err(Stop::SecretsRemain(failure)) => Some(with_hint(failure)),
         _ => None,
     }
 }

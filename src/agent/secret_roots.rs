@@ -15,8 +15,9 @@ use rustix::process::geteuid;
 
 use super::AgentError;
 use super::private::create_anew;
-use crate::sandbox::{SecretRoot, Sweep, sweep_all};
+use crate::sandbox::{SecretRoot, Sweep, left_behind, sweep_all};
 use crate::settings::AgentSettings;
+use crate::settings::environment;
 
 /// Paths, each with a zero byte behind it.
 const NAME: &str = "secret-roots";
@@ -24,10 +25,19 @@ const NAME: &str = "secret-roots";
 /// Longest list that is read, in bytes: more than any number of changed settings makes.
 const LONGEST: u64 = 1 << 20;
 
+/// Where agents of this host have kept their state, and where they have put secrets.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    /// State directories from which an agent has run.
+    pub(crate) state_directories: Vec<PathBuf>,
+    /// Secret roots in which there may be something.
+    pub(crate) roots: Vec<PathBuf>,
+}
+
 /// Adds the root that is used from now on, and forgets those that are not there any more (memory does not outlive the
 /// host's start); gives every root that there may be something in.
 pub(super) fn remember(settings: &AgentSettings, root: &Path) -> Result<Vec<PathBuf>, AgentError> {
-    let mut roots = all(settings)?;
+    let mut roots = all(std::slice::from_ref(&settings.state_directory), settings)?.roots;
     if !roots.iter().any(|known| known == root) {
         roots.push(root.to_owned());
     }
@@ -47,52 +57,82 @@ pub(super) fn remember(settings: &AgentSettings, root: &Path) -> Result<Vec<Path
 
 /// Wipes what dead agents' runs have left of secrets on this host. For a person: a root of which nobody knows whether it
 /// is another agent's is an error if there is none of this user. Blocks.
-pub(crate) fn sweep_by_hand(settings: &AgentSettings) -> Result<(Vec<PathBuf>, Sweep), AgentError> {
-    let roots = all(settings)?;
-    if let (true, Some((path, owner))) = (roots.is_empty(), SecretRoot::of_others(&settings.secret_roots).pop()) {
-        return Err(AgentError::OtherUser { path, owner });
+pub(crate) fn sweep_by_hand(settings: &AgentSettings) -> Result<(Traces, Sweep), AgentError> {
+    let traces = all(&state_directories(settings), settings)?;
+    if let (true, Some((path, owner))) = (traces.roots.is_empty(), SecretRoot::of_others(&settings.secret_roots).pop())
+    {
+        return Err(AgentError::OtherUser { path, owner, state_directory: None });
     }
-    let swept = sweep_all(&roots)?;
-    Ok((roots, swept))
+    let swept = sweep_all(&traces.roots)?;
+    Ok((traces, swept))
+}
+
+/// What such a sweep would find. Changes nothing.
+pub(crate) fn left_by_agents(settings: &AgentSettings) -> Result<Vec<PathBuf>, AgentError> {
+    Ok(left_behind(&all(&state_directories(settings), settings)?.roots))
+}
+
+/// The one of the settings and, since `nigari up` keeps its agent's below its own, the one in there; with nothing set,
+/// also where `nigari up` keeps it then.
+fn state_directories(settings: &AgentSettings) -> Vec<PathBuf> {
+    let own = &settings.state_directory;
+    let mut all = vec![own.clone(), own.join("agent")];
+    if *own == environment::state_home().join("agent") {
+        all.push(environment::state_home().join("up/agent"));
+    }
+    all
 }
 
 /// Those that are remembered, and those of this user in the places that would be tried now.
-fn all(settings: &AgentSettings) -> Result<Vec<PathBuf>, AgentError> {
-    let mut roots = remembered(&settings.state_directory.join(NAME))?;
-    roots.retain(|root| {
+fn all(state_directories: &[PathBuf], settings: &AgentSettings) -> Result<Traces, AgentError> {
+    let mut traces = Traces { state_directories: Vec::new(), roots: Vec::new() };
+    let is_there = |root: &PathBuf| {
         fs::symlink_metadata(root).map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
-    });
-    for root in SecretRoot::existing(&settings.secret_roots) {
-        if !roots.contains(&root) {
-            roots.push(root);
+    };
+    let add = |roots: &mut Vec<PathBuf>, found: Vec<PathBuf>| {
+        for root in found.into_iter().filter(is_there) {
+            if !roots.contains(&root) {
+                roots.push(root);
+            }
+        }
+    };
+    for directory in state_directories {
+        if let Some(known) = remembered(&directory.join(NAME))? {
+            traces.state_directories.push(directory.clone());
+            add(&mut traces.roots, known);
         }
     }
-    Ok(roots)
+    add(&mut traces.roots, SecretRoot::existing(&settings.secret_roots));
+    Ok(traces)
 }
 
-fn remembered(path: &Path) -> Result<Vec<PathBuf>, AgentError> {
+/// `None` where no agent has ever run.
+fn remembered(path: &Path) -> Result<Option<Vec<PathBuf>>, AgentError> {
     let failed = |source| AgentError::Directory { what: "state_dir", path: path.to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match open(path, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
         Err(errno) => return Err(closed_to_us(path).unwrap_or_else(|| failed(errno.into()))),
     };
     let owner = file.metadata().map_err(failed)?.uid();
     if owner != geteuid().as_raw() {
-        return Err(AgentError::OtherUser { path: path.to_owned(), owner });
+        let state_directory = path.parent().map(Path::to_owned);
+        return Err(AgentError::OtherUser { path: path.to_owned(), owner, state_directory });
     }
     let mut text = Vec::new();
     file.take(LONGEST).read_to_end(&mut text).map_err(failed)?;
     let named = text.split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    Ok(named.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect())
+    Ok(Some(named.map(|name| PathBuf::from(OsStr::from_bytes(name))).collect()))
 }
 
 /// Whose it is, or the directory that it is in, if that is why it cannot be read.
 fn closed_to_us(path: &Path) -> Option<AgentError> {
     let of = |path: &Path| Some((path.to_owned(), fs::symlink_metadata(path).ok()?.uid()));
+    let state_directory = path.parent().map(Path::to_owned);
     let (path, owner) = of(path).or_else(|| of(path.parent()?))?;
-    (owner != geteuid().as_raw()).then_some(AgentError::OtherUser { path, owner })
+    let is_other = owner != geteuid().as_raw();
+    is_other.then(|| AgentError::OtherUser { path, owner, state_directory })
 }
 
 #[cfg(test)]
@@ -101,7 +141,7 @@ mod tests {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
     use std::path::{Path, PathBuf};
 
-    use super::{NAME, remember, sweep_by_hand};
+    use super::{NAME, left_by_agents, remember, sweep_by_hand};
     use crate::agent::AgentError;
     use crate::sandbox::SecretRoot;
     use crate::settings::AgentSettings;
@@ -134,16 +174,38 @@ mod tests {
         let left: Vec<PathBuf> = roots.iter().map(leave).collect();
         // As if `XDG_RUNTIME_DIR` had named the earlier one, and were not set any more.
         let now = settings(state.path(), &[first.path(), second.path()]);
+        assert_eq!(left_by_agents(&now).unwrap(), left);
         let (seen, swept) = sweep_by_hand(&now).unwrap();
-        assert_eq!(seen, roots.iter().map(|root| root.path().to_owned()).collect::<Vec<_>>());
+        assert_eq!(seen.state_directories, [state.path()]);
+        assert_eq!(seen.roots, roots.iter().map(|root| root.path().to_owned()).collect::<Vec<_>>());
         assert_eq!(swept.swept, left);
         assert!(left.iter().all(|left| !left.exists()));
+        assert_eq!(left_by_agents(&now).unwrap(), Vec::<PathBuf>::new());
         // What is gone is forgotten, and nothing is made by a sweep.
         drop(earlier);
         assert_eq!(remember(&now, roots[1].path()).unwrap(), [roots[1].path(), roots[2].path()]);
         let nothing = settings(&state.path().join("none"), &[state.path()]);
-        assert_eq!(sweep_by_hand(&nothing).unwrap().0, Vec::<PathBuf>::new());
+        let (seen, _) = sweep_by_hand(&nothing).unwrap();
+        assert_eq!((seen.state_directories, seen.roots), (Vec::new(), Vec::new()));
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_held_is_not_left_behind_and_an_agent_below_the_state_directory_is_found() {
+        let (up, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+        let root = SecretRoot::choose(&[place.path().to_owned()], false).unwrap();
+        let agent = up.path().join("agent");
+        fs::create_dir(&agent).unwrap();
+        remember(&settings(&agent, &[]), root.path()).unwrap();
+        let now = settings(up.path(), &[]);
+        let held = fs::File::open(leave(&root)).unwrap();
+        rustix::fs::flock(&held, rustix::fs::FlockOperation::LockShared).unwrap();
+        assert_eq!(left_by_agents(&now).unwrap(), Vec::<PathBuf>::new());
+        drop(held);
+        assert_eq!(left_by_agents(&now).unwrap(), [root.path().join("left")]);
+        let (seen, swept) = sweep_by_hand(&now).unwrap();
+        assert_eq!(seen.state_directories, [agent]);
+        assert_eq!(swept.swept, [root.path().join("left")]);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::protocol::agent::{SessionAnswer, SessionRequest};
 use crate::protocol::id::RequestId;
 use crate::redact::Needles;
 use crate::secret::Secret;
+use crate::settings::AgentSettings;
 use crate::tls;
 
 /// The session; clones share it.
@@ -82,13 +83,10 @@ impl Session {
         let proof = identity::load(&settings.state_directory, settings.join_token_file.as_deref())?;
         let (process, reach) = (RequestId::generate(), Reach::default());
         let request = request(host, process);
-        let deadline = BootInstant::now().after(settings.patience.request);
         // Said before the first try: who looks at a service that does not get ready must see what it waits for.
         tracing::info!(server = settings.server.as_str(), "asking for a session");
         lifecycle::status("waiting for the server");
-        let mut answer = retry::until(deadline, || reach.note(client.open_session(proof.token(), &request)))
-            .await
-            .map_err(failed)?;
+        let (mut answer, proof) = first(settings, proof, (&client, &request, &reach)).await?;
         let identity = match (answer.identity.take(), proof) {
             (Some(identity), _) => {
                 identity::keep(&settings.state_directory, &identity)?;
@@ -103,6 +101,11 @@ impl Session {
         let shared = Shared { host: Arc::clone(host), identity, generation, process, ended, reach };
         let hold = Duration::from_secs(answer.hold_seconds);
         Ok((Self { client, lease_client, hold, shared: Arc::new(shared) }, lifetime(&answer)))
+    }
+
+    /// What people call this agent.
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.host.settings.name
     }
 
     /// Opens new sessions before they expire, for ever; returns when the server refuses the agent or another process has
@@ -122,7 +125,7 @@ impl Session {
                     backoff.reset();
                     lifetime = next;
                 }
-                Err(error) if is_final(&error) => return failed(error),
+                Err(error) if is_final(&error) => return refused(&self.shared.host.settings, &error),
                 Err(error) => lifetime = backoff.next_pause(error.retry_after()),
             }
         }
@@ -172,6 +175,38 @@ impl Session {
         self.shared.generation.send_modify(|count| *count += 1);
         Ok(lifetime(&answer))
     }
+}
+
+/// Shows what there is to show. The join token takes the place of an identity on one word of the server's alone: that it
+/// knows no such agent.
+async fn first(
+    settings: &AgentSettings,
+    proof: Proof,
+    (client, request, reach): (&AgentClient, &SessionRequest, &Reach),
+) -> Result<(SessionAnswer, Proof), AgentError> {
+    let deadline = BootInstant::now().after(settings.patience.request);
+    let ask =
+        async |proof: &Proof| retry::until(deadline, || reach.note(client.open_session(proof.token(), request))).await;
+    let error = match (ask(&proof).await, &proof) {
+        (Ok(answer), _) => return Ok((answer, proof)),
+        (Err(error), Proof::Join(_)) => return Err(failed(error)),
+        (Err(error), Proof::Identity(_)) => error,
+    };
+    let join = settings.join_token_file.as_deref().filter(|_| error.is_identity_unknown());
+    match join.map(identity::join_token) {
+        Some(Ok(join)) => {
+            tracing::warn!(%error, "the server does not know this agent any more; it joins anew with the join token");
+            let answer = ask(&join).await.map_err(failed)?;
+            Ok((answer, join))
+        }
+        Some(Err(_)) | None if is_final(&error) => Err(refused(settings, &error)),
+        Some(Err(_)) | None => Err(failed(error)),
+    }
+}
+
+/// The identity is not taken.
+fn refused(settings: &AgentSettings, error: &ClientError) -> AgentError {
+    AgentError::IdentityRefused { path: identity::path(&settings.state_directory), said: error.kind().to_string() }
 }
 
 /// Nothing that leaves the agent may carry its identity or the token of its session. An earlier token is worth nothing.

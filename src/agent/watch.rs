@@ -59,7 +59,11 @@ pub(crate) async fn follow(session: &Session, running: &Running, drain: &Cancell
                 running.tell(&answer.cancel, Order::Cancel);
                 running.tell(&answer.kill, Order::Kill);
                 if answer.drain && !drain.is_cancelled() {
-                    tracing::info!("the server asks to drain");
+                    let name = session.name();
+                    tracing::info!(
+                        "the server asks to drain: this agent takes nothing new and ends; to have it back: `nigari agent \
+                         resume {name}`, then start it again"
+                    );
                     drain.cancel();
                 }
             }

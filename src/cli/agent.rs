@@ -2,7 +2,7 @@
 //!
 //! Rule: the launcher's program is opened before anything else of the agent, so that an upgrade cannot mix versions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -11,13 +11,15 @@ use super::exit::ExitStatus;
 use super::runtime;
 use super::screen::{Screen, time};
 use super::session::Session;
-use crate::agent::{AgentError, AgentExit, run_agent, secret_roots};
+use crate::agent::secret_roots::{self, Traces};
+use crate::agent::{AgentError, AgentExit, run_agent};
 use crate::lifecycle::{self, Shutdown};
 use crate::protocol::api::{Agent, AgentPool, AgentStatus};
 use crate::sandbox::{Launcher, SecretRoot};
 use crate::settings::AgentSettings;
 use crate::settings::agent_layer::AgentLayer;
 use crate::settings::cli::ContextLayer;
+use crate::settings::environment;
 
 /// Verbs.
 #[derive(Debug, Subcommand)]
@@ -47,7 +49,8 @@ pub(super) enum Verb {
         #[arg(long)]
         force: bool,
     },
-    /// Wipe what a dead agent's runs have left of secrets on this host
+    /// Wipe what a dead agent's runs have left of secrets on this host, wherever the agent of that state directory has put
+    /// any; it says where it has looked
     Sweep(Box<HostArguments>),
 }
 
@@ -89,23 +92,49 @@ pub(super) fn sweep(arguments: HostArguments, flags: ContextLayer, screen: Scree
     // A sweep talks to nobody, so it does not ask for a server either.
     layer.server = flags.server.or_else(|| Some("http://127.0.0.1".to_owned()));
     let settings = AgentSettings::load(config.as_deref(), layer)?;
-    let (roots, swept) = secret_roots::sweep_by_hand(&settings).map_err(|error| failed(&error))?;
+    let (traces, swept) = secret_roots::sweep_by_hand(&settings).map_err(|error| failed(&error))?;
     for path in &swept.swept {
         screen.line(format_args!("wiped {}", path.display()))?;
     }
     for path in &swept.in_use {
         screen.note(format_args!("{} is in use; its launcher wipes it", path.display()));
     }
-    for root in &roots {
-        screen.note(format_args!("swept {}", root.display()));
+    for state_directory in &traces.state_directories {
+        screen.note(format_args!("looked where the agent of the state directory {} was", state_directory.display()));
     }
-    if roots.is_empty() {
-        screen.note(format_args!("no agent of this user has left anything on this host"));
+    for root in &traces.roots {
+        screen.note(format_args!("swept {}", root.display()));
     }
     for (path, owner) in SecretRoot::of_others(&settings.secret_roots) {
         screen.note(format_args!("{} is left to the user {owner}, whose it is", path.display()));
     }
-    Ok(ExitStatus::Ok)
+    said_of(&traces, &settings.state_directory, screen)
+}
+
+/// Nothing found is good news only of a place from which an agent has run.
+fn said_of(traces: &Traces, state_directory: &Path, screen: Screen) -> Result<ExitStatus, CommandError> {
+    // A unit's own state directory is no guess: its agent ended before it could put a secret anywhere.
+    let is_units = environment::path("STATE_DIRECTORY").is_some_and(|own| own == state_directory);
+    let shown = state_directory.display();
+    match (traces.state_directories.is_empty(), traces.roots.is_empty()) {
+        (true, _) if !is_units => {
+            let looked = if traces.roots.is_empty() { "nothing was looked at" } else { "nowhere else was looked" };
+            Err(CommandError::usage(
+                format!("no agent has ever run with the state directory {shown}, so {looked}"),
+                format!(
+                    "give the agent's own with `--state-dir`: {} is that of `nigari up`, /var/lib/nigari-agent that of \
+                     the unit",
+                    environment::state_home().join("up/agent").display()
+                ),
+            ))
+        }
+        (is_unknown, true) => {
+            let what = if is_unknown { "no agent has used it yet" } else { "of the places that it used none is there" };
+            screen.note(format_args!("nothing to sweep for the state directory {shown}: {what}"));
+            Ok(ExitStatus::Ok)
+        }
+        (_, false) => Ok(ExitStatus::Ok),
+    }
 }
 
 /// Runs a verb that talks to the server.

@@ -15,7 +15,7 @@ use super::exit::ExitStatus;
 use super::screen::Screen;
 use super::session::{Session, client};
 use super::waiting;
-use crate::agent::{reachable_sockets, sandbox_choice};
+use crate::agent::{reachable_sockets, sandbox_choice, secret_roots};
 use crate::client::{Client, ClientError, TokenSource};
 use crate::clock::Clock;
 use crate::delivery::meanings;
@@ -142,10 +142,11 @@ async fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
         Ok(program) => tofu(program, settings, findings),
         Err(error) => findings.push(Finding::fail("tofu", &error.to_string(), error.hint())),
     }
-    findings.push(match SecretRoot::choose(&settings.secret_roots, false) {
-        Ok(root) => Finding::ok("secrets", format!("{} is in memory and ours alone", root.path().display())),
+    findings.push(match SecretRoot::look(&settings.secret_roots) {
+        Ok(root) => Finding::ok("secrets", format!("{} is in memory and ours alone", root.display())),
         Err(error) => Finding::fail("secrets", &error.to_string(), None),
     });
+    findings.extend(leftovers(settings));
     let (sandbox, told) = match &program {
         Ok(program) => sandbox(settings, program).await,
         Err(_) => (Sandbox::Process, Finding::bad(Verdict::Warn, "sandbox", "cannot be tried without tofu", None)),
@@ -154,6 +155,20 @@ async fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
     findings.push(landlock());
     findings.extend(sockets(sandbox));
     findings.extend(deliveries(settings, sandbox));
+}
+
+/// What an agent would have to wipe before it starts, and end with 74 where it cannot.
+fn leftovers(settings: &AgentSettings) -> Option<Finding> {
+    match secret_roots::left_by_agents(settings) {
+        Ok(left) => {
+            let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
+            let message = format!("a dead agent's runs have left {}", names.join(", "));
+            let hint =
+                "`nigari agent sweep` wipes it, as an agent does at its start; with 74 it says what it cannot wipe";
+            (!left.is_empty()).then(|| Finding::bad(Verdict::Warn, "leftovers", &message, Some(hint.to_owned())))
+        }
+        Err(error) => Some(Finding::bad(Verdict::Warn, "leftovers", &error.to_string(), error.hint())),
+    }
 }
 
 /// Which sandbox an agent with these settings would take here, and why not the other.

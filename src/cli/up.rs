@@ -10,14 +10,16 @@ use super::error::CommandError;
 use super::exit::ExitStatus;
 use super::screen::Screen;
 use super::server::Listening;
+use super::session::client;
 use super::{agent, login, private_file, runtime};
-use crate::agent::run_agent;
+use crate::agent::prepare;
+use crate::client::TokenSource;
 use crate::lifecycle::Shutdown;
 use crate::settings::agent_layer::AgentLayer;
 use crate::settings::cli::{self, Context, ContextLayer, server_url};
 use crate::settings::environment::state_home;
 use crate::settings::server_layer::ServerLayer;
-use crate::settings::{AgentSettings, ServerSettings};
+use crate::settings::{AgentSettings, ServerSettings, secret_file};
 
 /// Arguments of `up`.
 #[derive(Debug, Args)]
@@ -59,6 +61,8 @@ pub(super) fn run(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Co
         shutdown.on_signals().map_err(|source| CommandError::io("cannot listen for signals", source))?;
         let listening = Listening::bind(server).await?;
         let settings = agent_settings(arguments, &directory, &listening.url)?;
+        // Before anything is announced: what is missing on this host is the first thing to say.
+        let prepared = prepare(settings, launcher).await.map_err(|error| agent::failed(&error))?;
         let context = Context {
             server: server_url("server", &listening.url)?,
             token_file: state_dir.join("admin.token"),
@@ -68,7 +72,11 @@ pub(super) fn run(arguments: Arguments, screen: Screen) -> Result<ExitStatus, Co
         let server_shutdown = Shutdown::new();
         let serving = listening.run(&server_shutdown);
         let working = async {
-            let ended = run_agent(settings, launcher, shutdown.clone()).await.map_err(|error| agent::failed(&error));
+            take_back(&context, prepared.name(), screen).await;
+            let ended = prepared.run(shutdown.clone()).await.map_err(|error| agent::failed(&error));
+            if ended.is_ok() && !shutdown.soft.is_cancelled() {
+                screen.note("the agent was drained, so both end; `nigari up` takes it back");
+            }
             server_shutdown.soft.cancel();
             ended
         };
@@ -100,6 +108,23 @@ fn agent_settings(arguments: Arguments, directory: &Path, url: &str) -> Result<A
         ..AgentLayer::default()
     };
     Ok(AgentSettings::load(None, layer)?)
+}
+
+/// A drain outlives the process, and here nobody could end it: while the agent is away, so is the server.
+async fn take_back(context: &Context, name: &str, screen: Screen) {
+    let taken = async {
+        let token = TokenSource::fixed(secret_file::read(&context.token_file)?);
+        let client = client(context.server.as_str(), token, None)?;
+        let agents = client.agents().await?;
+        for agent in agents.iter().filter(|agent| agent.draining && agent.name == name) {
+            client.resume_agent(&agent.id.to_string()).await?;
+            screen.note(format_args!("the agent `{name}` was drained; it takes runs again"));
+        }
+        Ok::<(), CommandError>(())
+    };
+    if let Err(error) = taken.await {
+        screen.note(format_args!("if the agent `{name}` was drained, it stays so: {}", error.describe().trim_end()));
+    }
 }
 
 /// Writes the context that the other commands use, unless a person has logged in to another server.

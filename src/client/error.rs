@@ -123,6 +123,11 @@ impl ClientError {
         self.is_problem("session_superseded")
     }
 
+    /// Whether the server says that it knows no agent of the identity that was shown: none has it now or ever again.
+    pub fn is_identity_unknown(&self) -> bool {
+        self.is_problem("identity_unknown")
+    }
+
     /// Whether the server gave a problem with this `code`.
     pub fn is_problem(&self, code: &str) -> bool {
         self.problem().is_some_and(|problem| problem.code == code)

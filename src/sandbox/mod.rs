@@ -27,7 +27,7 @@ pub use probe::{Probed, probe};
 pub use protocol::{Launch, Limits, Refusal, Sandbox, SecretDirectory, SecretFile, View, WhenAgentDies};
 pub use secret_root::{SecretRoot, SecretRootError};
 pub use step::{Launcher, Output, Step, StepEnd, StepError, Wipe, Wiper};
-pub use sweep::{Sweep, SweepError, sweep, sweep_all};
+pub use sweep::{Sweep, SweepError, left_behind, sweep, sweep_all};
 pub use wipe::{Files, empty_directory, remove_tree};
 
 /// First word of the command line that makes this binary a launcher.

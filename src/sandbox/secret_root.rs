@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, mkdirat, open};
+use rustix::fs::{Access, CWD, Mode, OFlags, access, fstat, fstatfs, mkdirat, open};
 use rustix::process::geteuid;
 
 use super::{SecretDirectory, SecretFile};
@@ -80,25 +80,30 @@ impl SecretRoot {
     /// Takes the first of `candidates` (absolute paths, best first) in which a directory `nigari-<uid>` on tmpfs or
     /// ramfs is ours or can be made. With `allow_disk` a disk is taken if there is nothing better.
     pub fn choose(candidates: &[PathBuf], allow_disk: bool) -> Result<Self, SecretRootError> {
-        let (mut reasons, mut hint) = (Vec::new(), None);
+        let mut refused = Refused::default();
         for allow_disk in [false, true].into_iter().take(if allow_disk { 2 } else { 1 }) {
             for candidate in candidates {
                 let path = candidate.join(own_name());
                 match prepare(candidate, &path, allow_disk) {
                     Ok(()) => return Ok(Self { path, allow_disk }),
-                    Err(problem) => {
-                        let place = if problem.is_of_ours() { &path } else { candidate };
-                        reasons.push(format!("{}: {problem}", place.display()));
-                        hint = hint.or_else(|| problem.hint(place, candidates.len() == 1));
-                    }
+                    Err(problem) => refused.add(&problem, candidate, &path, candidates.len() == 1),
                 }
             }
         }
-        if reasons.is_empty() {
-            reasons.push("no candidate was given".to_owned());
+        Err(refused.into_error())
+    }
+
+    /// Where [`SecretRoot::choose`] would put secrets, without a disk; makes nothing.
+    pub fn look(candidates: &[PathBuf]) -> Result<PathBuf, SecretRootError> {
+        let mut refused = Refused::default();
+        for candidate in candidates {
+            let path = candidate.join(own_name());
+            match would_do(candidate, &path) {
+                Ok(()) => return Ok(path),
+                Err(problem) => refused.add(&problem, candidate, &path, candidates.len() == 1),
+            }
         }
-        let hint = hint.unwrap_or_else(|| "give the agent a RuntimeDirectory or mount a tmpfs on /dev/shm".to_owned());
-        Err(SecretRootError::NoCandidate { reasons: reasons.join(", "), hint })
+        Err(refused.into_error())
     }
 
     /// Every secret root of this user that there is in `candidates`, usable or not.
@@ -140,6 +145,41 @@ fn own_name() -> String {
 /// Whether it is called as this user's secret root is.
 pub(super) fn is_named_after_us(root: &Path) -> bool {
     root.file_name().is_some_and(|name| name == own_name().as_str())
+}
+
+/// Candidates that do not do.
+#[derive(Default)]
+struct Refused {
+    reasons: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Refused {
+    fn add(&mut self, problem: &RootProblem, candidate: &Path, path: &Path, is_only: bool) {
+        let place = if problem.is_of_ours() { path } else { candidate };
+        self.reasons.push(format!("{}: {problem}", place.display()));
+        self.hint = self.hint.take().or_else(|| problem.hint(place, is_only));
+    }
+
+    fn into_error(mut self) -> SecretRootError {
+        if self.reasons.is_empty() {
+            self.reasons.push("no candidate was given".to_owned());
+        }
+        let usual = || "give the agent a RuntimeDirectory or mount a tmpfs on /dev/shm".to_owned();
+        SecretRootError::NoCandidate { reasons: self.reasons.join(", "), hint: self.hint.unwrap_or_else(usual) }
+    }
+}
+
+/// Whether [`prepare`] would find it in order or could make it.
+fn would_do(candidate: &Path, path: &Path) -> Result<(), RootProblem> {
+    let parent = open(candidate, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(problem)?;
+    check_memory(&parent, false)?;
+    match open_root(path, false) {
+        Err(RootProblem::Open(error)) if error.kind() == io::ErrorKind::NotFound => {
+            access(candidate, Access::WRITE_OK | Access::EXEC_OK).map_err(problem)
+        }
+        looked => looked.map(drop),
+    }
 }
 
 fn prepare(candidate: &Path, path: &Path, allow_disk: bool) -> Result<(), RootProblem> {

@@ -105,6 +105,35 @@ pub fn sweep(root: &Path) -> Result<Sweep, SweepError> {
     unverified.map_or(Ok(sweep), Err)
 }
 
+/// What a sweep of these roots would have to wipe: what nobody holds, and every root that it could not look through.
+/// Changes nothing.
+pub fn left_behind<'r>(roots: impl IntoIterator<Item = &'r PathBuf>) -> Vec<PathBuf> {
+    let mut left = Vec::new();
+    for root in roots {
+        let directory = match open_root(root, true) {
+            Ok(directory) => directory,
+            Err(RootProblem::Open(error)) if is_absence(&error) => continue,
+            Err(RootProblem::Owner { .. }) if is_named_after_us(root) => continue,
+            Err(_) => {
+                left.push(root.clone());
+                continue;
+            }
+        };
+        let Ok(names) = entries(directory.as_fd()) else {
+            left.push(root.clone());
+            continue;
+        };
+        let held = |name: &CStr| match open_directory(directory.as_fd(), name) {
+            // Held for as long as it takes to see that nobody else does; who makes one just now tries again.
+            Ok(one) => matches!(flock(&one, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK)),
+            Err(errno) => errno == Errno::NOENT,
+        };
+        let unheld = names.iter().filter(|name| !held(name));
+        left.extend(unheld.map(|name| root.join(Path::new(&*name.to_string_lossy()))));
+    }
+    left
+}
+
 fn is_absence(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }

@@ -38,7 +38,7 @@ pub struct AgentSettings {
     /// Runs at the same time. In the sandbox `process` a program of one run can read what the fetch step of another
     /// holds; with the delivery `file` an expression can, too.
     pub concurrency: NonZeroU32,
-    /// How credentials come to tofu; of this and the workspace's wish the stricter wins.
+    /// How credentials come to tofu; see [`DeliveryChoice::and`] for what becomes of this and the workspace's wish.
     pub delivery: DeliveryChoice,
     /// What steps run in.
     pub sandbox: SandboxChoice,

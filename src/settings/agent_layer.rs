@@ -88,7 +88,8 @@ layer! {
         ssh_key_file: PathBuf,
         /// How credentials come to tofu: `auto` (`broker`; `helper` for registries on loopback), `broker`, `helper`, or
         /// `file`, which a configuration's author can read and each integration has to permit. A workspace may ask for
-        /// one too; the stricter wins [default: auto]
+        /// one too: `auto` on one side leaves it to the other (agent `auto`, workspace `file`: `file`), and of two others
+        /// the one that leaves less open is taken [default: auto]
         #[arg(long, env = "NIGARI_DELIVERY", value_name = "WAY")]
         delivery: DeliveryChoice,
         /// What steps run in: `namespace` (they see the system, their own run and `read_paths`, nothing else of the host),

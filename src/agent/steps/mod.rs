@@ -251,7 +251,8 @@ fn all_dead(step: Step, end: StepEnd) -> Result<StepEnd, Stop> {
         return Ok(end);
     }
     let message = format!("the kernel does not let {} process(es) die that the step has started", end.survivors);
-    let hint = "look for processes of the agent's user in the state D, and for the device or mount that they wait for";
+    let hint = "look for processes of the agent's user in the state D, and for the device or mount that they wait \
+                for; once they are gone, start the agent again";
     Err(Stop::SecretsRemain(failure(FailureClass::WipeFailed, message, Some(hint.to_owned()))))
 }
 

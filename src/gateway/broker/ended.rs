@@ -173,6 +173,8 @@ impl Ended {
             }
             _ => (StatusCode::BAD_GATEWAY, "UNAVAILABLE"),
         };
+        // Whoever refused it has seen it.
+        self.upstream.shown().for_each(|integration| self.record.shown(&self.host, integration));
         self.record.fault(error.to_string());
         refuse(status, code, &error.to_string())
     }

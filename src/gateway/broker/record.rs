@@ -59,7 +59,7 @@ impl Record {
         self.registry(host, |used| used.requests += 1);
     }
 
-    /// A credential was shown for a request.
+    /// A credential was shown, be it that it was taken or refused.
     pub(super) fn shown(&self, host: &str, integration: &str) {
         self.registry(host, |used| {
             used.integrations.insert(integration.to_owned());

@@ -2,6 +2,8 @@
 //!
 //! Rule: it is held to one token service, and is shown to no other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::protocol::agent::RegistryCredential;
 use crate::registry::authorization::Authorization;
 use crate::registry::pin::Pin;
@@ -14,7 +16,8 @@ pub(super) struct Held {
     /// The path that it is for; `None` for the whole host.
     pub(super) path: Option<String>,
     /// User and secret.
-    pub(super) basic: Authorization,
+    basic: Authorization,
+    was_shown: AtomicBool,
     /// The token service that it may be shown to.
     pub(super) pin: Pin,
 }
@@ -26,8 +29,20 @@ impl Held {
             name: credential.name.clone(),
             path: credential.address.path().map(str::to_owned),
             basic: Authorization::basic(&credential.username, &credential.secret)?,
+            was_shown: AtomicBool::new(false),
             pin: Pin::kept_as(credential.token_service.as_deref()),
         })
+    }
+
+    /// User and secret, for the one request that they go with next.
+    pub(super) fn show(&self) -> &Authorization {
+        self.was_shown.store(true, Ordering::Relaxed);
+        &self.basic
+    }
+
+    /// Whether they were ever taken for a request.
+    pub(super) fn was_shown(&self) -> bool {
+        self.was_shown.load(Ordering::Relaxed)
     }
 
     /// Whether a repository is within its path: whole segments.

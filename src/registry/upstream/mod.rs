@@ -233,6 +233,11 @@ impl Upstream {
         self.held.iter().any(|held| held.path.is_none())
     }
 
+    /// The integrations whose credentials were sent so far, whatever was answered.
+    pub fn shown(&self) -> impl Iterator<Item = &str> {
+        self.held.iter().filter(|held| held.was_shown()).map(|held| held.name.as_str())
+    }
+
     /// Asks, and asks again as long as that may help and patience lasts.
     pub async fn ask(&self, ask: &Ask) -> Result<Answer, UpstreamError> {
         let mut tries = Tries::new(self.patience);
@@ -305,7 +310,7 @@ impl Upstream {
             return given.clone();
         }
         if self.wants_basic.load(Ordering::Relaxed) {
-            return self.held(chosen).map(|held| held.basic.clone());
+            return self.held(chosen).map(|held| held.show().clone());
         }
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(&key(place, chosen)).cloned()
     }
@@ -315,7 +320,7 @@ impl Upstream {
         let held = self.held(chosen)?;
         let was_shown = refused.is_some() && self.wants_basic.swap(true, Ordering::Relaxed);
         self.wants_basic.store(true, Ordering::Relaxed);
-        (!was_shown).then(|| held.basic.clone())
+        (!was_shown).then(|| held.show().clone())
     }
 
     /// A fresh token, by the credential or by nobody's.
@@ -338,7 +343,7 @@ impl Upstream {
             Place::Base | Place::Elsewhere(_) => Vec::new(),
         };
         let service = challenge.parameter("service");
-        let request = TokenRequest { realm, service, scopes: &scopes, authorization: held.map(|held| &held.basic) };
+        let request = TokenRequest { realm, service, scopes: &scopes, authorization: held.map(Held::show) };
         let answer = fetch_token(&self.exchange, request).await;
         match answer.map_err(|source| UpstreamError::TokenService { host: host(), source })? {
             TokenAnswer::Token(token) => {

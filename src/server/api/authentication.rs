@@ -133,6 +133,12 @@ async fn authenticate(parts: &Parts, state: &ServerState, kinds: &[TokenKind]) -
         )));
     }
     let row = tokens::get(&mut *state.store.read().await?, presented.id).await?;
+    if row.is_none() && presented.kind == TokenKind::Agent {
+        return Err(ApiError::new(
+            Code::IdentityUnknown,
+            "no agent has this identity: it was removed, or never joined here",
+        ));
+    }
     let row = row.filter(|row| row.kind == presented.kind && is_its_own(state, &presented, row));
     let Some(row) = row else {
         let hint = if presented.kind == TokenKind::Session { "; hint: open a new session" } else { "" };

@@ -42,6 +42,7 @@ codes! {
     Malformed "malformed" BAD_REQUEST "The request cannot be read",
     Unauthorized "unauthorized" UNAUTHORIZED "No valid token",
     SessionSuperseded "session_superseded" UNAUTHORIZED "Another process has this agent's identity",
+    IdentityUnknown "identity_unknown" UNAUTHORIZED "No agent has this identity",
     Forbidden "forbidden" FORBIDDEN "Not allowed",
     NotFound "not_found" NOT_FOUND "Not found",
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The route does not take this method",

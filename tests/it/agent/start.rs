@@ -184,3 +184,45 @@ fn an_agent_whose_session_began_outside_of_its_pid_namespace_does_runs() {
     assert_eq!(said.code, Some(0), "{}\n{}", said.all(), agent.log());
     agent.kill().unwrap();
 }
+
+#[test]
+fn a_removed_agent_joins_anew_on_that_word_of_the_server_alone() {
+    let Some(mut scene) = Scene::start() else { return };
+    scene.stack.agent().unwrap().wait_for_line("session opened", super::SOON).unwrap();
+    let identity = scene.stack.directory().join("agent/identity");
+    let earlier = fs::read_to_string(&identity).unwrap();
+    // An identity that the server does not take for another reason: the good join token beside it is not tried.
+    let damaged = scene.place.path().join("damaged");
+    fs::create_dir(&damaged).unwrap();
+    fs::write(damaged.join("identity"), "ngr_agent_damaged").unwrap();
+    let (code, log) = start(&scene, &[("--state-dir", &damaged.display().to_string())]);
+    assert_eq!(code, Some(77), "{log}");
+    assert!(!log.contains("joins anew") && log.contains("remove ") && log.contains("damaged/identity"), "{log}");
+
+    let name = scene.stack.json(&["agent", "list", "--json"]).unwrap()[0]["name"].as_str().unwrap().to_owned();
+    scene.stack.run(&["agent", "remove", &name]).unwrap().succeeded().unwrap();
+    let agent = scene.stack.agent().unwrap();
+    assert_eq!(agent.wait(super::SOON).unwrap().code(), Some(77), "{}", agent.log());
+    assert!(agent.log().contains("agent/identity") && agent.log().contains("--kind join"), "{}", agent.log());
+    // A join token that is not taken leaves the identity as it is.
+    let wrong = file(&scene, "wrong.token", "ngr_join_wrong\n");
+    let (code, log) = start(&scene, &[("--join-token-file", &wrong)]);
+    assert_eq!(code, Some(77), "{log}");
+    assert!(log.contains("joins anew"), "{log}");
+    assert_eq!(fs::read_to_string(&identity).unwrap(), earlier);
+
+    scene.stack.start_agent(&[]).unwrap();
+    scene.stack.agent().unwrap().wait_for_line("joins anew with the join token", super::SOON).unwrap();
+    scene.apply(&scene.configuration("output \"x\" {\n  value = 1\n}\n")).succeeded().unwrap();
+    assert_ne!(fs::read_to_string(&identity).unwrap(), earlier);
+}
+
+#[test]
+fn a_server_with_a_certificate_of_nobody_is_69_and_not_said_to_be_tried_on() {
+    let (Some(shelf), Some(scene)) = (super::Shelf::start(), Scene::start()) else { return };
+    let server = format!("https://127.0.0.1:{}", shelf.registry.host().rsplit(':').next().unwrap());
+    let state = scene.place.path().join("fresh").display().to_string();
+    let (code, log) = start(&scene, &[("--server", &server), ("--state-dir", &state)]);
+    assert_eq!(code, Some(69), "{log}");
+    assert!(log.contains("--ca-file") && !log.contains("tried on"), "{log}");
+}

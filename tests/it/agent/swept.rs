@@ -56,5 +56,46 @@ fn a_sweep_by_another_user_is_77_and_says_as_whom() {
     let root = scene.stack.secret_root().unwrap().display().to_string();
     let said = scene.stack.run(&["agent", "sweep", "--state-dir", &state, "--secret-root", &root]).unwrap();
     assert_eq!(said.code, Some(77), "{}", said.all());
-    assert!(said.err.contains("--reuid 65534"), "{}", said.all());
+    let with_directory = format!("nigari agent sweep --state-dir {state}");
+    assert!(said.err.contains("--reuid 65534") && said.err.contains(&with_directory), "{}", said.all());
+}
+
+#[test]
+fn a_sweep_by_hand_says_where_it_looked_and_claims_nothing_of_where_no_agent_ran() {
+    let Some(mut scene) = Scene::start() else { return };
+    scene.stack.agent().unwrap().wait_for_line("session opened", SOON).unwrap();
+    scene.stack.agent().unwrap().stop().unwrap();
+    let other = tempfile::tempdir_in("/dev/shm").unwrap();
+    let sweep = |more: &[&str]| {
+        let mut sweep = scene.stack.command(&["agent", "sweep", "--secret-root"]);
+        sweep.arg(other.path()).args(more);
+        support::child::run(sweep).unwrap()
+    };
+    // No agent has kept anything in the usual place of this home.
+    let said = sweep(&[]);
+    assert_eq!(said.code, Some(2), "{}", said.all());
+    for words in
+        ["no agent has ever run with the state directory", "--state-dir", "nigari/up/agent", "/var/lib/nigari-agent"]
+    {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+    // The same where something is swept, but not all that there may be.
+    let left = leave(other.path());
+    let said = sweep(&[]);
+    assert!(said.code == Some(2) && said.out.contains(&left.display().to_string()), "{}", said.all());
+    // Where `nigari up` has its agent, it is found without a word, and below the directory that `up` was given.
+    let agent = scene.stack.directory().join("agent");
+    for (up, more) in [("home/.local/state/nigari/up", None), ("elsewhere", Some("elsewhere"))] {
+        let kept = scene.stack.directory().join(up).join("agent");
+        fs::create_dir_all(&kept).unwrap();
+        fs::copy(agent.join("secret-roots"), kept.join("secret-roots")).unwrap();
+        let left = leave(scene.stack.secret_root().unwrap());
+        let given = more.map(|name: &str| scene.stack.directory().join(name).display().to_string());
+        let flags: Vec<&str> = given.iter().flat_map(|given| ["--state-dir", given.as_str()]).collect();
+        let said = sweep(&flags);
+        assert_eq!(said.code, Some(0), "{}", said.all());
+        assert!(!left.exists() && said.out.contains(&left.display().to_string()), "{}", said.all());
+        assert!(said.err.contains(&kept.display().to_string()), "{}", said.err);
+        assert!(said.err.contains(&left.parent().unwrap().display().to_string()), "{}", said.err);
+    }
 }

@@ -10,6 +10,7 @@ mod modules;
 mod operator_proxy;
 mod patience;
 mod proxy;
+mod refused;
 mod strangers;
 mod streaming;
 mod unasked;

@@ -168,3 +168,29 @@ fn doctor_tells_which_sandbox_there_is_and_why_not_the_other() {
     let said = here(&["--read-paths", "relative"]);
     assert!(of(&said, "settings")["message"].as_str().unwrap().contains("is relative"), "{}", said.out);
 }
+
+#[test]
+fn doctor_names_what_a_dead_agent_has_left_and_makes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let place = tempfile::Builder::new().prefix("nigari-doctor-").tempdir_in("/dev/shm").unwrap();
+    let root = place.path().display().to_string();
+    let line = |subject: &str| {
+        let said = typed(home.path(), &["doctor", "--secret-root", &root]);
+        let of = |line: &&str| line.get(6..).is_some_and(|rest| rest.starts_with(subject));
+        said.out.lines().find(of).map(str::to_owned)
+    };
+    assert!(line("secrets ").unwrap().starts_with("ok"));
+    assert_eq!(line("leftovers"), None);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "doctor made something");
+    let left = place.path().join(format!("nigari-{}/left", rustix::process::geteuid().as_raw()));
+    let mut private = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut private, 0o700);
+    private.recursive(true).create(&left).unwrap();
+    let told = line("leftovers").unwrap_or_default();
+    assert!(told.starts_with("warn") && told.contains(&left.display().to_string()), "{told}");
+    assert!(left.exists());
+    // What a living launcher holds is not left behind.
+    let held = std::fs::File::open(&left).unwrap();
+    held.lock_shared().unwrap();
+    assert_eq!(line("leftovers"), None);
+}

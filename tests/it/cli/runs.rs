@@ -316,6 +316,48 @@ fn up_is_all_that_one_person_needs() {
     assert!(directory.path().join(".local/state/nigari/up/server/nigari.db").is_file());
 }
 
+#[test]
+fn up_announces_nothing_that_cannot_be_and_takes_its_drained_agent_back() {
+    let Some(tofu) = require::tofu() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let secrets = tempfile::Builder::new().prefix("nigari-up-").tempdir_in("/dev/shm").unwrap();
+    let in_home = |arguments: &[&str]| super::nigari(directory.path(), arguments);
+    let start = |name: &str, tofu: &Path, secret_root: &Path| {
+        let mut up = in_home(&["up", "--listen", "127.0.0.1:0", "--tofu"]);
+        up.arg(tofu).arg("--secret-root").arg(secret_root);
+        Child::start("up", up, &directory.path().join(name)).unwrap()
+    };
+    let patience = Duration::from_mins(1);
+    // The source tree is on a disk wherever it is built; `true` is no tofu.
+    let disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (name, tofu, root) in [
+        ("missing.log", Path::new("/nope"), secrets.path()),
+        ("another.log", Path::new("/bin/true"), secrets.path()),
+        ("disk.log", tofu.as_path(), disk),
+    ] {
+        let mut up = start(name, tofu, root);
+        assert_eq!(up.wait(patience).unwrap().code(), Some(78), "{}", up.log());
+        assert!(!up.log().contains("nigari is up") && up.log().contains("hint: "), "{}", up.log());
+    }
+    let mut up = start("up.log", &tofu, secrets.path());
+    up.wait_for_line("session opened", patience).unwrap();
+    let agents = run(in_home(&["agent", "list", "--json"])).unwrap().succeeded().unwrap();
+    let agents: serde_json::Value = serde_json::from_str(&agents.out).unwrap();
+    let name = agents[0]["name"].as_str().unwrap();
+    run(in_home(&["agent", "drain", name])).unwrap().succeeded().unwrap();
+    assert_eq!(up.wait(patience).unwrap().code(), Some(0), "{}", up.log());
+    let log = up.log();
+    assert!(log.contains(&format!("`nigari agent resume {name}`")), "{log}");
+    assert!(log.contains("`nigari up` takes it back"), "{log}");
+    let mut up = start("again.log", &tofu, secrets.path());
+    up.wait_for_line("was drained; it takes runs again", patience).unwrap();
+    let net = configuration(directory.path());
+    let said = run(in_home(&["apply", &net, "--create", "--auto-approve"])).unwrap();
+    assert_eq!(said.code, Some(0), "{}\n{}", said.all(), up.log());
+    up.signal(Signal::INT).unwrap();
+    assert_eq!(up.wait(patience).unwrap().code(), Some(0), "{}", up.log());
+}
+
 fn configuration(directory: &Path) -> String {
     let net = directory.join("net");
     std::fs::create_dir(&net).unwrap();
