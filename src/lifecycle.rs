@@ -1,14 +1,44 @@
-//! Shutdown in two stages, and what systemd is told.
+//! Being the only one, shutdown in two stages, and what systemd is told.
 //!
 //! Rule: the first SIGTERM or SIGINT asks (finish what runs, take nothing new), the second insists (end now, cleanly:
 //! wiping is never skipped). Nobody else listens for signals.
 
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// How long a lock may be held by what its process has left: a child of a process that was killed has it too, until it
+/// executes its program.
+const LEFT_BEHIND: Duration = Duration::from_secs(5);
+
+/// How often it is tried again meanwhile.
+const TRY_AGAIN: Duration = Duration::from_millis(20);
+
+/// Opens and locks a file for this process alone, for as long as the result lives; `None` if another has it. Blocks.
+///
+/// # Errors
+/// When the file can be neither opened nor made.
+pub(crate) fn lock_alone(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let end = Instant::now() + LEFT_BEHIND;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) if Instant::now() >= end => return Ok(None),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(TRY_AGAIN),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
 
 /// The two stages of a shutdown; clones share them.
 #[derive(Debug, Clone, Default)]
@@ -110,7 +140,33 @@ fn notify(states: &[NotifyState<'_>]) {
 
 #[cfg(test)]
 mod tests {
-    use super::Shutdown;
+    use std::fs::File;
+    use std::time::Duration;
+
+    use rustix::fs::{FlockOperation, flock};
+
+    use super::{Shutdown, lock_alone};
+    use crate::process::{CommandLine, spawn};
+
+    #[test]
+    fn a_lock_is_waited_for_that_goes_soon_and_refused_while_somebody_keeps_it() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("agent.lock");
+        let mut line = CommandLine::new("/usr/bin/flock");
+        line.arguments = vec!["--no-fork".into(), path.clone().into(), "/bin/sleep".into(), "1".into()];
+        let child = spawn(line.command().unwrap()).unwrap();
+        let is_held = || {
+            let file = File::open(&path);
+            file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
+        };
+        while !is_held() && !child.wait_ended(Some(Duration::ZERO)).unwrap() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let held = lock_alone(&path).unwrap();
+        assert!(held.is_some());
+        assert!(lock_alone(&path).unwrap().is_none());
+        child.wait().unwrap();
+    }
 
     #[test]
     fn the_first_signal_asks_and_the_second_insists() {

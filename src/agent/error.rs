@@ -165,8 +165,8 @@ impl AgentError {
                 Some("give a state directory of this user's own with `--state-dir`".into())
             }
             Self::IdentityRefused { path, .. } => Some(format!(
-                "if the agent was removed, or the server is another one: remove {}, and give a join token that is \
-                 taken (`join_token_file`; `nigari token create NAME --kind join` makes one)",
+                "if the agent was removed, start it with a join token that is taken (`join_token_file`; `nigari token \
+                 create NAME --kind join` makes one); if the server is another one, remove {} too",
                 path.display()
             )),
             Self::Superseded => Some(

@@ -72,7 +72,12 @@ impl ReceiptNote {
         let mut new = self.path.clone().into_os_string();
         new.push(UNWRITTEN);
         // As a whole: an agent that dies here must leave the one that there was.
-        create_anew(Path::new(&new))?.write_all(&text)?;
+        let mut file = create_anew(Path::new(&new))?;
+        file.write_all(&text)?;
+        // The first has to outlast a power loss; later ones only say more.
+        if !self.path.exists() {
+            file.sync_all()?;
+        }
         fs::rename(&new, &self.path)
     }
 

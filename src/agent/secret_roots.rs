@@ -56,14 +56,15 @@ pub(super) fn remember(settings: &AgentSettings, root: &Path) -> Result<Vec<Path
 }
 
 /// Wipes what dead agents' runs have left of secrets on this host. For a person: a root of which nobody knows whether it
-/// is another agent's is an error if there is none of this user. Blocks.
-pub(crate) fn sweep_by_hand(settings: &AgentSettings) -> Result<(Traces, Sweep), AgentError> {
+/// is another agent's is an error if there is none of this user. Gives where it looked whatever came of it. Blocks.
+pub(crate) fn sweep_by_hand(settings: &AgentSettings) -> Result<(Traces, Result<Sweep, AgentError>), AgentError> {
     let traces = all(&state_directories(settings), settings)?;
-    if let (true, Some((path, owner))) = (traces.roots.is_empty(), SecretRoot::of_others(&settings.secret_roots).pop())
-    {
+    // Of a state directory from which an agent ran, the places are known, also that they are gone.
+    let knows_nothing = traces.roots.is_empty() && traces.state_directories.is_empty();
+    if let (true, Some((path, owner))) = (knows_nothing, SecretRoot::of_others(&settings.secret_roots).pop()) {
         return Err(AgentError::OtherUser { path, owner, state_directory: None });
     }
-    let swept = sweep_all(&traces.roots)?;
+    let swept = sweep_all(&traces.roots).map_err(AgentError::from);
     Ok((traces, swept))
 }
 
@@ -178,7 +179,7 @@ mod tests {
         let (seen, swept) = sweep_by_hand(&now).unwrap();
         assert_eq!(seen.state_directories, [state.path()]);
         assert_eq!(seen.roots, roots.iter().map(|root| root.path().to_owned()).collect::<Vec<_>>());
-        assert_eq!(swept.swept, left);
+        assert_eq!(swept.unwrap().swept, left);
         assert!(left.iter().all(|left| !left.exists()));
         assert_eq!(left_by_agents(&now).unwrap(), Vec::<PathBuf>::new());
         // What is gone is forgotten, and nothing is made by a sweep.
@@ -205,7 +206,7 @@ mod tests {
         assert_eq!(left_by_agents(&now).unwrap(), [root.path().join("left")]);
         let (seen, swept) = sweep_by_hand(&now).unwrap();
         assert_eq!(seen.state_directories, [agent]);
-        assert_eq!(swept.swept, [root.path().join("left")]);
+        assert_eq!(swept.unwrap().swept, [root.path().join("left")]);
     }
 
     #[test]
@@ -228,7 +229,7 @@ mod tests {
         // What the agent itself has written.
         let root = SecretRoot::choose(&[place.path().to_owned()], false).unwrap();
         remember(&settings, root.path()).unwrap();
-        sweep_by_hand(&settings).unwrap();
+        sweep_by_hand(&settings).unwrap().1.unwrap();
         chown(state.path().join(NAME), Some(65533), None).unwrap();
         assert!(refused(65533));
         // Somebody was quicker to make a directory of our name; nothing of ours was ever in it.
@@ -236,6 +237,6 @@ mod tests {
         remember(&settings, root.path()).unwrap();
         chown(root.path(), Some(65534), None).unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(sweep_by_hand(&settings).unwrap().1, crate::sandbox::Sweep::default());
+        assert_eq!(sweep_by_hand(&settings).unwrap().1.unwrap(), crate::sandbox::Sweep::default());
     }
 }

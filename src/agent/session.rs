@@ -4,6 +4,7 @@
 //! request that was overtaken by a renewal is tried again with the new token.
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -199,8 +200,13 @@ async fn first(
             let answer = ask(&join).await.map_err(failed)?;
             Ok((answer, join))
         }
-        Some(Err(_)) | None if is_final(&error) => Err(refused(settings, &error)),
-        Some(Err(_)) | None => Err(failed(error)),
+        Some(Err(source)) if source.kind() != io::ErrorKind::NotFound => Err(AgentError::Directory {
+            what: "join_token_file",
+            path: settings.join_token_file.clone().unwrap_or_default(),
+            source,
+        }),
+        _ if is_final(&error) => Err(refused(settings, &error)),
+        _ => Err(failed(error)),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +63,16 @@ async fn all_of(host: &Arc<Host>, session: &Session, run: RunId, owed: &[Owed]) 
 async fn one(host: &Arc<Host>, session: &Session, run: RunId) -> Result<(), AgentError> {
     let path = host.settings.run_root.join(run.to_string());
     let lock = loop {
-        // Gone: whoever held it has done the work.
-        let Ok(lock) = File::open(&path) else { break None };
+        let lock = match File::open(&path) {
+            Ok(lock) => lock,
+            // Gone: whoever held it has done the work.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break None,
+            Err(error) => {
+                tracing::warn!(%run, %error, "the directory of a run of an earlier agent cannot be opened; it is tried on");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && is_still(&lock, &path) {
             break Some(lock);
         }
@@ -130,7 +139,7 @@ async fn tell_of_receipt(host: &Host, session: &Session, owed: &Owed) {
     };
     match session.persist(host.settings.patience.state_write, || server.late_receipt(*phase, &receipt)).await {
         Ok(()) => tracing::warn!(%run, epoch, "the receipt of an earlier agent was sent"),
-        Err(error) if matches!(error.status(), Some(404 | 409 | 422)) => {
+        Err(error) if matches!(error.status(), Some(404 | 409 | 413 | 422)) => {
             tracing::error!(%run, epoch, %error, "the server does not take the receipt of an earlier agent");
         }
         Err(error) => {

@@ -93,14 +93,15 @@ pub(super) fn sweep(arguments: HostArguments, flags: ContextLayer, screen: Scree
     layer.server = flags.server.or_else(|| Some("http://127.0.0.1".to_owned()));
     let settings = AgentSettings::load(config.as_deref(), layer)?;
     let (traces, swept) = secret_roots::sweep_by_hand(&settings).map_err(|error| failed(&error))?;
+    for state_directory in &traces.state_directories {
+        screen.note(format_args!("looked where the agent of the state directory {} was", state_directory.display()));
+    }
+    let swept = swept.map_err(|error| failed(&error))?;
     for path in &swept.swept {
         screen.line(format_args!("wiped {}", path.display()))?;
     }
     for path in &swept.in_use {
         screen.note(format_args!("{} is in use; its launcher wipes it", path.display()));
-    }
-    for state_directory in &traces.state_directories {
-        screen.note(format_args!("looked where the agent of the state directory {} was", state_directory.display()));
     }
     for root in &traces.roots {
         screen.note(format_args!("swept {}", root.display()));

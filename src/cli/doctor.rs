@@ -51,6 +51,9 @@ pub(super) struct Arguments {
     /// The agent's settings on this host
     #[arg(long, env = "NIGARI_AGENT_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// State directory of the agent whose leftovers are looked for [default: as an agent's]
+    #[arg(long, env = "NIGARI_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
     /// The tofu program [default: the first on PATH]
     #[arg(long, env = "NIGARI_TOFU", value_name = "PATH")]
     tofu: Option<PathBuf>,
@@ -127,12 +130,12 @@ pub(super) async fn run(
 }
 
 fn settings(arguments: Arguments, flags: &ContextLayer) -> Result<AgentSettings, CommandError> {
-    let Arguments { config, tofu, secret_root, cli_config, delivery, sandbox, read_paths } = arguments;
+    let Arguments { config, state_dir, tofu, secret_root, cli_config, delivery, sandbox, read_paths } = arguments;
     // Whether there is a server is looked at elsewhere.
     let server = flags.server.clone().unwrap_or_else(|| "http://127.0.0.1".to_owned());
     let server = Some(server);
     let mut layer = AgentLayer { server, secret_root, tofu, cli_config, sandbox, ..AgentLayer::default() };
-    (layer.delivery, layer.read_paths) = (delivery, read_paths);
+    (layer.delivery, layer.read_paths, layer.state_dir) = (delivery, read_paths, state_dir);
     Ok(AgentSettings::load(config.as_deref(), layer)?)
 }
 
@@ -163,9 +166,12 @@ fn leftovers(settings: &AgentSettings) -> Option<Finding> {
         Ok(left) => {
             let names: Vec<String> = left.iter().map(|path| path.display().to_string()).collect();
             let message = format!("a dead agent's runs have left {}", names.join(", "));
-            let hint =
-                "`nigari agent sweep` wipes it, as an agent does at its start; with 74 it says what it cannot wipe";
-            (!left.is_empty()).then(|| Finding::bad(Verdict::Warn, "leftovers", &message, Some(hint.to_owned())))
+            let hint = format!(
+                "`nigari agent sweep --state-dir {}` wipes it, as an agent does at its start; with 74 it says what it \
+                 cannot wipe",
+                settings.state_directory.display()
+            );
+            (!left.is_empty()).then(|| Finding::bad(Verdict::Warn, "leftovers", &message, Some(hint)))
         }
         Err(error) => Some(Finding::bad(Verdict::Warn, "leftovers", &error.to_string(), error.hint())),
     }

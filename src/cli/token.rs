@@ -78,18 +78,18 @@ pub(super) async fn run(verb: Verb, session: &Session) -> Result<(), CommandErro
             let place = out.as_deref().map(Place::find).transpose()?;
             let created = create(arguments, session).await?;
             tell(&created, session);
-            match (place, &out) {
-                (Some(place), Some(out)) => {
-                    if let Err(error) = place.fill(&created.text) {
-                        take_back(&created.token, kind, session).await;
-                        return Err(error);
-                    }
-                    screen.note(format_args!("its text is in {}", out.display()));
-                    if screen.json { screen.json(&created.token) } else { Ok(()) }
-                }
-                _ if screen.json => screen.json(&created),
-                _ => screen.secret(&created.text),
+            let handed_over = match place {
+                Some(place) => place.fill(&created.text),
+                None if screen.json => screen.json(&created),
+                None => screen.secret(&created.text),
+            };
+            if let Err(error) = handed_over {
+                take_back(&created.token, kind, session).await;
+                return Err(error);
             }
+            let Some(out) = out else { return Ok(()) };
+            screen.note(format_args!("its text is in {}", out.display()));
+            if screen.json { screen.json(&created.token) } else { Ok(()) }
         }
         Verb::List { kind } => {
             let tokens = match kind {

@@ -61,13 +61,13 @@ pub(super) fn told_of_pool(pool: &str, agents: &[Agent]) -> Option<String> {
     if of_pool.iter().any(|agent| agent.status == AgentStatus::Online) {
         return None;
     }
-    let (drained, name) = (of_pool.iter().find(|agent| agent.status == AgentStatus::Draining), printable(pool));
+    let (drained, name) = (of_pool.iter().find(|agent| agent.draining), printable(pool));
     let nobody = format!("no agent of the pool `{name}` is online");
     Some(match drained {
         None if of_pool.is_empty() => format!("{nobody}: none has joined; `nigari agent start` on a host makes one"),
         None => format!("{nobody}: `nigari agent list` shows them"),
         Some(agent) => format!(
-            "{nobody}: `nigari agent list` shows them; `nigari agent resume {}` lets that one take runs again",
+            "{nobody}: `nigari agent list` shows them; one is drained: `nigari agent resume {}`, and start it on its host",
             printable(&agent.name)
         ),
     })
@@ -82,20 +82,22 @@ mod tests {
 
     fn agent(pool: &str, status: &str) -> Agent {
         let value = json!({ "id": "agent-01a1fd86582072059141fd60117b5c25", "name": "a", "pool": pool, "status": status,
-            "draining": status == "draining", "version": "0", "tofu_version": "1.12.6", "concurrency": 1,
+            "draining": false, "version": "0", "tofu_version": "1.12.6", "concurrency": 1,
             "joined_at": 1, "last_seen_at": 1, "runs": [] });
         serde_json::from_value(value).unwrap()
     }
 
     #[test]
     fn a_pool_without_an_agent_that_is_online_is_named() {
-        let agents = [agent("a", "online"), agent("b", "offline"), agent("b", "draining")];
+        // One that was drained has ended, so that it is away.
+        let drained = Agent { draining: true, ..agent("b", "offline") };
+        let agents = [agent("a", "online"), agent("b", "offline"), drained];
         assert_eq!(told_of_pool("a", &agents), None);
         let told = told_of_pool("b", &agents).unwrap();
         assert!(told.contains("no agent of the pool `b` is online: `nigari agent list`"), "{told}");
         assert!(told.contains("`nigari agent resume a`"), "{told}");
         let told = told_of_pool("b", &agents[..2]).unwrap();
-        assert!(!told.contains("resume"), "nobody drains: {told}");
+        assert!(!told.contains("resume"), "nobody is drained: {told}");
         assert!(told_of_pool("c", &agents).unwrap().contains("none has joined"));
     }
 

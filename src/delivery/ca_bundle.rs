@@ -40,8 +40,9 @@ impl<'a> Roots<'a> {
     fn read(self) -> Result<String, RootsError> {
         match (self.named, self.passed.filter(|passed| self.named != Some(passed))) {
             (None, None) => Ok(USUAL_PLACES.iter().find_map(|path| named(path.as_ref()).ok()).unwrap_or_default()),
-            (Some(path), None) | (None, Some(path)) => named(path),
-            (Some(path), Some(passed)) => Ok([named(path)?, named(passed)?].join("\n")),
+            (Some(path), None) => named(path),
+            (None, Some(passed)) => if_there(passed),
+            (Some(path), Some(passed)) => Ok([named(path)?, if_there(passed)?].join("\n")),
         }
     }
 }
@@ -55,6 +56,17 @@ const USUAL_PLACES: &[&str] = &[
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// As Go takes it: one that is missing adds nothing.
+fn if_there(passed: &Path) -> Result<String, RootsError> {
+    named(passed).or_else(|error| match error.source.kind() {
+        std::io::ErrorKind::NotFound => {
+            tracing::warn!(path = %passed.display(), "the file that `SSL_CERT_FILE` names is not there");
+            Ok(String::new())
+        }
+        _ => Err(error),
+    })
+}
 
 /// The host's roots cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +151,7 @@ mod tests {
         let missing = Path::new("/nonexistent/roots.pem");
         let error = text(&[private], Roots::of(Some(missing), None)).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/roots.pem"));
-        assert!(with(&[], Roots::of(None, Some(&passed(missing)))).is_err());
+        assert_eq!(with(&[], Roots::of(None, Some(&passed(missing)))).unwrap(), "", "as Go takes it");
+        assert!(with(&[], Roots::of(None, Some(&passed(Path::new("/etc"))))).is_err(), "what cannot be read is told");
     }
 }

@@ -44,7 +44,7 @@ impl DeliveryChoice {
         matches!(self, Self::Auto | Self::Broker)
     }
 
-    /// What becomes of two wishes: `auto` has none, and of two others the stricter wins.
+    /// What becomes of two wishes: `auto` has none, and of two others the one that leaves less open is taken.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (self, other) {

@@ -20,7 +20,8 @@ pub struct AgentSettings {
     pub server: Url,
     /// PEM file with certificate authorities that may vouch for the server, besides the host's own roots.
     pub ca_file: Option<PathBuf>,
-    /// File with the join token; read only while `state_directory` holds no identity.
+    /// File with the join token; read while `state_directory` holds no identity, and when the
+    /// server does not know that any more.
     pub join_token_file: Option<PathBuf>,
     /// The agent's name, for people; default: the host's.
     pub name: String,

@@ -37,8 +37,8 @@ layer! {
         /// PEM file with the private CA of the server's certificate, trusted besides the host's roots
         #[arg(skip)]
         ca_file: PathBuf,
-        /// File (mode 0600) with the join token; needed until the agent has its own identity [default: systemd
-        /// credential `join.token`]
+        /// File (mode 0600) with the join token; needed until the agent has its own identity, and when it was
+        /// removed from the server [default: systemd credential `join.token`]
         #[arg(long, env = "NIGARI_JOIN_TOKEN_FILE", value_name = "FILE")]
         join_token_file: PathBuf,
         /// The agent's name, for people [default: the host's name]

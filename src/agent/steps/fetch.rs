@@ -14,6 +14,9 @@ use crate::sandbox::{Sandbox, StepEnd, Wiper, landlock_version, left_open};
 use crate::tofu::cli_configuration::problems::{Problems, find};
 use crate::tofu::{arguments, hint, modules};
 
+/// Bytes of the modules in a receipt: a report as a whole may have a mebibyte.
+const MODULE_BYTES: usize = 256 * 1024;
+
 /// The modules are there. Only this step and a restored artifact can say so.
 #[derive(Debug)]
 pub(crate) struct Fetched {
@@ -117,8 +120,23 @@ fn judge(
         modules::fetched(&directory.configuration(), directory.working_directory(), &directory.data_directory());
     let fetched = fetched.map_err(|error| Stop::from(error).during(Step::Fetch))?;
     receipt.providers = keep_providers(run).map_err(|stop| stop.during(Step::Fetch))?;
-    receipt.modules = fetched.into_iter().map(|module| format!("{} {}", module.key, module.source)).collect();
+    receipt.modules = bounded(fetched.into_iter().map(|module| format!("{} {}", module.key, module.source)));
     Ok(Fetched { _private: () })
+}
+
+/// A list for people, no longer than what a server takes in one piece.
+fn bounded(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let (mut kept, mut bytes, mut more) = (Vec::new(), 0, 0_usize);
+    for line in lines {
+        bytes += line.len();
+        if bytes > MODULE_BYTES {
+            more += 1;
+        } else {
+            kept.push(line);
+        }
+    }
+    kept.extend((more > 0).then(|| format!("and {more} more")));
+    kept
 }
 
 /// Providers from an OCI mirror stay with the run.
@@ -208,11 +226,20 @@ fn of_withheld(withheld: &Withheld) -> hint::Withheld {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ended, end_of};
+    use super::{Ended, MODULE_BYTES, bounded, end_of};
     use crate::agent::orders::Order;
     use crate::process::ExitReason;
     use crate::protocol::agent::ReceiptEnd;
     use crate::sandbox::StepEnd;
+
+    #[test]
+    fn modules_without_end_are_told_by_their_number() {
+        let line = |number: usize| format!("{number:099}");
+        assert_eq!(bounded((0..3).map(line)), [line(0), line(1), line(2)]);
+        let told = bounded((0..5000).map(line));
+        assert_eq!((told.len(), told[0].as_str()), (MODULE_BYTES / 99 + 1, line(0).as_str()));
+        assert_eq!(told.last().unwrap(), &format!("and {} more", 5000 - MODULE_BYTES / 99));
+    }
 
     #[test]
     fn a_receipt_says_who_or_what_ended_the_fetch_step() {

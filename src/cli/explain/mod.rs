@@ -88,7 +88,7 @@ pub(super) async fn run(
     if explanations.iter().any(Explanation::has_delivery) {
         screen.note(
             "note: `delivery` is what the workspace wants, or the usual way; an agent that is started with its own \
-             `--delivery` uses that one, unless the workspace wants a stricter one",
+             `--delivery` uses that one, unless the workspace wants one that leaves less open",
         );
     }
     if is_untested {
@@ -143,7 +143,8 @@ fn sources(arguments: &Arguments) -> Result<(Vec<ModuleSource>, Option<PathBuf>)
     }
     let root = arguments.root.as_deref().unwrap_or(directory);
     let absolute = |path: &Path| {
-        path.canonicalize().map_err(|source| CommandError::named(format!("cannot find {}", path.display()), source))
+        path.canonicalize()
+            .map_err(|source| CommandError::named_directory(format!("cannot find {}", path.display()), source))
     };
     let (root, directory) = (absolute(root)?, absolute(directory)?);
     let Ok(below) = directory.strip_prefix(&root) else {

@@ -31,6 +31,9 @@ const KILLED: ExitReason = ExitReason::Signal(9);
 /// that is stopped, hangs, or wipes for longer is killed then, and the rest is done here.
 const OBEDIENCE: Duration = Duration::from_mins(1);
 
+/// How long what is below a launcher that does not die may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How often it is looked whether a launcher still lives, which its socket tells sooner as a rule.
 const LOOK_AFTER_IT: Duration = Duration::from_secs(2);
 
@@ -81,26 +84,22 @@ impl Driver {
         let mut incoming = Incoming::default();
         let (mut has_owner, mut is_dead) = (true, false);
         let mut looks = tokio::time::interval(LOOK_AFTER_IT);
-        // First the time that it has to begin.
-        let mut obeys_until = Some(Instant::now() + OBEDIENCE);
-        let mut was_ordered = false;
+        let mut due = Due::to_begin();
         loop {
             let mut buffer = vec![0; incoming.missing()];
             tokio::select! {
+                // What it has said first: whoever stood still meanwhile (a host that slept) would kill one that began.
+                biased;
                 got = within(is_dead.then_some(LAST_WORDS), read.read(&mut buffer)) => {
                     let bytes = match got {
                         Some(Ok(count)) if count > 0 => buffer.get(..count).unwrap_or_default(),
                         _ => break,
                     };
                     match incoming.take(bytes, LONGEST_TO_AGENT) {
-                        Ok(Some(ToAgent::Started { pid, has_processes })) => {
-                            said.is_started = true;
-                            obeys_until = obeys_until.filter(|_| was_ordered);
-                            let _ = started.take().map(|started| started.send((pid, has_processes)));
-                        }
                         Ok(Some(message)) => {
-                            if message.is_last() {
-                                obeys_until = Some(Instant::now() + OBEDIENCE);
+                            due.hear(&message);
+                            if let ToAgent::Started { pid, has_processes } = message {
+                                let _ = started.take().map(|started| started.send((pid, has_processes)));
                             }
                             said.hear(message);
                         }
@@ -111,16 +110,12 @@ impl Driver {
                 order = orders.recv(), if has_owner => {
                     has_owner = order.is_some();
                     let order = order.unwrap_or(Order::Kill);
-                    if let Some(limit) = order.longest() {
-                        // As the launcher does, which begins anew as well.
-                        obeys_until = Some(Instant::now() + limit);
-                        was_ordered = true;
-                    }
+                    due.order(order);
                     say(&mut write, order).await;
                 }
                 // Not only by its socket: somebody else may hold its end.
                 _ = looks.tick(), if !is_dead => is_dead = self.child.wait_ended(Some(Duration::ZERO)).unwrap_or(false),
-                () = at(obeys_until), if !is_dead => {
+                () = at(due.at), if !is_dead => {
                     tracing::warn!("a launcher does not do what it was told, and is killed");
                     said.has_hung = !said.is_started;
                     // One that cannot be signalled has ended.
@@ -162,17 +157,38 @@ impl Order {
     }
 }
 
-impl ToAgent {
-    /// Whether the launcher has nothing left to do.
-    fn is_last(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Exited(_))
+/// By when a launcher must have done what it has to do.
+struct Due {
+    at: Option<Instant>,
+    was_ordered: bool,
+}
+
+impl Due {
+    fn to_begin() -> Self {
+        Self { at: Some(Instant::now() + OBEDIENCE), was_ordered: false }
+    }
+
+    fn order(&mut self, order: Order) {
+        if let Some(limit) = order.longest() {
+            // As the launcher does, which begins anew as well.
+            *self = Self { at: Some(Instant::now() + limit), was_ordered: true };
+        }
+    }
+
+    fn hear(&mut self, message: &ToAgent) {
+        match message {
+            ToAgent::Started { .. } => self.at = self.at.filter(|_| self.was_ordered),
+            // It has nothing left to do.
+            ToAgent::Refused(_) | ToAgent::Exited(_) => self.at = Some(Instant::now() + OBEDIENCE),
+            ToAgent::Wiped(_) => {}
+        }
     }
 }
 
 impl Said {
     fn hear(&mut self, message: ToAgent) {
         match message {
-            ToAgent::Started { .. } => {}
+            ToAgent::Started { .. } => self.is_started = true,
             ToAgent::Refused(refusal) => self.refused = Some(refusal),
             ToAgent::Exited(exited) => self.exited = Some(exited),
             ToAgent::Wiped(wiped) => self.wiped = Some(wiped),
@@ -194,7 +210,7 @@ async fn say(write: &mut OwnedWriteHalf, order: Order) {
 
 async fn conclude(
     child: Child,
-    said: Said,
+    mut said: Said,
     secret: Option<(PathBuf, String)>,
     sandbox: Sandbox,
 ) -> Result<StepEnd, StepError> {
@@ -207,9 +223,10 @@ async fn conclude(
         // First without reaping, because reaping holds the lock that other steps need.
         let ended = match child.wait_ended(Some(OBEDIENCE)) {
             Ok(true) => orphans::reap_launcher(child).map(drop),
-            // It stays known as a launcher, and what is below it stays below it.
+            // The kernel does not let it die. It stays known as a launcher, and what is below it stays below it.
             Ok(false) => {
-                Err(io::Error::other("the kernel does not let it die; hint: look for a file system that hangs"))
+                let below = tree::kill_descendants(child.pid(), PATIENCE);
+                return (Ok(()), tree::Killed { survivors: below.survivors.saturating_add(1), ..below });
             }
             Err(error) => Err(error),
         };
@@ -225,7 +242,7 @@ async fn conclude(
     let exit = said.exited.map(|exited| exited.exit);
     // A refusal is the launcher's last word: without a word about a wipe before it, nothing was made.
     let secret = secret.filter(|_| said.refused.is_none() || said.wiped.is_some());
-    let wiped = match (secret, sandbox, said.wiped) {
+    let wiped = match (secret, sandbox, said.wiped.take()) {
         (None, _, _) => None,
         (Some((root, name)), Sandbox::Namespace, None) => Some(judge(Wiper::Kernel, &life, root.join(name), exit)?),
         (Some((root, name)), _, by_launcher) => {
@@ -235,24 +252,26 @@ async fn conclude(
     };
     failpoint!("agent.wipe.judged");
     life.launcher.map_err(|detail| StepError::Channel { detail })?;
+    end_of(said, tree::Killed { survivors: life.survivors, ..orphaned }, wiped)
+}
+
+fn end_of(said: Said, left: tree::Killed, wiped: Option<Wipe>) -> Result<StepEnd, StepError> {
+    let end = |exit| StepEnd {
+        exit,
+        out_of_memory: false,
+        launcher_lost: false,
+        leftovers: left.killed,
+        survivors: left.survivors,
+        wiped,
+    };
     match (said.refused, said.exited) {
         (Some(refusal), _) => Err(refusal.into()),
         (None, Some(exited)) => Ok(StepEnd {
-            exit: exited.exit,
             out_of_memory: exited.out_of_memory,
-            launcher_lost: false,
-            leftovers: exited.leftovers + orphaned.killed,
-            survivors: life.survivors,
-            wiped,
+            leftovers: exited.leftovers + left.killed,
+            ..end(exited.exit)
         }),
-        (None, None) if said.is_started => Ok(StepEnd {
-            exit: KILLED,
-            out_of_memory: false,
-            launcher_lost: true,
-            leftovers: orphaned.killed,
-            survivors: life.survivors,
-            wiped,
-        }),
+        (None, None) if said.is_started => Ok(StepEnd { launcher_lost: true, ..end(KILLED) }),
         (None, None) if said.has_hung => Err(StepError::LauncherHung { seconds: OBEDIENCE.as_secs() }),
         (None, None) => Err(StepError::LauncherLost),
     }

