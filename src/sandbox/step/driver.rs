@@ -85,10 +85,10 @@ impl Driver {
         let (mut has_owner, mut is_dead) = (true, false);
         let mut looks = tokio::time::interval(LOOK_AFTER_IT);
         let mut due = Due::to_begin();
+        // What it has said comes first: an agent that stood still meanwhile would kill one that has begun.
         loop {
             let mut buffer = vec![0; incoming.missing()];
             tokio::select! {
-                // What it has said first: whoever stood still meanwhile (a host that slept) would kill one that began.
                 biased;
                 got = within(is_dead.then_some(LAST_WORDS), read.read(&mut buffer)) => {
                     let bytes = match got {
@@ -109,9 +109,8 @@ impl Driver {
                 }
                 order = orders.recv(), if has_owner => {
                     has_owner = order.is_some();
-                    let order = order.unwrap_or(Order::Kill);
-                    due.order(order);
-                    say(&mut write, order).await;
+                    due.order(order.unwrap_or(Order::Kill));
+                    say(&mut write, order.unwrap_or(Order::Kill)).await;
                 }
                 // Not only by its socket: somebody else may hold its end.
                 _ = looks.tick(), if !is_dead => is_dead = self.child.wait_ended(Some(Duration::ZERO)).unwrap_or(false),

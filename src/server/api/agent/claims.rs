@@ -30,7 +30,7 @@ pub(super) async fn claim(
     Json(request): Json<ClaimRequest>,
 ) -> Result<Response, ApiError> {
     let end = BootInstant::now().after(hold_for(&state, request.hold_seconds));
-    if watch::is_draining(&mut *state.store.read().await?, actor.agent).await? {
+    if watch::is_draining(&mut *state.store.read().await?, actor.agent).await? != Some(false) {
         hold_drained(&state, &actor, end).await;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -85,7 +85,7 @@ async fn attempt(state: &ServerState, actor: &SessionActor, claim: ClaimId) -> R
     // Both may have come while the request was held; a session that has ended gets no work, and no variables.
     let session = tokens::get(&mut transaction, actor.token).await?;
     let has_ended = session.is_none_or(|session| session.revoked_at.is_some());
-    if has_ended || watch::is_draining(&mut transaction, actor.agent).await? {
+    if has_ended || watch::is_draining(&mut transaction, actor.agent).await? != Some(false) {
         return Ok(Attempt::Drained);
     }
     let (record, topics) = match claims::take(&mut transaction, &claimant).await? {

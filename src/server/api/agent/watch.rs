@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::clock::BootInstant;
 use crate::protocol::agent::WatchAnswer;
 use crate::server::api::hold::{HOLD, hold_for};
-use crate::server::api::{ApiError, Json, Query, ServerState, SessionActor, blob};
+use crate::server::api::{ApiError, Code, Json, Query, ServerState, SessionActor, blob};
 use crate::server::queue::{Topic, Wish};
 use crate::server::store::runs::watch;
 
@@ -45,7 +45,9 @@ pub(super) async fn watch(
 async fn wanted(state: &ServerState, actor: &SessionActor) -> Result<WatchAnswer, ApiError> {
     let mut connection = state.store.read().await?;
     let wishes = watch::wishes(&mut connection, actor.agent).await?;
+    // One that was removed while it asked is told that, and not to drain.
     let drain = watch::is_draining(&mut connection, actor.agent).await?;
+    let drain = drain.ok_or_else(|| ApiError::new(Code::Unauthorized, "the agent was removed"))?;
     let with = |wish| wishes.iter().filter(|(_, wanted)| *wanted == wish).map(|(run, _)| *run).collect();
     Ok(WatchAnswer { next: number_of(&wishes, drain), cancel: with(Wish::Cancel), kill: with(Wish::Kill), drain })
 }

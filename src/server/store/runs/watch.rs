@@ -24,15 +24,15 @@ pub async fn wishes(connection: &mut AnyConnection, agent: AgentId) -> Result<Ve
     .collect()
 }
 
-/// Whether the agent is to take nothing new. One that is not there any more takes nothing either.
+/// Whether the agent is to take nothing new; `None` if it is not there any more.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn is_draining(connection: &mut AnyConnection, agent: AgentId) -> Result<bool, StoreError> {
+pub async fn is_draining(connection: &mut AnyConnection, agent: AgentId) -> Result<Option<bool>, StoreError> {
     let row = sql("SELECT draining FROM agents WHERE id = $1")
         .bind(agent.to_string())
         .fetch_optional(connection)
         .await
         .during("read whether an agent drains")?;
-    row.map_or(Ok(true), |row| row.switch("draining"))
+    row.map(|row| row.switch("draining")).transpose()
 }
