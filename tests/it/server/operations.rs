@@ -145,3 +145,22 @@ async fn two_processes_with_one_identity_do_not_fight() {
     watch(&again.field("session")).await.expect(200);
     watch(&renewed.field("session")).await.expect_problem(401, "session_superseded");
 }
+
+#[tokio::test]
+async fn an_agent_that_is_removed_while_it_asks_is_told_that_and_not_to_drain() {
+    let house = House::start().await;
+    let request = json!({
+        "protocol_min": 1, "protocol_max": 1, "name": "builder", "version": "0", "concurrency": 1,
+        "tofu_version": "1.12.6", "run_root": "/run/x", "process": nigari::protocol::id::RequestId::generate(),
+    });
+    let opened = house.send(Method::POST, "/agent/session", &house.join, Some(&request)).await.expect(200);
+    let session = opened.field("session");
+    let asking = house.send(Method::GET, "/agent/watch?after=0", &session, None);
+    let removing = async {
+        // The question is there by then, and is held.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        house.delete("/agents/builder").await.expect(204);
+    };
+    let (answer, ()) = tokio::join!(asking, removing);
+    answer.expect_problem(401, "unauthorized");
+}
