@@ -18,7 +18,11 @@ use crate::e2e::world::USER;
 use crate::e2e::write;
 
 /// Where anything of a run, an agent or a server could lie; a program has no business elsewhere.
-const PLACES: [&str; 9] = ["/dev", "/etc", "/home", "/opt", "/run", "/srv", "/tmp", "/usr", "/var"];
+const PLACES: [&str; 13] =
+    ["/boot", "/dev", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/usr", "/var"];
+
+/// What begins the token of an agent's session, which lies in its memory alone.
+const SESSION: &str = "ngr_session_";
 
 /// All of [`PLACES`] but the home of whoever runs the tests, where other programs write all the time; the run's own
 /// directory; and by name each file of agent and server, because in `process` what is above them cannot be listed.
@@ -97,6 +101,7 @@ fn judge(stage: &Stage, decoy: &Canary, host: &HostSockets, report: &Path) -> &'
         let found = secrets.iter().filter(|(_, secret)| hits(std::slice::from_ref(secret), report) > 0);
         panic!("{at}: in reach: {:?}", found.map(|(name, _)| *name).collect::<Vec<_>>());
     }
+    assert!(!text.contains(SESSION), "{at}: the token of the agent's session is in reach");
     let foreign = foreign(stage, &text);
     assert_eq!(foreign.contains(&host.path().as_str()), is_open, "{at}: sockets of the host: {foreign:?}");
     assert!(is_open || foreign.is_empty(), "{at}: sockets of the host: {foreign:?}");
