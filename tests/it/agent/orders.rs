@@ -9,14 +9,20 @@ use super::{Scene, Silence, assert_ended, wait_until};
 const SLOW: &str = "resource \"terraform_data\" \"a\" {\n  provisioner \"local-exec\" {\n    command = \"sleep 3\"\n  }\n}\n\
                     resource \"terraform_data\" \"b\" {\n  depends_on = [terraform_data.a]\n}\n";
 
+/// A run that fetches from somebody who never answers, with its delivery in place.
+fn begin_fetch(scene: &mut Scene, silence: &Silence) -> String {
+    let configuration = format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url());
+    let run = scene.begin(&scene.configuration(&configuration), &[]);
+    scene.wait_for_step(&run, "fetch");
+    wait_until("the delivery", || scene.has_delivery());
+    run
+}
+
 #[test]
 fn a_canceled_fetch_ends_at_once_and_leaves_nothing() {
     let Some(mut scene) = Scene::start() else { return };
     let silence = Silence::new();
-    let run = scene
-        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
-    scene.wait_for_step(&run, "fetch");
-    wait_until("the delivery", || scene.has_delivery());
+    let run = begin_fetch(&mut scene, &silence);
     let begun = Instant::now();
     scene.stack.run(&["run", "cancel", &run]).unwrap().succeeded().unwrap();
     let shown = scene.wait_for_state(&run, "canceled");
@@ -31,10 +37,7 @@ fn a_canceled_fetch_ends_at_once_and_leaves_nothing() {
 fn a_fetch_that_a_person_kills_is_told_as_killed() {
     let Some(mut scene) = Scene::start() else { return };
     let silence = Silence::new();
-    let run = scene
-        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
-    scene.wait_for_step(&run, "fetch");
-    wait_until("the delivery", || scene.has_delivery());
+    let run = begin_fetch(&mut scene, &silence);
     scene.stack.run(&["run", "cancel", &run, "--kill"]).unwrap().succeeded().unwrap();
     let shown = scene.wait_for_state(&run, "canceled");
     assert_ended(&shown, 1, "killed");
@@ -69,9 +72,7 @@ fn a_drained_agent_finishes_what_runs_and_ends_with_0() {
 fn a_second_signal_interrupts_what_runs() {
     let Some(mut scene) = Scene::start() else { return };
     let silence = Silence::new();
-    let run = scene
-        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
-    scene.wait_for_step(&run, "fetch");
+    let run = begin_fetch(&mut scene, &silence);
     let agent = scene.stack.agent().unwrap();
     agent.signal(Signal::TERM).unwrap();
     std::thread::sleep(Duration::from_millis(300));
@@ -87,10 +88,7 @@ fn a_second_signal_interrupts_what_runs() {
 fn a_step_ends_with_its_lease_though_the_server_is_out_of_reach() {
     let Some(mut scene) = Scene::with(&["--lease", "5s"], &[]) else { return };
     let silence = Silence::new();
-    let run = scene
-        .begin(&scene.configuration(&format!("module \"m\" {{\n  source = \"{}/m.zip\"\n}}\n", silence.url())), &[]);
-    scene.wait_for_step(&run, "fetch");
-    wait_until("the delivery", || scene.has_delivery());
+    let run = begin_fetch(&mut scene, &silence);
     scene.stack.server().unwrap().signal(Signal::STOP).unwrap();
     wait_until("the wipe", || !scene.has_delivery());
     scene.stack.server().unwrap().signal(Signal::CONT).unwrap();
