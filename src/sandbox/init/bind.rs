@@ -4,7 +4,6 @@
 //! changed is read-only from its first moment, with everything that is mounted in it.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
@@ -113,12 +112,11 @@ pub(super) fn mount_memory(target: &Path, kind: &str, mode: &str) -> Result<(), 
 
 /// Makes a directory or an empty file, and every directory above it.
 pub(super) fn make(target: &Path, is_directory: bool) -> Result<(), Errno> {
-    if fs::symlink_metadata(target).is_ok() {
-        return Ok(());
-    }
     match make_one(target, is_directory) {
         // Most have their directory already; each is looked for from the top only where something is missing.
         Err(Errno::NOENT) => {}
+        // Whatever it is.
+        Err(Errno::EXIST) => return Ok(()),
         made => return made,
     }
     let above: Vec<&Path> = target.ancestors().skip(1).collect();

@@ -4,7 +4,9 @@
 //! what makes it so: first what may be read, with covers over what is hidden in it, then what may be changed, from the
 //! top downwards and covered in the same way, so that what belongs to the run comes last.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -127,20 +129,23 @@ fn leave_mounts() -> Result<(), String> {
 }
 
 /// What was opened on the host, in the order in which it is put in.
+#[derive(Default)]
 struct Sources {
     links: Vec<(&'static str, PathBuf)>,
     read: Vec<Source>,
     devices: Vec<Source>,
     covers: Vec<PathBuf>,
+    /// To be read although it lies in what is hidden: it comes behind the covers.
+    read_within: Vec<Source>,
     /// Parents before what is below them, each with what covers it.
     own: Vec<(Source, Vec<PathBuf>)>,
 }
 
 impl Sources {
     fn open(view: &View) -> Result<Self, String> {
-        let mut sources =
-            Self { links: Vec::new(), read: Vec::new(), devices: Vec::new(), covers: Vec::new(), own: Vec::new() };
+        let mut sources = Self::default();
         let hidden: Vec<PathBuf> = view.hidden.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+        let mut real_paths = RealPaths::default();
         let mut system: Vec<PathBuf> = ETC.into_iter().map(|name| Path::new("/etc").join(name)).collect();
         for name in SYSTEM.into_iter().filter(|name| *name != "/etc") {
             match fs::read_link(name) {
@@ -152,8 +157,11 @@ impl Sources {
         readable.sort();
         readable.dedup();
         for path in system.into_iter().chain(readable) {
-            sources.covers.extend(covers_of(&hidden, &path));
-            sources.read.extend(bind::open(&path, Use::Read)?);
+            sources.covers.extend(covers_of(&hidden, &path, &mut real_paths));
+            let real = real_paths.of(&path).unwrap_or_default();
+            let is_within = hidden.iter().any(|hidden| real != *hidden && real.starts_with(hidden));
+            let list = if is_within { &mut sources.read_within } else { &mut sources.read };
+            list.extend(bind::open(&path, Use::Read)?);
         }
         for name in DEVICES {
             sources.devices.extend(bind::open(&Path::new("/dev").join(name), Use::Device)?);
@@ -163,7 +171,7 @@ impl Sources {
             writable.chain(view.sockets.iter().map(|path| (path, Use::Device))).collect();
         own.sort_by_key(|(path, _)| *path);
         for (path, usage) in own {
-            let covers = covers_of(&hidden, path);
+            let covers = covers_of(&hidden, path, &mut real_paths);
             sources.own.extend(bind::open(path, usage)?.map(|source| (source, covers)));
         }
         Ok(sources)
@@ -186,6 +194,7 @@ impl Sources {
         }
         self.read.iter().chain(&self.devices).try_for_each(Source::attach)?;
         self.covers.iter().try_for_each(|path| cover(path))?;
+        self.read_within.iter().try_for_each(Source::attach)?;
         if view.has_processes { mount_processes() } else { Ok(()) }
     }
 
@@ -203,7 +212,7 @@ impl Sources {
         let mounts = host.join("proc/self/mountinfo");
         let mounts = fs::read_to_string(&mounts).map_err(|error| failed("read", &mounts, error))?;
         let own = self.own.iter().map(|(source, _)| source.target());
-        let read = self.read.iter().map(Source::target);
+        let read = self.read.iter().chain(&self.read_within).map(Source::target);
         bind::restrict_below(&mounts, &read.collect::<Vec<_>>(), &own.chain(secrets).collect::<Vec<_>>())?;
         // Where the secrets are is not to be found by listing.
         if let Some(parent) = secrets.and_then(Path::parent) {
@@ -220,14 +229,35 @@ impl Sources {
     }
 }
 
+/// Paths without links, where many lie in one directory: that is resolved once.
+#[derive(Default)]
+struct RealPaths(BTreeMap<PathBuf, Option<PathBuf>>);
+
+impl RealPaths {
+    /// `None` if there is nothing, or if it cannot be seen.
+    fn of(&mut self, path: &Path) -> Option<PathBuf> {
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+            return fs::canonicalize(path).ok();
+        };
+        let known = self.0.entry(directory.to_owned()).or_insert_with(|| fs::canonicalize(directory).ok());
+        let real = known.as_ref()?.join(name);
+        match fs::read_link(&real) {
+            // No link, but there.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Some(real),
+            Err(_) => None,
+            Ok(_) => fs::canonicalize(&real).ok(),
+        }
+    }
+}
+
 /// Whether it is there anyway.
 fn is_system(path: &Path) -> bool {
     SYSTEM.into_iter().any(|system| system != "/etc" && path.starts_with(system))
 }
 
 /// Where what is hidden (real paths) would be seen within `path`, whatever links lead there.
-fn covers_of(hidden: &[PathBuf], path: &Path) -> Vec<PathBuf> {
-    let Ok(real) = fs::canonicalize(path) else { return Vec::new() };
+fn covers_of(hidden: &[PathBuf], path: &Path, real_paths: &mut RealPaths) -> Vec<PathBuf> {
+    let Some(real) = real_paths.of(path) else { return Vec::new() };
     let below = hidden.iter().filter_map(|hidden| hidden.strip_prefix(&real).ok());
     // Joined to nothing, a file's name would end like a directory's.
     below.map(|rest| if rest.as_os_str().is_empty() { path.to_owned() } else { path.join(rest) }).collect()
@@ -273,7 +303,33 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use super::{HOST, below_host};
+    use super::{HOST, RealPaths, below_host};
+
+    #[test]
+    fn a_real_path_is_the_one_without_any_link() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        fs::create_dir_all(at("real/directory")).unwrap();
+        fs::write(at("real/file"), "").unwrap();
+        symlink(at("real"), at("linked")).unwrap();
+        symlink("file", at("real/link")).unwrap();
+        symlink(at("nothing"), at("real/dangling")).unwrap();
+        let mut real_paths = RealPaths::default();
+        for name in [
+            "real/file",
+            "linked/file",
+            "linked/link",
+            "linked/directory",
+            "linked",
+            "linked/dangling",
+            "linked/none",
+            "real/directory/..",
+            "nowhere/file",
+        ] {
+            assert_eq!(real_paths.of(&at(name)), fs::canonicalize(at(name)).ok(), "{name}");
+        }
+        assert_eq!(real_paths.of(Path::new("/")), Some("/".into()));
+    }
 
     #[test]
     fn an_absolute_link_of_the_host_is_followed_on_the_host() {
