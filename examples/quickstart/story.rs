@@ -60,9 +60,13 @@ pub(crate) fn tell(show: &mut Show, built: Built, keep: bool) -> Outcome<()> {
         registry.host()
     ));
     show.step("A server and an agent");
-    let stack = Stack::start(built.programs, &directory.path().join("nigari"))?;
+    let mut stack = Stack::server_only(built.programs, &directory.path().join("nigari"))?;
     show.typed("nigari server start --state-dir server --listen 127.0.0.1:0");
-    show.typed("nigari agent start --server URL --join-token-file server/join.token --state-dir agent …");
+    let more: String = stack.sandbox()?.iter().flat_map(|word| [word, " "]).collect();
+    stack.start_agent(&[])?;
+    show.typed(&format!(
+        "nigari agent start --server URL --join-token-file server/join.token --state-dir agent {more}…"
+    ));
     show.say(&format!("  the server listens on {} and keeps everything in SQLite", stack.url()));
     let mut stage = Stage { show, directory, canaries, watch, registry, stack, said: String::new() };
     stage.store_without_export()?;

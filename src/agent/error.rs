@@ -91,12 +91,28 @@ pub enum AgentError {
     /// Exit 78: the sandbox that the settings want cannot be had.
     #[error("the sandbox `namespace` cannot be had: {0}")]
     Sandbox(String),
+    /// Exit 78: the sandbox that can be had is left by a socket, and nobody has asked for it.
+    #[error(
+        "steps could run in the sandbox `process` alone ({reason}), and there every configuration could talk to {}, and with \
+         it act outside of its step",
+        listed(sockets)
+    )]
+    OpenSockets {
+        /// Why `namespace` cannot be had.
+        reason: String,
+        /// What is in reach.
+        sockets: Vec<PathBuf>,
+    },
     /// Exit 1: the kernel refuses what an agent needs.
     #[error(transparent)]
     Orphans(#[from] OrphansError),
     /// Exit 1: no thread for the leases.
     #[error("no thread for the leases")]
     Thread(#[source] std::io::Error),
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// The exit codes of agents.
@@ -133,7 +149,8 @@ impl AgentError {
             | Self::Find(_)
             | Self::Version(_)
             | Self::Operator(_)
-            | Self::Sandbox(_) => AgentExit::Settings,
+            | Self::Sandbox(_)
+            | Self::OpenSockets { .. } => AgentExit::Settings,
             Self::Orphans(_) | Self::Thread(_) => AgentExit::Failed,
         }
     }
@@ -148,6 +165,11 @@ impl AgentError {
             Self::Sandbox(_) => {
                 Some("`sandbox = \"process\"` does without namespaces, `auto` takes what can be had".into())
             }
+            Self::OpenSockets { .. } => Some(
+                "let the agent have namespaces (`nigari doctor` says how), or give it a user that may not open these, or \
+                 accept it: `--sandbox process` (`sandbox = \"process\"`)"
+                    .into(),
+            ),
             Self::SecretsRemain(_) => Some(REMOVE_BY_HAND.into()),
             Self::OtherUser { owner, state_directory, .. } => {
                 let (directory, where_it_is) = match state_directory {

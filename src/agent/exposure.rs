@@ -22,7 +22,7 @@ const POWERFUL: [&str; 12] = [
     "/run/buildkit/buildkitd.sock",
     "/run/k3s/containerd/containerd.sock",
     "/run/systemd/private",
-    "/run/dbus/system_bus_socket",
+    SYSTEM_BUS,
     "/var/lib/incus/unix.socket",
     "/var/lib/lxd/unix.socket",
     "/var/snap/lxd/common/lxd/unix.socket",
@@ -31,6 +31,19 @@ const POWERFUL: [&str; 12] = [
 /// The same of a user, below `/run/user/<uid>`.
 const POWERFUL_OF_USER: [&str; 5] =
     ["bus", "systemd/private", "docker.sock", "podman/podman.sock", "containerd/containerd.sock"];
+
+/// The system's bus is open to everybody, and does what an ordinary user asks for only where the host's policy says so.
+const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+
+/// Sockets by which a step in `process` could have anything done on this host, outside of its sandbox.
+pub(crate) fn ruling_sockets() -> Vec<PathBuf> {
+    ruling(reachable_sockets(), rustix::process::geteuid().is_root())
+}
+
+fn ruling(mut sockets: Vec<PathBuf>, is_root: bool) -> Vec<PathBuf> {
+    sockets.retain(|path| is_root || path != Path::new(SYSTEM_BUS));
+    sockets
+}
 
 /// Warns of everything that is so here.
 pub(crate) fn warn(settings: &AgentSettings, sandbox: Sandbox) {
@@ -131,7 +144,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
 
-    use super::{Surroundings, found, reachable};
+    use super::{SYSTEM_BUS, Surroundings, found, reachable, ruling};
     use crate::sandbox::Sandbox;
     use crate::settings::AgentSettings;
     use crate::settings::agent_layer::AgentLayer;
@@ -139,6 +152,15 @@ mod tests {
     fn settings(concurrency: Option<u32>, join_token_file: Option<PathBuf>) -> AgentSettings {
         let server = Some("http://127.0.0.1:7077".to_owned());
         AgentSettings::load(None, AgentLayer { server, join_token_file, concurrency, ..AgentLayer::default() }).unwrap()
+    }
+
+    #[test]
+    fn the_systems_bus_rules_the_host_for_root_alone() {
+        let (bus, docker) = (PathBuf::from(SYSTEM_BUS), PathBuf::from("/run/docker.sock"));
+        let both = vec![bus.clone(), docker.clone()];
+        assert_eq!(ruling(both.clone(), true), both);
+        assert_eq!(ruling(both, false), [docker]);
+        assert!(ruling(vec![bus], false).is_empty());
     }
 
     #[test]

@@ -42,7 +42,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{AgentError, AgentExit};
-pub(crate) use exposure::reachable_sockets;
+pub(crate) use exposure::{reachable_sockets, ruling_sockets};
 pub use operator::OperatorError;
 
 use crate::lifecycle::{self, Shutdown};

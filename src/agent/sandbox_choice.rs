@@ -1,12 +1,12 @@
 //! Which sandbox the steps on this host run in: tried once, at the agent's start.
 //!
 //! Rule: what is tried is what will be run, tofu itself in a real sandbox; a host that refuses it is told why, and by
-//! `auto` served with `process`.
+//! `auto` served with `process`, unless a step could reach out of that by a socket: then somebody has to ask for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{AgentError, Host, view};
+use super::{AgentError, Host, ruling_sockets, view};
 use crate::sandbox::{Environment, Launch, Launcher, Limits, Sandbox, View, WhenAgentDies, probe};
 use crate::settings::agent::SandboxChoice;
 use crate::tofu::arguments;
@@ -26,7 +26,11 @@ pub(super) async fn choose(host: &Host) -> Result<Sandbox, AgentError> {
             tracing::info!(note, "steps run in the sandbox `namespace`");
             Ok(Sandbox::Namespace)
         }
-        Err(reason) if choice == SandboxChoice::Auto => {
+        Err(reason) if choice != SandboxChoice::Namespace => {
+            let sockets = if choice == SandboxChoice::Auto { ruling_sockets() } else { Vec::new() };
+            if !sockets.is_empty() {
+                return Err(AgentError::OpenSockets { reason, sockets });
+            }
             tracing::warn!(reason, "steps run in the sandbox `process`, because `namespace` cannot be had");
             Ok(Sandbox::Process)
         }

@@ -15,7 +15,7 @@ use super::exit::ExitStatus;
 use super::screen::Screen;
 use super::session::{Session, client};
 use super::waiting;
-use crate::agent::{reachable_sockets, sandbox_choice, secret_roots};
+use crate::agent::{reachable_sockets, ruling_sockets, sandbox_choice, secret_roots};
 use crate::client::{Client, ClientError, TokenSource};
 use crate::clock::Clock;
 use crate::delivery::meanings;
@@ -156,7 +156,9 @@ async fn host(settings: &AgentSettings, findings: &mut Vec<Finding>) {
     };
     findings.push(told);
     findings.push(landlock());
-    findings.extend(sockets(sandbox));
+    if program.is_ok() {
+        findings.extend(sockets(settings, sandbox));
+    }
     findings.extend(deliveries(settings, sandbox));
 }
 
@@ -232,12 +234,21 @@ fn landlock() -> Finding {
 }
 
 /// In `process` nothing keeps a step from a socket that the agent's user may open.
-fn sockets(sandbox: Sandbox) -> Option<Finding> {
+fn sockets(settings: &AgentSettings, sandbox: Sandbox) -> Option<Finding> {
     let open = if sandbox == Sandbox::Process { reachable_sockets() } else { Vec::new() };
     let names: Vec<String> = open.iter().map(|path| path.display().to_string()).collect();
     let message = format!("every configuration can talk to {}, and with it act outside of its step", names.join(", "));
     let hint = "give the agent a user that may not open them, or let it have the sandbox `namespace`";
-    (!names.is_empty()).then(|| Finding::bad(Verdict::Warn, "sockets", &message, Some(hint.to_owned())))
+    let is_refused = settings.sandbox == SandboxChoice::Auto && !ruling_sockets().is_empty();
+    let (verdict, end) = if is_refused {
+        (
+            Verdict::Fail,
+            "; an agent starts here only with `--sandbox process` (`sandbox = \"process\"`), `nigari up` all the same",
+        )
+    } else {
+        (Verdict::Warn, "")
+    };
+    (!names.is_empty()).then(|| Finding::bad(verdict, "sockets", &format!("{message}{end}"), Some(hint.to_owned())))
 }
 
 /// The ways that the settings lead to, and the one that a workspace may ask for where they have no wish.

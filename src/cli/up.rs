@@ -15,6 +15,7 @@ use super::{agent, login, private_file, runtime};
 use crate::agent::prepare;
 use crate::client::TokenSource;
 use crate::lifecycle::Shutdown;
+use crate::settings::agent::SandboxChoice;
 use crate::settings::agent_layer::AgentLayer;
 use crate::settings::cli::{self, Context, ContextLayer, server_url};
 use crate::settings::environment::state_home;
@@ -105,6 +106,7 @@ fn agent_settings(arguments: Arguments, directory: &Path, url: &str) -> Result<A
         cli_config: arguments.cli_config,
         secret_root: arguments.secret_root,
         concurrency: arguments.concurrency,
+        sandbox: Some(SandboxChoice::Own),
         ..AgentLayer::default()
     };
     Ok(AgentSettings::load(None, layer)?)

@@ -81,13 +81,17 @@ pub struct Ssh {
 /// What steps run in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SandboxChoice {
-    /// `namespace` where it can be had, which is tried at the agent's start; else `process`.
+    /// `namespace` where it can be had, which is tried at the agent's start; else `process`, unless a step could then rule
+    /// the host by a socket.
     #[default]
     Auto,
     /// Namespaces, or the agent does not start.
     Namespace,
     /// No namespaces.
     Process,
+    /// As `Auto`, whatever sockets are in reach: on a person's own machine, where configurations can do no more by an agent
+    /// than by tofu itself (`nigari up`). Cannot be written in settings.
+    Own,
 }
 
 /// What a step may use; `None` leaves what the agent itself may.

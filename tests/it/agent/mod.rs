@@ -6,6 +6,7 @@ mod elsewhere;
 mod fetch;
 mod litter;
 mod orders;
+mod sockets;
 mod start;
 mod state;
 mod swept;

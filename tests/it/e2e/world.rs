@@ -192,6 +192,9 @@ impl World {
         for (flag, value) in ours.into_iter().filter(|(flag, _)| !more.contains(flag)) {
             agent.arg(flag).arg(value);
         }
+        if !more.contains(&"--sandbox") {
+            agent.args(self.stack.sandbox().unwrap());
+        }
         agent.args(more).envs(variables.iter().copied());
         Child::start(name, agent, &self.stack.directory().join(format!("{name}.log"))).unwrap()
     }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,8 +97,31 @@ impl Stack {
             }
         }
         agent.args(more);
+        if !more.contains(&"--sandbox") {
+            agent.args(self.sandbox()?);
+        }
         self.agent = Some(Child::start("agent", agent, &self.directory.join("agent.log"))?);
         Ok(())
+    }
+
+    /// The flags of an agent on a host that allows no namespaces and has sockets that agents do not leave in reach of
+    /// runs unasked; none elsewhere. Looked at once in a process.
+    pub fn sandbox(&self) -> Outcome<&'static [&'static str]> {
+        static LOOKED: OnceLock<bool> = OnceLock::new();
+        if LOOKED.get().is_none() {
+            // Another thread may have been faster, with the same answer.
+            let _ = LOOKED.set(self.has_open_sockets()?);
+        }
+        Ok(if LOOKED.get() == Some(&true) { &["--sandbox", "process"] } else { &[] })
+    }
+
+    fn has_open_sockets(&self) -> Outcome<bool> {
+        let tofu = self.programs.tofu.display().to_string();
+        // It ends with 1 for whatever is not as an agent needs it: the agent itself says so better.
+        let said = self.run(&["doctor", "--json", "--tofu", &tofu])?;
+        let findings: Value = serde_json::from_str(&said.out).during("what doctor says")?;
+        let fails = |finding: &Value| finding["subject"] == "sockets" && finding["verdict"] == "fail";
+        Ok(findings.as_array().is_some_and(|findings| findings.iter().any(fails)))
     }
 
     /// Where the programs are.
