@@ -13,6 +13,7 @@ mod exposure;
 mod failure;
 mod host;
 mod identity;
+mod late_receipt;
 mod log;
 mod mark;
 mod needles;

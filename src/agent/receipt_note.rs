@@ -130,6 +130,7 @@ impl Owed {
         }
         if let Some(whole_run) = receipt.whole_run.as_mut().filter(|_| is_open) {
             whole_run.stay.ended_at = now;
+            whole_run.stay.uncounted = true;
             whole_run.stay.notes.push(BROKER_DIED.to_owned());
         }
         Some(receipt)
@@ -183,11 +184,12 @@ mod tests {
         let receipt = left[0].receipt(i64::MAX).unwrap();
         assert_eq!((receipt.end, receipt.wiped, receipt.stay.ended_at), (ReceiptEnd::Swept, true, i64::MAX));
         assert!(receipt.verified_by.contains("looked again"), "{}", receipt.verified_by);
+        assert!(!receipt.stay.uncounted, "no step was lent anything that could have been counted");
         let closed = pending.unused(Sandbox::Process, &Clock::new());
         note.close(&closed, &redactions).unwrap();
         let receipt = owed(state.path())[0].receipt(i64::MAX).unwrap();
         assert_eq!((receipt.end, receipt.stay.ended_at), (ReceiptEnd::NeverBegan, closed.stay.ended_at));
-        assert_eq!(receipt.verified_by, closed.verified_by);
+        assert_eq!((receipt.verified_by, receipt.stay.uncounted), (closed.verified_by, false));
         note.remove();
         assert!(owed(state.path()).is_empty());
     }
@@ -205,6 +207,7 @@ mod tests {
         assert_eq!((told.end, told.stay.ended_at), (ReceiptEnd::StepOver, ended_at), "the fetch step's own");
         let later = told.whole_run.unwrap().stay;
         assert!(later.ended_at == i64::MAX && later.notes[0].contains("the agent died"), "{later:?}");
+        assert_eq!((told.stay.uncounted, later.uncounted), (false, true));
     }
 
     #[test]

@@ -3,13 +3,12 @@
 //! Rule: no secret of the run, whatever it says. The log first, so that whoever sees the end sees all of it; then the end, repeated until the server has it.
 //! The end of an apply is worth waiting for much longer than the end of a plan, which can be made again.
 
-use super::Host;
 use super::claim::Lease;
 use super::failure::Stop;
 use super::log::Spool;
-use super::needles;
-use super::receipt_note::ReceiptNote;
+use super::receipt_note::{Owed, ReceiptNote};
 use super::steps::Run;
+use super::{Host, late_receipt, needles};
 use crate::client::ClientError;
 use crate::delivery::{Pending, whole_run};
 use crate::protocol::agent::{Finish, NextAction, Outcome, PlanSummary, Receipt, ReceiptEnd, WholeRun};
@@ -133,8 +132,13 @@ pub(crate) async fn finish(
     let sent = send(run.host, run.lease, phase, &finish).await;
     // A report that comes too late to count is kept with its receipt.
     let has_receipt = sent.as_ref().map_or_else(|error| error.is_problem("stale_epoch"), |_| true);
-    if has_receipt || finish.receipt.is_none() {
-        report.receipt_note.remove();
+    match finish.receipt {
+        Some(receipt) if !has_receipt => {
+            let (claim, session) = (&run.lease.claim, run.lease.session().clone());
+            let owed = Owed { run: claim.run, epoch: claim.epoch, phase, note: report.receipt_note };
+            tokio::spawn(async move { late_receipt::tell(&session, &owed, &receipt).await });
+        }
+        _ => report.receipt_note.remove(),
     }
     sent.unwrap_or(NextAction::Done)
 }

@@ -18,6 +18,7 @@ use crate::delivery::{self, Pending, Surroundings};
 use crate::protocol::agent::{CredentialsAnswer, NextAction, Outcome, ReceiptEnd};
 use crate::protocol::delivery::DeliveryChoice;
 use crate::protocol::run::{Phase, RunKind, Step};
+use crate::sandbox::OwnProgram;
 use crate::tofu::backend::Backend;
 
 /// How long this agent leaves a run alone that it gave back: whoever can have it should be first.
@@ -86,6 +87,8 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     report.backend = Some(steps::backend_name(&prepared.backend).to_owned());
     let passed = at.host.passed_to_fetch();
     let sources = prepared.sources.clone().with_mirrors(&operator.oci_mirrors()?);
+    let program = OwnProgram::find(at.directory.path());
+    let program = program.map(Arc::new).map_err(|error| Stop::io("cannot find this program for tofu", &error))?;
     let surroundings = Surroundings {
         operator: &operator,
         system_roots: at.host.settings.system_roots.as_deref(),
@@ -94,17 +97,17 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
         wish,
         sandbox: at.host.sandbox,
         sources: &sources,
-        search_path: &at.host.search_path,
-        run_directory: at.directory.path(),
+        program: &program,
         private: at.directory.private().path(),
         redactions: at.log.redactions(),
     };
     at.host.check_version(&answer.credentials, wish)?;
+    let uploaded = steps::Picture::take(at).await?;
     let stand_in = steps::stand_in(at, &prepared.backend).await?;
     let delivery = delivery::open(answer.credentials, surroundings).await?;
     failpoint!("agent.delivery.opened");
     report.expect(at, delivery.receipt())?;
-    let (receipt, modules) = steps::fetch(at, delivery, &known).await;
+    let (receipt, modules) = steps::fetch(at, delivery, &known, &program).await;
     if let Some(receipt) = receipt {
         report.close(at, receipt);
     }
@@ -113,7 +116,7 @@ async fn plan(at: &Run<'_>, report: &mut Report) -> Result<Option<(Planned, Kept
     if let Some(why) = whole_run::why_not(at, &kept) {
         report.note(at, why);
     }
-    let initialized = steps::init(at, &prepared, modules?).await?;
+    let initialized = steps::init(at, &prepared, uploaded.unchanged(at, modules).await?).await?;
     let lending = whole_run::lend(at, &kept, Step::Plan, report).await?;
     let planned = steps::plan(at, initialized, &lending).await;
     lending.end(at, (Step::Plan, end_of(&planned)), report).await;

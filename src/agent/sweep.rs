@@ -16,12 +16,11 @@ use super::failure::failure;
 use super::private::is_still;
 use super::receipt_note::{self, Owed};
 use super::session::Session;
-use super::{AgentError, Host, mark, rescue};
-use crate::delivery::helper::remove_copy;
+use super::{AgentError, Host, late_receipt, mark, rescue};
 use crate::protocol::agent::{FailureClass, Finish, KeptState, Outcome};
 use crate::protocol::id::{RequestId, RunId};
 use crate::protocol::run::Step;
-use crate::sandbox::{Files, remove_tree, sweep_all};
+use crate::sandbox::{Files, remove_copy, remove_tree, sweep_all};
 
 /// How often a directory that is still held is looked at again.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -54,8 +53,9 @@ pub(crate) fn directories(
 
 async fn all_of(host: &Arc<Host>, session: &Session, run: RunId, owed: &[Owed]) -> Result<(), AgentError> {
     one(host, session, run).await?;
+    // No launcher of the run is alive, and no secret of it is left: the receipt says so.
     for owed in owed.iter().filter(|owed| owed.run == run) {
-        tell_of_receipt(host, session, owed).await;
+        late_receipt::tell_owed(session, owed, host.clock.now()).await;
     }
     Ok(())
 }
@@ -127,27 +127,6 @@ async fn report_apply(host: &Host, session: &Session, run: RunId, epoch: i64, pa
     if let Err(error) = session.persist(host.settings.patience.state_write, || server.finish(&finish)).await {
         tracing::warn!(%run, %error, "the end of an earlier agent's apply could not be reported");
     }
-}
-
-/// No launcher of the run is alive, and no secret of it is left: the receipt says so.
-async fn tell_of_receipt(host: &Host, session: &Session, owed: &Owed) {
-    let Owed { run, epoch, phase, note } = owed;
-    let server = session.client.leased_run(*run, *epoch);
-    let Some(receipt) = owed.receipt(host.clock.now()) else {
-        tracing::error!(%run, epoch, "the note of an earlier agent's receipt cannot be read");
-        return note.remove();
-    };
-    match session.persist(host.settings.patience.state_write, || server.late_receipt(*phase, &receipt)).await {
-        Ok(()) => tracing::warn!(%run, epoch, "the receipt of an earlier agent was sent"),
-        Err(error) if matches!(error.status(), Some(404 | 409 | 413 | 422)) => {
-            tracing::error!(%run, epoch, %error, "the server does not take the receipt of an earlier agent");
-        }
-        Err(error) => {
-            tracing::warn!(%run, epoch, %error, "the receipt of an earlier agent could not be sent; the next start tries again");
-            return;
-        }
-    }
-    note.remove();
 }
 
 /// The run's people must learn where its state is, whoever kept it aside and when.

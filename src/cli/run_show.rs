@@ -162,11 +162,12 @@ fn ended(end: ReceiptEnd, phase: Phase) -> &'static str {
 }
 
 /// The registries whose hosts were asked with what was lent, in the fetch step or after it, and those whose credentials
-/// were lent besides. Which of several credentials a host was asked with is not looked at, and of a file nobody knows who
-/// has read it.
+/// were lent besides. Which of several credentials a host was asked with is not looked at; of a file nobody knows who
+/// has read it, and of what an agent that died had counted nobody knows either.
 fn registries(receipt: &Receipt) -> (Vec<String>, Vec<String>) {
     let hosts = receipt.stay.hosts.iter().cloned();
-    if receipt.delivery.contains("file") {
+    let mut stays = std::iter::once(&receipt.stay).chain(receipt.whole_run.iter().map(|whole_run| &whole_run.stay));
+    if receipt.delivery.contains("file") || stays.any(|stay| stay.uncounted) {
         return (hosts.collect(), Vec::new());
     }
     let host_of = |address: &str| address.split('/').next().unwrap_or_default().to_owned();
@@ -190,7 +191,10 @@ fn show_whole_run(whole_run: &WholeRun, screen: Screen) -> Result<(), CommandErr
 
 /// What was done with credentials; `when` stands before each thing.
 fn show_stay(stay: &Stay, when: &str, screen: Screen) -> Result<(), CommandError> {
-    let uses: Vec<String> = stay.used.iter().map(used).collect();
+    let mut uses: Vec<String> = stay.used.iter().map(used).collect();
+    if stay.uncounted {
+        uses.push("how often, and what was pulled, is not known: the agent died during the step".to_owned());
+    }
     for (name, items) in [("used", &uses), ("pulled", &stay.pulled), ("note", &stay.notes)] {
         show_list(name, when, items, screen)?;
     }
@@ -275,6 +279,7 @@ mod tests {
     use serde_json::json;
 
     use super::{ended, kept_aside, not_used, registries, what_next};
+    use crate::protocol::agent::Receipt;
     use crate::protocol::run::Phase;
 
     #[test]
@@ -313,7 +318,7 @@ mod tests {
 
     #[test]
     fn registries_that_were_used_stand_apart_from_those_that_were_only_lent() {
-        let receipt = |delivery: &str| {
+        let receipt = |delivery: &str| -> Receipt {
             let receipt = json!({ "delivery": delivery, "sandbox": "namespace", "meaning": "m",
                 "hosts": ["ghcr.io/acme", "r.example:5000", "quay.io"], "began_at": 1, "ended_at": 2, "end": "step_over",
                 "wiped": true, "verified_by": "v", "modules": [], "used": [
@@ -325,6 +330,9 @@ mod tests {
         assert_eq!(used, ["ghcr.io/acme"]);
         assert_eq!(lent, ["r.example:5000", "quay.io"]);
         assert_eq!(registries(&receipt("file")).1, [""; 0], "nobody knows who read it");
+        let mut died = receipt("broker");
+        died.stay.uncounted = true;
+        assert_eq!(registries(&died).1, [""; 0], "nobody knows what the dead agent counted");
         assert_eq!(not_used(&lent), "credentials of r.example:5000, quay.io");
         assert_eq!(not_used(&[]), "");
     }

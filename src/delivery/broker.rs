@@ -14,7 +14,7 @@ use super::helper::Desk;
 use super::plain_http::{EVERYTHING, EXCEPTIONS, value};
 use super::token_needles::TokenNeedles;
 use super::{Beside, Delivered, Delivery, DeliveryError, Pending, Surroundings, Witnessed};
-use super::{ca_bundle, docker_config, plain_http};
+use super::{ca_bundle, docker_config, meaning, plain_http};
 use crate::clock::Clock;
 use crate::gateway::broker::{Broker, Plan, Seen};
 use crate::protocol::agent::RegistryCredential;
@@ -27,15 +27,6 @@ use crate::tofu::cli_configuration::KeptTokens;
 /// What it means, in a sentence for people.
 pub(super) const MEANING: &str = "tofu had no credential: the broker on loopback asked the registries for it, by GET \
                                   and HEAD, during the fetch step alone";
-
-/// The same with the credential helper beside it, and what a receipt calls the two.
-const BOTH: (&str, &str) = (
-    "broker, helper",
-    "tofu had no credential for registries elsewhere: the broker on loopback asked them for it, by GET and HEAD, during \
-     the fetch step alone; for registries on this host, which no proxy can serve, tofu asked the agent through a \
-     credential helper: no expression of the configuration could read those credentials, but a program that tofu itself \
-     started during the fetch step (git, ssh) could have taken them out of tofu's memory",
-);
 
 /// The one proxy that the step has. Go prefers the first spelling; curl, and with it git, the second.
 const PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
@@ -58,7 +49,10 @@ struct Open(Broker, TokenNeedles);
 impl BrokerDelivery {
     pub(super) async fn open(all: ForBroker, surroundings: &Surroundings<'_>) -> Result<Self, DeliveryError> {
         let ForBroker { served, out_of_reach, tokens_out_of_reach } = all;
-        let (delivery, meaning) = if out_of_reach.is_empty() { ("broker", MEANING) } else { BOTH };
+        let (delivery, meaning) = match out_of_reach.as_slice() {
+            [] => ("broker", MEANING),
+            _ => ("broker, helper", meaning::of_broker_and_helper()),
+        };
         let receipt = Pending::begin(delivery, meaning, served.iter().chain(&out_of_reach), surroundings);
         let operator = Arc::clone(surroundings.operator);
         let of = ProxyOf { credentials: served, tokens: operator.tokens(), services: operator.services() };
@@ -79,7 +73,7 @@ impl BrokerDelivery {
             tokens: KeptTokens::Of(tokens_out_of_reach),
         };
         let proxied = proxied(&broker, surroundings.passed.unwrap_or_default());
-        Ok(Self { broker, proxied, described, desk: Desk::open(out_of_reach, surroundings)?, receipt, tokens })
+        Ok(Self { broker, proxied, described, desk: Desk::open(out_of_reach, surroundings), receipt, tokens })
     }
 }
 
@@ -183,7 +177,7 @@ mod tests {
     use crate::protocol::agent::RegistryCredential;
     use crate::protocol::delivery::DeliveryChoice;
     use crate::redact::Redactions;
-    use crate::sandbox::Sandbox;
+    use crate::sandbox::{OwnProgram, Sandbox};
     use crate::tofu::cli_configuration::OperatorConfiguration;
 
     /// What a step gets, on a host without any roots, and with the operator's CLI configuration of this text.
@@ -195,6 +189,7 @@ mod tests {
         std::fs::write(&roots, "").unwrap();
         let operator = Arc::new(OperatorConfiguration::read(Some(&file), None).unwrap());
         let (clock, sources, redactions) = (Clock::new(), NamedHosts::default(), Redactions::new());
+        let program = Arc::new(OwnProgram::find(home.path()).unwrap());
         let surroundings = Surroundings {
             operator: &operator,
             system_roots: Some(&roots),
@@ -202,8 +197,7 @@ mod tests {
             passed: None,
             wish: DeliveryChoice::Auto,
             sources: &sources,
-            search_path: "/usr/bin:/bin",
-            run_directory: home.path(),
+            program: &program,
             private: home.path(),
             sandbox: Sandbox::Process,
             redactions: &redactions,

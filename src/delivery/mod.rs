@@ -36,7 +36,7 @@ use crate::protocol::Timestamp;
 use crate::protocol::agent::{Receipt, ReceiptEnd, RegistryCredential, RegistryUse, Stay};
 use crate::protocol::delivery::DeliveryChoice;
 use crate::redact::Redactions;
-use crate::sandbox::{Sandbox, SecretFile};
+use crate::sandbox::{OwnProgram, Sandbox, SecretFile};
 use crate::secret::Secret;
 use crate::tofu::cli_configuration::{CliConfigurationError, OperatorConfiguration};
 
@@ -99,10 +99,8 @@ pub struct Surroundings<'a> {
     pub wish: DeliveryChoice,
     /// The registry hosts that the run's module sources and the operator's OCI mirrors name.
     pub sources: &'a NamedHosts,
-    /// `PATH` of the steps.
-    pub search_path: &'a str,
-    /// The run's own directory, on disk.
-    pub run_directory: &'a Path,
+    /// This program, as a step can start it.
+    pub program: &'a Arc<OwnProgram>,
     /// The run's own directory in memory.
     pub private: &'a Path,
     /// What the step will run in.
@@ -120,6 +118,8 @@ pub struct Delivered {
     pub variables: Vec<(String, Secret)>,
     /// What of the host the step must be able to read and start besides.
     pub readable: Vec<PathBuf>,
+    /// Directories with programs that tofu is to find: readable, and first on `PATH`.
+    pub programs: Vec<PathBuf>,
     /// Sockets of the host that the step must be able to connect to.
     pub sockets: Vec<PathBuf>,
     /// What works beside the step.
@@ -131,7 +131,8 @@ pub struct Delivered {
 impl Delivered {
     /// Files and variables that need nothing beside the step.
     fn new(files: Vec<SecretFile>, variables: Vec<(String, Secret)>, receipt: Pending) -> Self {
-        Self { files, variables, readable: Vec::new(), sockets: Vec::new(), beside: Vec::new(), receipt }
+        let (readable, programs, sockets, beside) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { files, variables, readable, programs, sockets, beside, receipt }
     }
 }
 
@@ -166,6 +167,8 @@ const UNLENT: &str = "the credentials did not get further than the agent's memor
 pub struct Pending {
     delivery: &'static str,
     meaning: &'static str,
+    /// Whether a step is lent them.
+    is_lent: bool,
     hosts: Vec<String>,
     began_at: Timestamp,
 }
@@ -203,12 +206,12 @@ impl Pending {
         surroundings: &Surroundings<'_>,
     ) -> Self {
         let hosts = credentials.into_iter().map(|credential| credential.address.to_string()).collect();
-        Self { delivery, meaning, hosts, began_at: surroundings.clock.now() }
+        Self { delivery, meaning, is_lent: true, hosts, began_at: surroundings.clock.now() }
     }
 
     /// One for credentials that are asked for: whether any comes is not known yet.
     pub fn asked(wish: DeliveryChoice, clock: &Clock) -> Self {
-        Self { delivery: wish.word(), meaning: UNLENT, hosts: Vec::new(), began_at: clock.now() }
+        Self { delivery: wish.word(), meaning: UNLENT, is_lent: false, hosts: Vec::new(), began_at: clock.now() }
     }
 
     /// The same, when these have come.
@@ -220,7 +223,9 @@ impl Pending {
     /// What the receipt would say if the agent died now. When that was over, and that nothing is left, is for whoever
     /// sweeps to say.
     pub fn swept(&self, sandbox: Sandbox) -> Receipt {
-        self.clone().close(Ending::unseen(sandbox, self.began_at, ReceiptEnd::Swept))
+        let mut receipt = self.clone().close(Ending::unseen(sandbox, self.began_at, ReceiptEnd::Swept));
+        receipt.stay.uncounted = self.is_lent && !self.hosts.is_empty();
+        receipt
     }
 
     /// The receipt if no step gets anything of it.
@@ -247,6 +252,7 @@ impl Pending {
                 ended_at: ending.at,
                 used: ending.witnessed.used,
                 pulled: ending.witnessed.pulled,
+                uncounted: false,
                 notes: ending.witnessed.notes,
             },
             end: ending.end,

@@ -117,7 +117,7 @@ impl Lent {
         let Seen { used, pulled, notes, faults } = self.broker.close().await;
         let notes = notes.into_iter().chain(faults).chain(self.tokens.note()).collect();
         let (hosts, began_at) = (self.hosts, self.began_at);
-        WholeRun { until, stay: Stay { hosts, began_at, ended_at: clock.now(), used, pulled, notes } }
+        WholeRun { until, stay: Stay { hosts, began_at, ended_at: clock.now(), used, pulled, uncounted: false, notes } }
     }
 }
 

@@ -80,6 +80,19 @@ impl Fence {
         Ok(fence)
     }
 
+    /// For a program within a step: nothing is kept from it but the processes outside of its domain, their memory and
+    /// environment (ptrace(2)'s rules for Landlock), signals to them, and abstract sockets.
+    pub(super) fn of_others_program() -> Result<Self, String> {
+        // Something has to be handled for a domain to be. Moving files between directories is refused in every domain
+        // that does not allow it, so it is the right thing to handle, and to allow everywhere.
+        let all = AccessFs::Refer | AccessFs::MakeBlock;
+        let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all).map_err(told)?;
+        let ruleset = ruleset.scope(Scope::from_all(SCOPES)).map_err(told)?;
+        let mut fence = Self(ruleset.create().map_err(told)?);
+        fence.allow(Path::new("/"), all)?;
+        Ok(fence)
+    }
+
     fn new(has_files: bool) -> Result<Self, String> {
         let ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);
         let ruleset = if has_files { ruleset.handle_access(AccessFs::from_all(FILES)).map_err(told)? } else { ruleset };

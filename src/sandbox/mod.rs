@@ -10,7 +10,10 @@ mod environment;
 pub mod init;
 mod landlock;
 pub mod launcher;
+// What tofu starts for a module.
+pub mod nested;
 mod orphans;
+mod own_program;
 mod probe;
 mod protocol;
 mod secret_file;
@@ -23,6 +26,7 @@ mod wipe;
 pub use environment::{Base, Environment, EnvironmentError, Origin, Sources};
 pub use landlock::{landlock_version, left_open};
 pub use orphans::{OrphansError, adopt_orphans};
+pub use own_program::{FileId, OwnProgram, remove_copy};
 pub use probe::{Probed, probe};
 pub use protocol::{Launch, Limits, Refusal, Sandbox, SecretDirectory, SecretFile, View, WhenAgentDies};
 pub use secret_root::{SecretRoot, SecretRootError};

@@ -107,6 +107,11 @@ impl Lease {
         self.session.persist(patience, call).await
     }
 
+    /// The session that it was claimed in, for what is left to say when the lease is over.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Gives the phase back; only before its first step was reported.
     pub(crate) async fn release(self) {
         release(&self.session, self.claim.claim).await;

@@ -3,7 +3,7 @@
 //! Rule: the run's variables are the same snapshot in every step; what belongs to one step comes from that step, and
 //! nothing that leads to a cloud's credentials comes into the fetch step, whoever passes it.
 
-use super::{Run, files, git};
+use super::{Run, fetch_home, files, git};
 use crate::agent::failure::Stop;
 use crate::agent::host::{PLUGIN_CACHE, is_refused_to_operator};
 use crate::protocol::api::VariableKind;
@@ -22,7 +22,7 @@ pub(super) fn build(
     // In this order: what the step itself sets comes last and wins.
     let ours =
         [files::variables(run, step), git::variables(run.directory.path()), ours].into_iter().flatten().collect();
-    let home = run.host.settings.home.clone().unwrap_or_else(|| run.directory.home());
+    let home = run.host.settings.home.clone().unwrap_or_else(|| fetch_home::of(run, step));
     let temporary = run.directory.temporary();
     let base = Base { path: &run.host.search_path, home: &home, temporary: &temporary };
     passed.extend(duplicates(&run.host.passed));

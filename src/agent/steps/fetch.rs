@@ -4,13 +4,14 @@
 //! configuration names, nor does `init -backend=false`, which it is where providers come from an OCI mirror (a full `init`
 //! would); the files are the launcher's to write and to wipe, also if the agent dies.
 
-use super::{Ended, Run, Start, environment, failed, git};
+use super::search_path::SearchPath;
+use super::{Ended, Run, Start, environment, failed, fetch_home, git};
 use crate::agent::failure::Stop;
 use crate::agent::providers;
 use crate::delivery::{Beside, Delivered, Delivery, Ending, Pending, Witnessed};
 use crate::protocol::agent::{CredentialsAnswer, Receipt, ReceiptEnd, RegistryCredential, Withheld};
 use crate::protocol::run::Step;
-use crate::sandbox::{Sandbox, StepEnd, Wiper, landlock_version, left_open};
+use crate::sandbox::{OwnProgram, Sandbox, StepEnd, Wiper, landlock_version, left_open};
 use crate::tofu::cli_configuration::problems::{Problems, find};
 use crate::tofu::{arguments, hint, modules};
 
@@ -51,19 +52,28 @@ pub(crate) async fn fetch(
     run: &Run<'_>,
     delivery: Box<dyn Delivery>,
     known: &Known,
+    program: &OwnProgram,
 ) -> (Option<Receipt>, Result<Fetched, Stop>) {
     let mut secrets = run.host.secrets.directory(Vec::new());
-    let given = git::for_fetch(&run.host.settings.ssh, &secrets.path())
-        .and_then(|ssh| Ok((ssh, delivery.deliver(&secrets.path())?)));
-    let ((ssh_files, ssh_command), delivered) = match given {
+    let given = git::for_fetch(&run.host.settings.ssh, &secrets.path()).and_then(|ssh| {
+        let delivered = delivery.deliver(&secrets.path())?;
+        let private = run.directory.private();
+        let path = SearchPath::place(private, program, &delivered.programs, &run.host.search_path);
+        let path = path.map_err(|error| Stop::io("cannot put git and hg on the fetch step's PATH", &error))?;
+        let home = fetch_home::make(run).map_err(|error| Stop::io("cannot make a HOME for the fetch step", &error))?;
+        Ok((ssh, (path, home), delivered))
+    });
+    let ((ssh_files, ssh_command), (path, home), delivered) = match given {
         Ok(given) => given,
         Err(stop) => return (None, Err(stop.during(Step::Fetch))),
     };
-    let Delivered { files, mut variables, readable, sockets, mut beside, receipt } = delivered;
+    let Delivered { files, mut variables, mut readable, sockets, mut beside, receipt, .. } = delivered;
     failpoint!("agent.delivery.described");
     secrets.files = files;
     secrets.files.extend(ssh_files);
     variables.push(ssh_command);
+    variables.extend(path.variables.into_iter().chain(home.variables));
+    readable.extend(path.readable.into_iter().chain(home.readable));
     let words = if run.host.takes_from_oci_mirror() { arguments::init_without_backend() } else { arguments::get() };
     let mut start = Start::new(Step::Fetch, words, variables);
     start.passed = environment::duplicates(&run.host.passed_for_fetch);
@@ -77,8 +87,7 @@ pub(crate) async fn fetch(
         Ok(ended) => {
             let faults = witnessed.faults.clone();
             let mut receipt = close(run, receipt, witnessed, &ended);
-            let result = judge(run, &ended, (known, &faults), &mut receipt);
-            let result = result.map_err(|stop| stop.because(&faults));
+            let result = judge(run, &ended, (known, &faults), &mut receipt).map_err(|stop| stop.because(&faults));
             failpoint!("agent.receipt.closed");
             (Some(receipt), result)
         }
@@ -112,7 +121,7 @@ fn judge(
     if !ended.is_success() {
         let known = hint::Known { delivered: &known.delivered, withheld: &known.withheld };
         // tofu shows a status alone where the broker knows why.
-        let hint = hint::find(&format!("{}\n{}", ended.tail, faults.join("\n")), known);
+        let hint = hint::find(&ended.tail, faults, known);
         return Err(failed(Step::Fetch, ended, hint));
     }
     let directory = run.directory;

@@ -13,13 +13,15 @@ use crate::settings::agent::Ssh;
 use crate::settings::secret_file;
 
 /// What git must do, whatever its files say.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
     // A repository is one that is named, not one that an upload makes of the directory where git happens to start.
     ("safe.bareRepository", "explicit"),
     // `ext::` is a command line.
     ("protocol.ext.allow", "never"),
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
+    // An empty one forgets those that other files name, which are commands too.
+    ("credential.helper", ""),
 ];
 
 /// ssh without its configuration, which could start programs; it asks nobody, so an unknown host is an error.
@@ -38,6 +40,8 @@ pub(super) fn variables(run_directory: &Path) -> Vec<(String, Secret)> {
         ("GIT_CEILING_DIRECTORIES".to_owned(), Secret::new(ceiling)),
         ("GIT_TERMINAL_PROMPT".to_owned(), Secret::from("0")),
         ("GIT_ASKPASS".to_owned(), Secret::from("/bin/false")),
+        // Empty, it wins over `core.gitProxy`, which is a command.
+        ("GIT_PROXY_COMMAND".to_owned(), Secret::from("")),
         (COMMAND.to_owned(), Secret::from(SSH)),
         ("GIT_CONFIG_COUNT".to_owned(), Secret::new(SETTINGS.len().to_string())),
     ];

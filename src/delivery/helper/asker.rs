@@ -1,8 +1,9 @@
 //! Who is asking on the socket.
 //!
-//! Rule: answered is only a process that runs our program and whose parent is the tofu of this step. Who has connected
-//! is taken from the kernel as a pidfd at once, because a number can mean another process a moment later; all is looked
-//! up while that pidfd shows that the process lives, and what cannot be looked up is refused.
+//! Rule: answered is only a process that runs our program, whose parent is the tofu of this step, and which is in tofu's
+//! session: git and hg are not (`sandbox/nested.rs`), whatever they become. Who has connected is taken from the kernel as
+//! a pidfd at once, because a number can mean another process a moment later; all is looked up while that pidfd shows
+//! that the process lives, and what cannot be looked up is refused.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
@@ -12,7 +13,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::own_program::FileId;
+use crate::sandbox::FileId;
 
 /// Why an asker is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -23,6 +24,9 @@ pub(super) enum Stranger {
     /// Its parent is not tofu.
     #[error("a process that tofu did not start")]
     NotOfTofu,
+    /// It is in another session than tofu.
+    #[error("what git, hg or another program of a session of its own has started")]
+    OfOthersProgram,
     /// It runs something else, or what it runs cannot be seen.
     #[error("another program than nigari's credential helper")]
     OtherProgram,
@@ -40,6 +44,8 @@ pub(super) struct Process {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     parent: i32,
+    /// A process leaves its session for ever.
+    session: i32,
     /// In clock ticks since boot: tells two processes with one number apart.
     started: u64,
 }
@@ -79,6 +85,9 @@ pub(super) fn check(asker: &Process, tofu: &Process, program: FileId) -> Result<
     if asker.stat.parent != tofu.pid || asker.stat.started < tofu.stat.started {
         return Err(Stranger::NotOfTofu);
     }
+    if asker.stat.session != tofu.stat.session {
+        return Err(Stranger::OfOthersProgram);
+    }
     if !program.is_at(format!("/proc/{}/exe", asker.pid)) {
         return Err(Stranger::OtherProgram);
     }
@@ -95,14 +104,15 @@ fn number_of(pidfd: &OwnedFd) -> Option<i32> {
     (number > 0).then_some(number)
 }
 
-/// Reads `pid (name) state ppid … starttime`; the name may hold blanks and brackets (proc(5)).
+/// Reads `pid (name) state ppid pgrp session … starttime`; the name may hold blanks and brackets (proc(5)).
 fn look_up(pid: i32) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(1);
     let parent = fields.next()?.parse().ok()?;
-    let started = fields.nth(17)?.parse().ok()?;
-    Some(Stat { parent, started })
+    let session = fields.nth(1)?.parse().ok()?;
+    let started = fields.nth(15)?.parse().ok()?;
+    Some(Stat { parent, session, started })
 }
 
 #[cfg(test)]
@@ -128,6 +138,9 @@ mod tests {
     fn a_child_with_the_program_is_taken_and_nobody_else() {
         let (tofu, asker) = (Process::open(parent()).unwrap(), Process::open(this()).unwrap());
         assert_eq!(check(&asker, &tofu, of_this()), Ok(()));
+        let mut elsewhere = Process::open(this()).unwrap();
+        elsewhere.stat.session += 1;
+        assert_eq!(check(&elsewhere, &tofu, of_this()), Err(Stranger::OfOthersProgram));
         assert_eq!(check(&asker, &tofu, FileId::of("/bin/sh").unwrap()), Err(Stranger::OtherProgram));
         assert_eq!(check(&asker, &asker, of_this()), Err(Stranger::NotOfTofu));
         assert_eq!(check(&tofu, &tofu, of_this()), Err(Stranger::NotOfTofu));

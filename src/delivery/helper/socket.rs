@@ -22,8 +22,8 @@ use zeroize::Zeroizing;
 use super::answers::Answers;
 use super::asker::{Process, Stranger, check};
 use super::exchange::{GET, LONGEST_QUESTION, SOCKET, failed};
-use super::own_program::{FileId, OwnProgram};
 use crate::delivery::{Beside, Witnessed};
+use crate::sandbox::{FileId, OwnProgram};
 
 /// How long one asker may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,7 +40,7 @@ pub(super) struct Socket {
     tofu: watch::Sender<Option<Arc<Process>>>,
     task: JoinHandle<()>,
     /// Held until the step is over.
-    _program: OwnProgram,
+    _program: Arc<OwnProgram>,
 }
 
 /// What all askers come to.
@@ -53,7 +53,7 @@ struct Shared {
 
 impl Socket {
     /// Makes the directory, which must be new, and listens in it. Needs a runtime.
-    pub(super) fn open(directory: &Path, answers: Answers, program: OwnProgram) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, answers: Answers, program: Arc<OwnProgram>) -> io::Result<Self> {
         DirBuilder::new().mode(0o700).create(directory)?;
         let shared = Shared { program: program.file(), answers: Mutex::new(Some(answers)), refused: Mutex::default() };
         let (shared, (tofu, known)) = (Arc::new(shared), watch::channel(None));

@@ -153,6 +153,9 @@ pub struct Stay {
     /// With the broker: what was pulled, by digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pulled: Vec<String>,
+    /// Whether nobody is left who counted: what was asked for and pulled is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
     /// What people should know: a kept backend, an old tofu.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

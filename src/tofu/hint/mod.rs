@@ -56,20 +56,31 @@ pub struct Known<'a> {
 }
 
 /// A sentence that says what to do, if the failed step's output (its end is enough; colours and tofu's frame may be
-/// in it) shows why it failed.
-pub fn find(output: &str, known: Known<'_>) -> Option<String> {
-    let output = Output::new(output);
-    if output.has("As a result of the above problems, OpenTofu may not behave as intended") {
+/// in it) shows why it failed. `faults` are what the broker saw besides, each with its host first: `` `HOST` … ``.
+pub fn find(output: &str, faults: &[String], known: Known<'_>) -> Option<String> {
+    if Output::new(output).has("As a result of the above problems, OpenTofu may not behave as intended") {
         return Some(
             "the CLI configuration that the agent was given is broken; its operator has to mend it".to_owned(),
         );
     }
-    access(&output, known)
-        .or_else(|| connection(&output, known))
-        .or_else(|| missing(&output))
-        .or_else(|| ssh(&output))
-        .or_else(|| usage(&output))
-        .or_else(|| short_name(&output))
+    let mut errors = Output::errors(output);
+    for fault in faults {
+        let host = fault.split('`').nth(1).unwrap_or_default();
+        let (of_host, alone) = (errors.iter().position(|error| error.has(host)), (errors.len() == 1).then_some(0));
+        if let Some(error) = of_host.or(alone).and_then(|at| errors.get_mut(at)) {
+            error.push(fault);
+        }
+    }
+    errors.iter().find_map(|error| find_in(error, known))
+}
+
+fn find_in(error: &Output, known: Known<'_>) -> Option<String> {
+    access(error, known)
+        .or_else(|| connection(error, known))
+        .or_else(|| missing(error))
+        .or_else(|| ssh(error))
+        .or_else(|| usage(error))
+        .or_else(|| short_name(error))
 }
 
 /// The same for the steps without registries: what the configuration or its variables lack.

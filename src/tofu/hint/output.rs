@@ -1,5 +1,5 @@
-//! A step's output as one line of text: without colours, without the frame that tofu draws around an error, and with
-//! its line breaks undone.
+//! A step's output, or one error of it, as one line of text: without colours, without the frame that tofu draws around
+//! an error, and with its line breaks undone.
 //!
 //! Rule: only what tofu itself writes around a registry error is looked for; a host is shown only if it looks like one.
 
@@ -15,17 +15,32 @@ const HOST_MARKS: [(&str, &str); 4] = [
 pub(super) struct Output(String);
 
 impl Output {
+    /// All of it.
     pub(super) fn new(raw: &str) -> Self {
-        let mut text = String::with_capacity(raw.len());
-        for line in raw.lines() {
-            let line = without_colours(line);
-            let line = line.trim().trim_start_matches(['│', '╷', '╵', '|']).trim();
-            if !line.is_empty() {
-                text.push_str(line);
-                text.push(' ');
+        let mut all = Self(String::with_capacity(raw.len()));
+        lines(raw).for_each(|line| all.push(&line));
+        all
+    }
+
+    /// Each error by itself, so that the host of one is not blamed for another, nor a module that came; all of it if
+    /// no error begins in it.
+    pub(super) fn errors(raw: &str) -> Vec<Self> {
+        let mut errors: Vec<Self> = Vec::new();
+        for line in lines(raw) {
+            if line.starts_with("Error: ") {
+                errors.push(Self(String::new()));
+            }
+            if let Some(error) = errors.last_mut() {
+                error.push(&line);
             }
         }
-        Self(text)
+        if errors.is_empty() { vec![Self::new(raw)] } else { errors }
+    }
+
+    /// Adds a line to it.
+    pub(super) fn push(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push(' ');
     }
 
     pub(super) fn has(&self, text: &str) -> bool {
@@ -55,7 +70,8 @@ impl Output {
     /// The host of whatever connection failed.
     pub(super) fn connection_host(&self) -> Option<String> {
         self.registry_host().or_else(|| {
-            let (host, _) = self.after("https://")?.split_once(['/', '"', ' ', '\''])?;
+            let address = self.after("https://").or_else(|| self.after("http://"))?;
+            let (host, _) = address.split_once(['/', '"', ' ', '\''])?;
             let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
             is_host(host).then(|| host.to_owned())
         })
@@ -69,6 +85,12 @@ impl Output {
         let repository = rest[..end].split_once("//").map_or(&rest[..end], |(repository, _)| repository);
         Some(repository.trim_matches('/').to_owned())
     }
+}
+
+/// Its lines, as they are without tofu's decoration.
+fn lines(raw: &str) -> impl Iterator<Item = String> {
+    let plain = |line| without_colours(line).trim().trim_start_matches(['│', '╷', '╵', '|']).trim().to_owned();
+    raw.lines().map(plain).filter(|line| !line.is_empty())
 }
 
 fn is_host(host: &str) -> bool {

@@ -1,6 +1,10 @@
 //! Texts as the real program prints them. That it prints them so is tested in `tests/it/tofu/hint.rs`.
 
-use super::{Delivered, Known, Withheld, WithheldReason, find};
+use super::{Delivered, Known, Withheld, WithheldReason};
+
+fn find(output: &str, known: Known<'_>) -> Option<String> {
+    super::find(output, &[], known)
+}
 
 fn withheld(path: &str, reason: WithheldReason) -> Withheld {
     Withheld {
@@ -121,6 +125,34 @@ fn each_failed_connection_has_its_hint() {
     }
     let realm = framed("bearer realm host \"10.0.0.1\" is a loopback, link-local, private, or unspecified address");
     assert!(find(&realm, Known::default()).unwrap().contains("token service"));
+}
+
+#[test]
+fn the_host_of_one_error_is_not_blamed_for_another_nor_is_a_module_that_came() {
+    let came = "Downloading oci://h.example:5000/team/net?tag=1 for net...\n- net in .terraform/modules/net\n";
+    let other = |source: &str, cause: &str| {
+        format!(
+            "╷\n│ Error: Failed to download module\n│ \n│ Could not download module \"other\" (main.tf:2) source code \
+             from\n│ \"{source}\": Get \"{source}\": {cause}\n╵\n"
+        )
+    };
+    let refused = other("http://other.example:81/m.zip", "dial tcp 10.0.0.1:81: connect: connection\n│ refused");
+    let elsewhere = framed("response status code 500: Internal Server Error");
+    for text in [format!("{came}{refused}"), format!("{elsewhere}{refused}"), format!("{refused}{elsewhere}")] {
+        let hint = find(&text, Known::default()).unwrap();
+        assert_eq!(hint, "nothing listens at other.example:81, seen from the agent's host", "{text}");
+    }
+    let missing = other("https://other.example/m.zip", "bad response code: 404; git: not found");
+    // What the broker saw belongs to the error of its host, wherever that stands.
+    let told = framed("response status code 502: Bad Gateway");
+    for text in [format!("{told}{missing}"), format!("{missing}{told}")] {
+        let faults = ["`h.example:5000` cannot be reached: the connection was refused".to_owned()];
+        let hint = super::find(&text, &faults, Known::default()).unwrap();
+        assert_eq!(hint, "nothing listens at h.example:5000, seen from the agent's host", "{text}");
+        let faults = ["`quay.io` cannot be reached: the connection was refused".to_owned()];
+        assert_eq!(super::find(&text, &faults, Known::default()), None, "{text}");
+    }
+    assert_eq!(find(&format!("{came}{missing}"), Known::default()), None);
 }
 
 #[test]

@@ -71,8 +71,36 @@ fn the_receipt_of_an_agent_that_was_killed_in_the_fetch_step_names_what_was_ther
     assert_ne!(receipt["ended_at"], receipt["began_at"], "{receipt:#}");
     let shown = scene.stack.run(&["run", "show", &run]).unwrap().succeeded().unwrap();
     assert!(shown.out.contains("(the agent died, and the next one swept)"), "{}", shown.out);
+    // What the dead agent had counted is gone with it: nothing is claimed of it.
+    assert!(shown.out.contains("is not known: the agent died") && !shown.out.contains("not used"), "{}", shown.out);
     let notes = scene.stack.directory().join("agent/receipts");
     wait_until("the note's end", || std::fs::read_dir(&notes).unwrap().count() == 0);
+}
+
+#[test]
+fn a_receipt_that_could_not_be_sent_comes_once_the_server_is_back() {
+    let (Some(shelf), Some(mut scene)) = (Shelf::start(), Scene::start()) else { return };
+    shelf.store(&scene, "--export", &shelf.canary.password);
+    let silence = Silence::new();
+    let run = scene.begin(&scene.configuration(&format!("{}{}", shelf.main(), waiting_in("fetch", &silence))), &[]);
+    scene.wait_for_step(&run, "fetch");
+    wait_until("the process", || !scene.processes().is_empty());
+    scene.stack.server().unwrap().kill().unwrap();
+    drop(silence);
+    // As long as the agent tries to report the end of a phase, and its log.
+    let agent = scene.stack.agent().unwrap();
+    agent.wait_for_line("the end of a phase could not be reported", Duration::from_mins(5)).unwrap();
+    scene.stack.start_server(&[]).unwrap();
+    // By the same agent, which goes on with the run meanwhile.
+    let shown = scene.wait(&run, "the receipt", |run| receipt_of(run, 1).is_some());
+    assert_ended(&shown, 1, "step_failed");
+    let receipt = receipt_of(&shown, 1).unwrap();
+    assert_eq!((&receipt["hosts"][0], &receipt["wiped"]), (&shelf.registry.host().into(), &true.into()), "{receipt:#}");
+    let notes = scene.stack.directory().join("agent/receipts");
+    let of_first = |name: &std::ffi::OsStr| name.to_string_lossy().contains(&format!("{run}.1."));
+    wait_until("the note's end", || {
+        !std::fs::read_dir(&notes).unwrap().flatten().any(|entry| of_first(&entry.file_name()))
+    });
 }
 
 #[test]

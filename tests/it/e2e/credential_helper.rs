@@ -1,7 +1,7 @@
 //! The delivery `helper`: who is answered, what is answered, what is left, and what an expression finds.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -60,6 +60,11 @@ fn asks(how: &str, host: &str, to: &Path) -> String {
 /// Runs a configuration with the shelf's module while somebody asks; gives what was said to that one, the receipt, and
 /// whether the password was in it.
 fn asked(how: &str) -> Option<(String, String, bool)> {
+    asked_by(how, &[])
+}
+
+/// The same, of an agent that finds programs in these directories first.
+fn asked_by(how: &str, programs: &[&Path]) -> Option<(String, String, bool)> {
     let place = tempfile::tempdir().unwrap();
     let canary = Canary::new(super::world::USER);
     let shelf = Shelf::start(&canary.password)?;
@@ -67,7 +72,13 @@ fn asked(how: &str) -> Option<(String, String, bool)> {
     let how = how.replace("COPY", &place.path().join("copy/docker-credential-nigari").display().to_string());
     let recorder = Recorder::with(&asks(&how, &shelf.host(), &said))?;
     let tofu = recorder.program();
-    let world = World::with(Setup { tofu: Some(&tofu), canaries: vec![canary], ..Setup::default() })?;
+    let setup = Setup { tofu: Some(&tofu), canaries: vec![canary], without_agent: true, ..Setup::default() };
+    let world = World::with(setup)?;
+    let mut path: Vec<String> = programs.iter().map(|directory| directory.display().to_string()).collect();
+    let readable = path.join(",");
+    let more: &[&str] = if path.is_empty() { &[] } else { &["--read-paths", &readable] };
+    path.push("/usr/bin:/bin".to_owned());
+    let _agent = world.another_agent_with("asked", more, &[("PATH", &path.join(":"))]);
     shelf.store(&world);
     world.apply(&world.configuration(&shelf.main()), 0);
     let text = read_text(&said);
@@ -92,6 +103,28 @@ fn a_child_of_tofu_that_runs_another_program_is_refused() {
     let Some((said, receipt, has_password)) = asked(copied) else { return };
     assert!(said.contains("answers its own credential helper alone") && !has_password, "{said}");
     assert!(receipt.contains("refused another program than nigari's credential helper"), "{receipt}");
+}
+
+#[test]
+fn what_git_becomes_is_refused_though_it_is_tofus_child_and_the_program() {
+    let place = tempfile::tempdir().unwrap();
+    let git = place.path().join("git");
+    fs::write(&git, "#!/bin/sh\nNIGARI_HELPER_SOCKET=$2 exec $1 get\n").unwrap();
+    fs::set_permissions(&git, fs::Permissions::from_mode(0o755)).unwrap();
+    let becomes =
+        |git: &str| format!("exec {git} \"$(command -v docker-credential-nigari)\" \"$NIGARI_HELPER_SOCKET\"");
+    // The control: the same program, not in its place.
+    let Some((said, receipt, has_password)) = asked_by(&becomes(&git.display().to_string()), &[place.path()]) else {
+        return;
+    };
+    assert!(has_password, "{said} {receipt}");
+    let shell =
+        "exec sh -c \"NIGARI_HELPER_SOCKET=$NIGARI_HELPER_SOCKET exec $(command -v docker-credential-nigari) get\"";
+    for how in [becomes("git"), shell.to_owned()] {
+        let Some((said, receipt, has_password)) = asked_by(&how, &[place.path()]) else { return };
+        assert!(said.contains("answers its own credential helper alone") && !has_password, "{said}");
+        assert!(receipt.contains("refused what git, hg"), "{receipt}");
+    }
 }
 
 #[test]

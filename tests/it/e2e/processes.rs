@@ -32,8 +32,9 @@ fn each_step_gets_what_it_needs_and_no_more() {
 }
 
 /// All that a step may have besides the door to the state and the run's variables.
-const KNOWN: [&str; 35] = [
+const KNOWN: [&str; 41] = [
     "NIGARI_HELPER_SOCKET",
+    "NIGARI_SEARCH_PATH",
     "PATH",
     "PWD",
     "HOME",
@@ -68,13 +69,19 @@ const KNOWN: [&str; 35] = [
     "GIT_CONFIG_VALUE_2",
     "GIT_CONFIG_KEY_3",
     "GIT_CONFIG_VALUE_3",
+    "GIT_CONFIG_KEY_4",
+    "GIT_CONFIG_VALUE_4",
+    "GIT_PROXY_COMMAND",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
 ];
 
 /// Nothing of agent and server but what the design names.
 fn is_clean(command: &str, start: &Start) {
     for entry in &start.environment {
         assert!(!entry.contains("ngr_"), "{command}: {entry}");
-        let is_helpers = command == "get" && entry.starts_with("NIGARI_HELPER_SOCKET=");
+        let names = ["NIGARI_HELPER_SOCKET=", "NIGARI_SEARCH_PATH="];
+        let is_helpers = command == "get" && names.iter().any(|name| entry.starts_with(name));
         assert!(is_helpers || !entry.starts_with("NIGARI_"), "{command}: {entry}");
         let name = entry.split('=').next().unwrap();
         assert!(KNOWN.contains(&name) || name.starts_with("TF_HTTP_"), "{command}: {entry}");
@@ -117,7 +124,8 @@ fn what_the_agent_was_started_with_stays_with_the_agent() {
     world.apply(&world.configuration(super::PLAIN), 0);
     for command in ["version", "get", "init", "plan", "apply"] {
         for start in recorder.starts(command) {
-            let all = start.environment.join("\n");
+            // That is ours, for git in the fetch step.
+            let all = start.environment.join("\n").replace("NIGARI_SEARCH_PATH=", "");
             assert!(!all.contains("NIGARI_") && !all.contains("admin.token"), "{command}: {all}");
         }
     }

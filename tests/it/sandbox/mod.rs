@@ -7,6 +7,7 @@ mod death;
 mod ending;
 mod hidden;
 mod namespace;
+mod nested;
 mod probes;
 mod racer;
 mod secrets;

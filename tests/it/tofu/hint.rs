@@ -52,7 +52,7 @@ impl Scene {
     fn hint(&self, source: &str, password: Option<&str>, trusted: bool, known: Known<'_>) -> String {
         let done = self.get(source, password, trusted);
         assert_eq!(done.code, Some(1), "{}", done.all());
-        find(&done.all(), known).ok_or_else(|| done.all()).unwrap()
+        find(&done.all(), &[], known).ok_or_else(|| done.all()).unwrap()
     }
 }
 
@@ -61,7 +61,7 @@ fn the_right_password_needs_no_hint() {
     let Some(scene) = Scene::new() else { return };
     let done = scene.get(&scene.source("team/net?tag=1"), Some("right-password"), true);
     assert_eq!(done.code, Some(0), "{}", done.all());
-    assert_eq!(find(&done.all(), Known::default()), None);
+    assert_eq!(find(&done.all(), &[], Known::default()), None);
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn a_broken_cli_configuration_and_a_missing_variable_have_theirs() {
         return;
     };
     let done = bench.tofu(&arguments::get());
-    assert!(find(&done.all(), Known::default()).unwrap().contains("nigari variable set"), "{}", done.all());
+    assert!(find(&done.all(), &[], Known::default()).unwrap().contains("nigari variable set"), "{}", done.all());
     let broken = bench.write("broken.tfrc", "a = = 1");
     let done = bench.tofu_with(Path::new(&broken), &arguments::get());
-    assert!(find(&done.all(), Known::default()).unwrap().contains("CLI configuration"), "{}", done.all());
+    assert!(find(&done.all(), &[], Known::default()).unwrap().contains("CLI configuration"), "{}", done.all());
 }

@@ -78,6 +78,16 @@ pub fn squid() -> Option<PathBuf> {
     found
 }
 
+/// Whether this kernel lets a child trace its parent, as attacks do: said aloud where not.
+pub fn traceable() -> bool {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let is_free = matches!(scope.trim(), "" | "0");
+    if !is_free {
+        missing("a kernel that lets children trace their parents (kernel.yama.ptrace_scope = 0)");
+    }
+    is_free
+}
+
 /// Whether this process is root; says it when not.
 pub fn root() -> bool {
     let root = rustix::process::geteuid().is_root();

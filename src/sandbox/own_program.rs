@@ -1,4 +1,4 @@
-//! The program that tofu starts as credential helper: this binary, as it runs.
+//! The program that tofu starts as credential helper and in place of git and hg: this binary, as it runs.
 //!
 //! Rule: never another version than the agent. The file's path is used while it still names what runs; after an
 //! upgrade the run gets a copy beside its own directory, where no step can write, and a copy that was changed all the
@@ -17,7 +17,7 @@ const EXTENSION: &str = "helper";
 
 /// Where the program is, and which file that is. A copy goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct OwnProgram {
+pub struct OwnProgram {
     path: PathBuf,
     file: FileId,
     /// Held for its end.
@@ -26,7 +26,7 @@ pub(super) struct OwnProgram {
 
 /// A file, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileId {
+pub struct FileId {
     device: u64,
     inode: u64,
     /// When content, mode or links last changed (`st_ctime`, which nobody can set), of a file that is ours to keep as it
@@ -36,7 +36,7 @@ pub(super) struct FileId {
 
 impl FileId {
     /// The file that a path leads to.
-    pub(super) fn of(path: impl AsRef<Path>) -> io::Result<Self> {
+    pub fn of(path: impl AsRef<Path>) -> io::Result<Self> {
         let metadata = fs::metadata(path)?;
         Ok(Self { device: metadata.dev(), inode: metadata.ino(), changed: None })
     }
@@ -49,7 +49,7 @@ impl FileId {
     }
 
     /// Whether a path leads to it, and it is as it was.
-    pub(super) fn is_at(self, path: impl AsRef<Path>) -> bool {
+    pub fn is_at(self, path: impl AsRef<Path>) -> bool {
         let found = match self.changed {
             Some(_) => Self::unchanged(path.as_ref()),
             None => Self::of(path),
@@ -65,14 +65,14 @@ struct Copied(PathBuf);
 impl Drop for Copied {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "the credential helper's copy could not be removed");
+            tracing::warn!(path = %self.0.display(), %error, "this program's copy for a run could not be removed");
         }
     }
 }
 
 impl OwnProgram {
     /// Finds it; a copy, if one is needed, is made beside the run's directory.
-    pub(super) fn find(run_directory: &Path) -> io::Result<Self> {
+    pub fn find(run_directory: &Path) -> io::Result<Self> {
         let running = FileId::of(RUNNING)?;
         let path = fs::read_link(RUNNING)?;
         match FileId::of(&path) {
@@ -93,13 +93,19 @@ impl OwnProgram {
         Ok(Self { file: FileId::unchanged(&path)?, path, _copy: Some(copied) })
     }
 
+    /// Any file in its place.
+    #[cfg(test)]
+    pub(crate) fn plain(path: PathBuf) -> Self {
+        Self { path, file: FileId { device: 0, inode: 0, changed: None }, _copy: None }
+    }
+
     /// Its path.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Which file it is.
-    pub(super) fn file(&self) -> FileId {
+    pub fn file(&self) -> FileId {
         self.file
     }
 }
