@@ -21,8 +21,8 @@ const POWERFUL: [&str; 12] = [
     "/run/crio/crio.sock",
     "/run/buildkit/buildkitd.sock",
     "/run/k3s/containerd/containerd.sock",
-    "/run/systemd/private",
-    SYSTEM_BUS,
+    FOR_ROOT[1],
+    FOR_ROOT[0],
     "/var/lib/incus/unix.socket",
     "/var/lib/lxd/unix.socket",
     "/var/snap/lxd/common/lxd/unix.socket",
@@ -32,8 +32,9 @@ const POWERFUL: [&str; 12] = [
 const POWERFUL_OF_USER: [&str; 5] =
     ["bus", "systemd/private", "docker.sock", "podman/podman.sock", "containerd/containerd.sock"];
 
-/// The system's bus is open to everybody, and does what an ordinary user asks for only where the host's policy says so.
-const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+/// Open to everybody, and of use to root alone: the system's bus does for others what the host's policy says, and the
+/// service manager (before systemd 252 its socket has the mode 0777) looks who has connected.
+const FOR_ROOT: [&str; 2] = ["/run/dbus/system_bus_socket", "/run/systemd/private"];
 
 /// Sockets by which a step in `process` could have anything done on this host, outside of its sandbox.
 pub(crate) fn ruling_sockets() -> Vec<PathBuf> {
@@ -41,7 +42,8 @@ pub(crate) fn ruling_sockets() -> Vec<PathBuf> {
 }
 
 fn ruling(mut sockets: Vec<PathBuf>, is_root: bool) -> Vec<PathBuf> {
-    sockets.retain(|path| is_root || path != Path::new(SYSTEM_BUS));
+    let of_root = FOR_ROOT.map(|path| Path::new(path).canonicalize().unwrap_or_else(|_| path.into()));
+    sockets.retain(|path| is_root || !of_root.contains(path));
     sockets
 }
 
@@ -144,7 +146,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::path::PathBuf;
 
-    use super::{SYSTEM_BUS, Surroundings, found, reachable, ruling};
+    use super::{FOR_ROOT, Surroundings, found, reachable, ruling};
     use crate::sandbox::Sandbox;
     use crate::settings::AgentSettings;
     use crate::settings::agent_layer::AgentLayer;
@@ -155,12 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn the_systems_bus_rules_the_host_for_root_alone() {
-        let (bus, docker) = (PathBuf::from(SYSTEM_BUS), PathBuf::from("/run/docker.sock"));
-        let both = vec![bus.clone(), docker.clone()];
-        assert_eq!(ruling(both.clone(), true), both);
-        assert_eq!(ruling(both, false), [docker]);
-        assert!(ruling(vec![bus], false).is_empty());
+    fn the_systems_bus_and_service_manager_rule_the_host_for_root_alone() {
+        let docker = PathBuf::from("/run/docker.sock");
+        for socket in FOR_ROOT.map(PathBuf::from) {
+            let both = vec![socket.clone(), docker.clone()];
+            assert_eq!(ruling(both.clone(), true), both);
+            assert_eq!(ruling(both, false), std::slice::from_ref(&docker));
+            assert!(ruling(vec![socket], false).is_empty());
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::protocol::agent::Receipt;
 /// How long one round of tries takes.
 const PATIENCE: Duration = Duration::from_mins(30);
 
-/// Between two rounds.
+/// Between the first two rounds; then twice as long each time, up to one round.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Tells what an earlier agent owes; `now` is when what was open is known to be over.
@@ -30,6 +30,7 @@ pub(super) async fn tell_owed(session: &Session, owed: &Owed, now: Timestamp) {
 pub(super) async fn tell(session: &Session, owed: &Owed, receipt: &Receipt) {
     let Owed { run, epoch, phase, note } = owed;
     let server = session.client.leased_run(*run, *epoch);
+    let mut pause = PAUSE;
     loop {
         match session.persist(PATIENCE, || server.late_receipt(*phase, receipt)).await {
             Ok(()) => {
@@ -39,7 +40,8 @@ pub(super) async fn tell(session: &Session, owed: &Owed, receipt: &Receipt) {
             // Also what stands in front of the server answers, with any status.
             Err(error) if error.is_retryable() => {
                 tracing::warn!(%run, epoch, %error, "a receipt could not be sent yet; it is tried on");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PATIENCE);
             }
             Err(error) if matches!(error.status(), Some(404 | 409 | 413 | 422)) => {
                 tracing::error!(%run, epoch, %error, "the server does not take a receipt");

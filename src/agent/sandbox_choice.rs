@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{AgentError, Host, ruling_sockets, view};
 use crate::sandbox::{Environment, Launch, Launcher, Limits, Sandbox, View, WhenAgentDies, probe};
+use crate::settings::AgentSettings;
 use crate::settings::agent::SandboxChoice;
 use crate::tofu::arguments;
 
@@ -38,12 +39,13 @@ pub(super) async fn choose(host: &Host) -> Result<Sandbox, AgentError> {
     }
 }
 
-/// For `doctor`, which has no agent: the same with what must be there in any case.
-pub(crate) async fn trial_of(launcher: &Launcher, tofu: &Path, read_paths: &[PathBuf]) -> Result<bool, String> {
-    let mut readable = read_paths.to_vec();
-    readable.push(tofu.to_owned());
-    readable.extend(fs::canonicalize(tofu));
-    trial(launcher, tofu, View { readable, has_processes: true, ..View::default() }).await
+/// For `doctor`, which has no agent: the same with what the settings name.
+pub(crate) async fn trial_of(launcher: &Launcher, tofu: &Path, settings: &AgentSettings) -> Result<bool, String> {
+    let mut view = view::of_settings(settings);
+    view.hidden = view::hidden(settings, &settings.secret_roots);
+    view.readable.push(tofu.to_owned());
+    view.readable.extend(fs::canonicalize(tofu));
+    trial(launcher, tofu, view).await
 }
 
 /// Runs `tofu version` in the sandbox `namespace`. Says whether there was a `/proc`, or why it did not work.

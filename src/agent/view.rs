@@ -13,6 +13,7 @@ use super::host::PLUGIN_CACHE;
 use crate::protocol::run::Step;
 use crate::sandbox::View;
 use crate::secret::Secret;
+use crate::settings::AgentSettings;
 
 /// The server's own name for its root key, beside the join token that its first start writes.
 pub(super) const ROOT_KEY: &str = "root.key";
@@ -34,10 +35,7 @@ pub(crate) fn of_step(host: &Host, directory: &RunDirectory, step: Step) -> View
 /// What every step sees, without what is its run's.
 pub(crate) fn of_host(host: &Host) -> View {
     let settings = &host.settings;
-    let mut view = View { has_processes: true, ..View::default() };
-    view.readable.extend(settings.read_paths.iter().cloned());
-    view.readable.extend(settings.home.clone());
-    view.readable.extend(settings.system_roots.clone());
+    let mut view = of_settings(settings);
     view.readable.push(host.tofu.clone());
     // Where it leads, if it is a link; and this program, which is the credential helper too.
     view.readable.extend(fs::canonicalize(&host.tofu));
@@ -49,7 +47,16 @@ pub(crate) fn of_host(host: &Host) -> View {
         view.writable.extend(places.cache.filter(|_| !operator.has_oci_mirror()));
     }
     passed(&mut view, &host.passed);
-    view.hidden = hidden(host);
+    view.hidden = hidden(settings, &host.secret_roots);
+    view
+}
+
+/// What the settings name for every step.
+pub(super) fn of_settings(settings: &AgentSettings) -> View {
+    let mut view = View { has_processes: true, ..View::default() };
+    view.readable.extend(settings.read_paths.iter().cloned());
+    view.readable.extend(settings.home.clone());
+    view.readable.extend(settings.system_roots.clone());
     view
 }
 
@@ -72,10 +79,9 @@ fn passed(view: &mut View, variables: &[(String, Secret)]) {
 
 /// The agent's own, and the server's if that is beside it. Also the files that only the agent reads: what a step is to
 /// have of them it gets as files of its own.
-fn hidden(host: &Host) -> Vec<PathBuf> {
-    let settings = &host.settings;
+pub(super) fn hidden(settings: &AgentSettings, secret_roots: &[PathBuf]) -> Vec<PathBuf> {
     let mut hidden = vec![settings.state_directory.clone(), settings.run_root.clone()];
-    hidden.extend(host.secret_roots.iter().cloned());
+    hidden.extend(secret_roots.iter().cloned());
     hidden.extend(settings.ssh.key.iter().chain(&settings.cli_configuration).cloned());
     if let Some(token) = &settings.join_token_file {
         let server = token.parent().filter(|directory| directory.join(ROOT_KEY).exists());

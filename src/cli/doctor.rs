@@ -188,7 +188,7 @@ async fn sandbox(settings: &AgentSettings, tofu: &Path) -> (Sandbox, Finding) {
         return (Sandbox::Process, Finding::bad(Verdict::Warn, subject, message, Some(hint.to_owned())));
     }
     let tried = match Launcher::open() {
-        Ok(launcher) => sandbox_choice::trial_of(&launcher, tofu, &settings.read_paths).await,
+        Ok(launcher) => sandbox_choice::trial_of(&launcher, tofu, settings).await,
         Err(error) => Err(error.to_string()),
     };
     match tried {
@@ -236,19 +236,18 @@ fn landlock() -> Finding {
 /// In `process` nothing keeps a step from a socket that the agent's user may open.
 fn sockets(settings: &AgentSettings, sandbox: Sandbox) -> Option<Finding> {
     let open = if sandbox == Sandbox::Process { reachable_sockets() } else { Vec::new() };
-    let names: Vec<String> = open.iter().map(|path| path.display().to_string()).collect();
-    let message = format!("every configuration can talk to {}, and with it act outside of its step", names.join(", "));
+    let ruling = if settings.sandbox == SandboxChoice::Auto { ruling_sockets() } else { Vec::new() };
+    let named =
+        |sockets: &[PathBuf]| sockets.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let message = format!("every configuration can talk to {}, and with it act outside of its step", named(&open));
     let hint = "give the agent a user that may not open them, or let it have the sandbox `namespace`";
-    let is_refused = settings.sandbox == SandboxChoice::Auto && !ruling_sockets().is_empty();
-    let (verdict, end) = if is_refused {
-        (
-            Verdict::Fail,
-            "; an agent starts here only with `--sandbox process` (`sandbox = \"process\"`), `nigari up` all the same",
-        )
+    let (verdict, end) = if ruling.is_empty() {
+        (Verdict::Warn, String::new())
     } else {
-        (Verdict::Warn, "")
+        let with = "`--sandbox process` (`sandbox = \"process\"`), `nigari up` all the same";
+        (Verdict::Fail, format!("; because of {} an agent starts here only with {with}", named(&ruling)))
     };
-    (!names.is_empty()).then(|| Finding::bad(verdict, "sockets", &format!("{message}{end}"), Some(hint.to_owned())))
+    (!open.is_empty()).then(|| Finding::bad(verdict, "sockets", &format!("{message}{end}"), Some(hint.to_owned())))
 }
 
 /// The ways that the settings lead to, and the one that a workspace may ask for where they have no wish.

@@ -34,8 +34,8 @@ const PREFIXES: &[&str] = &[
 ];
 
 /// Prefixes of names that lead a program of the configuration's choice to files or commands (`exec`,
-/// `credential_process`): refused as plain values, and never there in the fetch step.
-const AFTER_FETCH_PREFIXES: &[&str] = &["KUBE_", "GOOGLE_EXTERNAL_ACCOUNT_"];
+/// `credential_process`, `GOOGLE_API_CERTIFICATE_CONFIG`): refused as plain values, and never there in the fetch step.
+const AFTER_FETCH_PREFIXES: &[&str] = &["KUBE_", "GOOGLE_EXTERNAL_ACCOUNT_", "GOOGLE_API_", "EXPERIMENTAL_GOOGLE_API_"];
 
 /// The same, as names. Kerberos' settings name libraries that are loaded.
 const AFTER_FETCH_NAMES: &[&str] = &["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "KUBECONFIG", "KRB5_CONFIG"];

@@ -1,9 +1,9 @@
 //! What tofu starts for a module (git, hg, and a shell), behind a fence of its own within the step's.
 //!
 //! Rule: such a program does what strangers' files tell it, so it and all that it starts look neither into tofu's memory
-//! nor at its environment, cannot signal it, and are in another session, by which the credential helper knows them; it works
-//! as if tofu had started it otherwise. One thread, no runtime, no settings, no secret. Where the kernel has no Landlock it
-//! is started all the same: receipts say so.
+//! nor at its environment, cannot signal it (from Linux 6.12 on), and are in another session, by which the credential helper
+//! knows them; it works as if tofu had started it otherwise. One thread, no runtime, no settings, no secret. Where the kernel
+//! has no Landlock it is started all the same: receipts say so.
 
 use std::env::{split_paths, vars_os};
 use std::ffi::{OsStr, OsString};
@@ -25,6 +25,10 @@ pub const SEARCH_PATH_VARIABLE: &str = "NIGARI_SEARCH_PATH";
 
 /// Beginnings of variables that are tofu's business: they lead to its files and its credential helper's socket.
 const OF_TOFU: [&str; 5] = ["TF_", "NIGARI_", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "HELM_REGISTRY_CONFIG"];
+
+/// git's command that asks a server and needs no repository: it reads the settings of one that it is started in, which a
+/// source can have planted in the configuration.
+const LISTING: &str = "ls-remote";
 
 /// As a shell says that there is no such program, and that it could not be started.
 const NOT_FOUND: u8 = 127;
@@ -68,6 +72,10 @@ fn become_it(real: &Path, arguments: impl Iterator<Item = OsString>, search_path
     }
     #[expect(clippy::disallowed_methods, reason = "this process becomes it: streams, group and directory are tofu's")]
     let mut command = Command::new(real);
+    let arguments: Vec<OsString> = arguments.collect();
+    if real.ends_with("git") && arguments.first().is_some_and(|word| word == LISTING) {
+        command.current_dir("/");
+    }
     command.args(arguments).env("PATH", search_path);
     let is_tofus =
         |name: &OsString| OF_TOFU.iter().any(|beginning| name.as_encoded_bytes().starts_with(beginning.as_bytes()));

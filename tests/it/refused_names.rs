@@ -128,6 +128,9 @@ pub(crate) const REFUSED: &[(&str, bool)] = &[
     ("KUBE_CONFIG_PATH", true),
     ("KUBE_TOKEN", true),
     ("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", true),
+    ("GOOGLE_API_CERTIFICATE_CONFIG", true),
+    ("GOOGLE_API_USE_CLIENT_CERTIFICATE", true),
+    ("EXPERIMENTAL_GOOGLE_API_USE_S2A", true),
     // The step's own places.
     ("PATH", false),
     ("HOME", false),
@@ -150,5 +153,6 @@ pub(crate) const FILES: &[&str] =
 
 /// Names that lead to a cloud's credentials or to plugins: never in the fetch step, whoever passes them.
 pub(crate) fn is_after_fetch(name: &str) -> bool {
-    FILES.contains(&name) || name.starts_with("KUBE_") || name.starts_with("GOOGLE_EXTERNAL_ACCOUNT_")
+    let prefixes = ["KUBE_", "GOOGLE_EXTERNAL_ACCOUNT_", "GOOGLE_API_", "EXPERIMENTAL_GOOGLE_API_"];
+    FILES.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }

@@ -21,7 +21,7 @@ pub(super) fn build(
 ) -> Result<Environment, Stop> {
     // In this order: what the step itself sets comes last and wins.
     let ours =
-        [files::variables(run, step), git::variables(run.directory.path()), ours].into_iter().flatten().collect();
+        [files::variables(run, step), git::variables(run.directory.path(), step), ours].into_iter().flatten().collect();
     let home = run.host.settings.home.clone().unwrap_or_else(|| fetch_home::of(run, step));
     let temporary = run.directory.temporary();
     let base = Base { path: &run.host.search_path, home: &home, temporary: &temporary };

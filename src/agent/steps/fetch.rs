@@ -59,7 +59,7 @@ pub(crate) async fn fetch(
         let delivered = delivery.deliver(&secrets.path())?;
         let private = run.directory.private();
         let path = SearchPath::place(private, program, &delivered.programs, &run.host.search_path);
-        let path = path.map_err(|error| Stop::io("cannot put git and hg on the fetch step's PATH", &error))?;
+        let path = path.map_err(|error| unplaced(program, &error))?;
         let home = fetch_home::make(run).map_err(|error| Stop::io("cannot make a HOME for the fetch step", &error))?;
         Ok((ssh, (path, home), delivered))
     });
@@ -93,6 +93,14 @@ pub(crate) async fn fetch(
         }
         Err(stop) => (Some(unverified(run, receipt, witnessed, &stop)), Err(stop)),
     }
+}
+
+/// git and hg could be started in another way than by this program, so the step does not begin.
+fn unplaced(program: &OwnProgram, error: &std::io::Error) -> Stop {
+    let message = format!("{} cannot be started in the place of git and hg: {error}", program.path().display());
+    let hint = "if the agent's program was replaced, restart the agent; its copy for a run needs a `run_root` that is not \
+                mounted with `noexec`";
+    Stop::infrastructure(message, Some(hint.to_owned()))
 }
 
 /// Ends everything that worked beside the step.

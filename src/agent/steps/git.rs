@@ -7,22 +7,25 @@
 use std::path::{Path, PathBuf};
 
 use crate::agent::failure::{Stop, describe};
+use crate::protocol::run::Step;
 use crate::sandbox::SecretFile;
 use crate::secret::Secret;
 use crate::settings::agent::Ssh;
 use crate::settings::secret_file;
 
 /// What git must do, whatever its files say.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 4] = [
     // A repository is one that is named, not one that an upload makes of the directory where git happens to start.
     ("safe.bareRepository", "explicit"),
     // `ext::` is a command line.
     ("protocol.ext.allow", "never"),
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
-    // An empty one forgets those that other files name, which are commands too.
-    ("credential.helper", ""),
 ];
+
+/// The same in the fetch step alone, where no program of a configuration has a repository of its own to work in: an empty
+/// one forgets those that other files name, which are commands too.
+const FETCH_SETTING: (&str, &str) = ("credential.helper", "");
 
 /// ssh without its configuration, which could start programs; it asks nobody, so an unknown host is an error.
 const SSH: &str = "ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes";
@@ -31,7 +34,9 @@ const COMMAND: &str = "GIT_SSH_COMMAND";
 
 /// The variables of every step (git(1), git-config(1)). ssh finds keys and known hosts of the agent's user, unless the
 /// fetch step has its own.
-pub(super) fn variables(run_directory: &Path) -> Vec<(String, Secret)> {
+pub(super) fn variables(run_directory: &Path, step: Step) -> Vec<(String, Secret)> {
+    let of_fetch = (step == Step::Fetch).then_some(FETCH_SETTING);
+    let settings: Vec<(&str, &str)> = SETTINGS.into_iter().chain(of_fetch).collect();
     let ceiling = run_directory.parent().unwrap_or(run_directory).display().to_string();
     let mut variables = vec![
         ("GIT_CONFIG_NOSYSTEM".to_owned(), Secret::from("1")),
@@ -40,12 +45,14 @@ pub(super) fn variables(run_directory: &Path) -> Vec<(String, Secret)> {
         ("GIT_CEILING_DIRECTORIES".to_owned(), Secret::new(ceiling)),
         ("GIT_TERMINAL_PROMPT".to_owned(), Secret::from("0")),
         ("GIT_ASKPASS".to_owned(), Secret::from("/bin/false")),
-        // Empty, it wins over `core.gitProxy`, which is a command.
-        ("GIT_PROXY_COMMAND".to_owned(), Secret::from("")),
         (COMMAND.to_owned(), Secret::from(SSH)),
-        ("GIT_CONFIG_COUNT".to_owned(), Secret::new(SETTINGS.len().to_string())),
+        ("GIT_CONFIG_COUNT".to_owned(), Secret::new(settings.len().to_string())),
     ];
-    for (number, (name, value)) in SETTINGS.into_iter().enumerate() {
+    if of_fetch.is_some() {
+        // Empty, it wins over `core.gitProxy`, which is a command.
+        variables.push(("GIT_PROXY_COMMAND".to_owned(), Secret::from("")));
+    }
+    for (number, (name, value)) in settings.into_iter().enumerate() {
         variables.push((format!("GIT_CONFIG_KEY_{number}"), Secret::from(name)));
         variables.push((format!("GIT_CONFIG_VALUE_{number}"), Secret::from(value)));
     }

@@ -58,6 +58,11 @@ impl Source {
         }
     }
 
+    /// Whether nothing of it may be changed.
+    pub(super) fn is_for_reading(&self) -> bool {
+        self.usage == Use::Read
+    }
+
     /// Where it is in the sandbox.
     pub(super) fn target(&self) -> &Path {
         &self.target

@@ -1,8 +1,8 @@
 //! The root of the sandbox `namespace`: a small one in memory, with what the view names.
 //!
 //! Rule: what is not put in is not there: no sockets of the host, no state of the agent, no other run. The order is
-//! what makes it so: first what may be read, with covers over what is hidden in it, then what may be changed, from the
-//! top downwards and covered in the same way, so that what belongs to the run comes last.
+//! what makes it so: first what may be read, with covers over what is hidden in it, then what may be changed, or read within
+//! what is hidden, from the top downwards and covered in the same way, so that what belongs to the run comes last.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -135,9 +135,8 @@ struct Sources {
     read: Vec<Source>,
     devices: Vec<Source>,
     covers: Vec<PathBuf>,
-    /// To be read although it lies in what is hidden: it comes behind the covers.
-    read_within: Vec<Source>,
-    /// Parents before what is below them, each with what covers it.
+    /// What may be changed, and what may be read although it lies in what is hidden: behind those covers, parents before
+    /// what is below them, each with what covers it.
     own: Vec<(Source, Vec<PathBuf>)>,
 }
 
@@ -156,23 +155,26 @@ impl Sources {
         let mut readable: Vec<PathBuf> = view.readable.iter().filter(|path| !is_system(path)).cloned().collect();
         readable.sort();
         readable.dedup();
+        let mut own: Vec<(PathBuf, Use)> = Vec::new();
         for path in system.into_iter().chain(readable) {
-            sources.covers.extend(covers_of(&hidden, &path, &mut real_paths));
             let real = real_paths.of(&path).unwrap_or_default();
-            let is_within = hidden.iter().any(|hidden| real != *hidden && real.starts_with(hidden));
-            let list = if is_within { &mut sources.read_within } else { &mut sources.read };
-            list.extend(bind::open(&path, Use::Read)?);
+            // What is hidden by its own name stays so wherever it lies.
+            if !hidden.contains(&real) && hidden.iter().any(|hidden| real.starts_with(hidden)) {
+                own.push((path, Use::Read));
+                continue;
+            }
+            sources.covers.extend(covers_of(&hidden, &path, &mut real_paths));
+            sources.read.extend(bind::open(&path, Use::Read)?);
         }
         for name in DEVICES {
             sources.devices.extend(bind::open(&Path::new("/dev").join(name), Use::Device)?);
         }
-        let writable = view.writable.iter().map(|path| (path, Use::Change));
-        let mut own: Vec<(&PathBuf, Use)> =
-            writable.chain(view.sockets.iter().map(|path| (path, Use::Device))).collect();
-        own.sort_by_key(|(path, _)| *path);
+        own.extend(view.writable.iter().map(|path| (path.clone(), Use::Change)));
+        own.extend(view.sockets.iter().map(|path| (path.clone(), Use::Device)));
+        own.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (path, usage) in own {
-            let covers = covers_of(&hidden, path, &mut real_paths);
-            sources.own.extend(bind::open(path, usage)?.map(|source| (source, covers)));
+            let covers = covers_of(&hidden, &path, &mut real_paths);
+            sources.own.extend(bind::open(&path, usage)?.map(|source| (source, covers)));
         }
         Ok(sources)
     }
@@ -194,11 +196,10 @@ impl Sources {
         }
         self.read.iter().chain(&self.devices).try_for_each(Source::attach)?;
         self.covers.iter().try_for_each(|path| cover(path))?;
-        self.read_within.iter().try_for_each(Source::attach)?;
         if view.has_processes { mount_processes() } else { Ok(()) }
     }
 
-    /// What may be changed.
+    /// The rest.
     fn own(&self) -> Result<(), String> {
         self.own.iter().try_for_each(|(source, covers)| {
             source.attach()?;
@@ -211,8 +212,10 @@ impl Sources {
         let host = Path::new(HOST);
         let mounts = host.join("proc/self/mountinfo");
         let mounts = fs::read_to_string(&mounts).map_err(|error| failed("read", &mounts, error))?;
-        let own = self.own.iter().map(|(source, _)| source.target());
-        let read = self.read.iter().chain(&self.read_within).map(Source::target);
+        let (own_read, own): (Vec<&Source>, Vec<&Source>) =
+            self.own.iter().map(|(source, _)| source).partition(|source| source.is_for_reading());
+        let own = own.into_iter().map(Source::target);
+        let read = self.read.iter().chain(own_read).map(Source::target);
         bind::restrict_below(&mounts, &read.collect::<Vec<_>>(), &own.chain(secrets).collect::<Vec<_>>())?;
         // Where the secrets are is not to be found by listing.
         if let Some(parent) = secrets.and_then(Path::parent) {

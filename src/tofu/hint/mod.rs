@@ -66,7 +66,8 @@ pub fn find(output: &str, faults: &[String], known: Known<'_>) -> Option<String>
     let mut errors = Output::errors(output);
     for fault in faults {
         let host = fault.split('`').nth(1).unwrap_or_default();
-        let (of_host, alone) = (errors.iter().position(|error| error.has(host)), (errors.len() == 1).then_some(0));
+        let of_host = errors.iter().position(|error| names_of(host).iter().any(|name| error.names(name)));
+        let alone = (errors.len() == 1).then_some(0);
         if let Some(error) = of_host.or(alone).and_then(|at| errors.get_mut(at)) {
             error.push(fault);
         }
@@ -339,6 +340,11 @@ impl Withheld {
             }
         }
     }
+}
+
+/// What a host is called in an error: tofu shows the name that the source has.
+fn names_of(host: &str) -> Vec<&str> {
+    if host == "registry-1.docker.io" { vec![host, "index.docker.io", "docker.io"] } else { vec![host] }
 }
 
 /// All names of Docker Hub are one registry.

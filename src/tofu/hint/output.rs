@@ -47,6 +47,18 @@ impl Output {
         self.0.contains(text)
     }
 
+    /// Whether this host stands in it, and not as a part of another.
+    pub(super) fn names(&self, host: &str) -> bool {
+        let is_border = |letter: Option<char>| {
+            !letter.is_some_and(|letter| letter.is_ascii_alphanumeric() || "-.".contains(letter))
+        };
+        let stands = |(at, _): (usize, &str)| {
+            let (before, behind) = (&self.0[..at], &self.0[at + host.len()..]);
+            is_border(before.chars().next_back()) && is_border(behind.chars().next().filter(|letter| *letter != '.'))
+        };
+        !host.is_empty() && self.0.match_indices(host).any(stands)
+    }
+
     pub(super) fn after(&self, mark: &str) -> Option<&str> {
         self.0.split_once(mark).map(|(_, after)| after)
     }

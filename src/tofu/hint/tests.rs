@@ -149,8 +149,10 @@ fn the_host_of_one_error_is_not_blamed_for_another_nor_is_a_module_that_came() {
         let faults = ["`h.example:5000` cannot be reached: the connection was refused".to_owned()];
         let hint = super::find(&text, &faults, Known::default()).unwrap();
         assert_eq!(hint, "nothing listens at h.example:5000, seen from the agent's host", "{text}");
-        let faults = ["`quay.io` cannot be reached: the connection was refused".to_owned()];
-        assert_eq!(super::find(&text, &faults, Known::default()), None, "{text}");
+        for other in ["`quay.io`", "`example:5000`", "`h.example:50`", "``", ""] {
+            let faults = [format!("{other} cannot be reached: the connection was refused")];
+            assert_eq!(super::find(&text, &faults, Known::default()), None, "{other} {text}");
+        }
     }
     assert_eq!(find(&format!("{came}{missing}"), Known::default()), None);
 }

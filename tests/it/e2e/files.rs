@@ -28,7 +28,7 @@ fn doing(command: &str) -> String {
 #[test]
 fn a_file_is_there_from_init_on_with_its_value_and_is_nowhere_in_the_fetch_step() {
     let look = "[ -z \"$CLOUD_FILE\" ] || { stat -c '%a %U' \"$CLOUD_FILE\"; stat -f -c %T \"$CLOUD_FILE\"; sha256sum < \
-                \"$CLOUD_FILE\"; } > $to/memory 2>&1\n[ $1 != get ] || find \"$HOME/..\" > $to/memory";
+                \"$CLOUD_FILE\"; } > $to/memory 2>&1\n[ $1 != get ] || find .. > $to/memory";
     let Some(recorder) = Recorder::with(look) else { return };
     let tofu = recorder.program();
     let value = Canary::hard("");

@@ -32,7 +32,7 @@ fn each_step_gets_what_it_needs_and_no_more() {
 }
 
 /// All that a step may have besides the door to the state and the run's variables.
-const KNOWN: [&str; 41] = [
+const KNOWN: [&str; 42] = [
     "NIGARI_HELPER_SOCKET",
     "NIGARI_SEARCH_PATH",
     "PATH",
@@ -73,6 +73,7 @@ const KNOWN: [&str; 41] = [
     "GIT_CONFIG_VALUE_4",
     "GIT_PROXY_COMMAND",
     "AWS_CONFIG_FILE",
+    "GOOGLE_API_USE_CLIENT_CERTIFICATE",
     "AWS_SHARED_CREDENTIALS_FILE",
 ];
 

@@ -117,16 +117,19 @@ async fn what_is_hidden_in_what_may_be_changed_or_is_the_systems_cannot_be_seen(
         // As a plugin cache above the agent's own directories, with the run's directory in what is hidden.
         let above = tempfile::tempdir().unwrap();
         let at = |name: &str| above.path().join(name);
-        for directory in ["hidden/run", "open"] {
+        for directory in ["hidden/run", "hidden/home", "open"] {
             fs::create_dir_all(at(directory)).unwrap();
         }
-        for file in ["hidden/other", "hidden-file", "named-file", "open/file", "hidden/run/file"] {
+        let within = ["hidden/home/file", "hidden/home/key", "hidden/named"];
+        let outside = ["hidden/other", "hidden-file", "named-file", "open/file", "hidden/run/file"];
+        for file in outside.iter().chain(&within) {
             fs::write(at(file), "seen ").unwrap();
         }
         let system = Path::new("/usr/share").join(format!("nigari-test-{}", uuid::Uuid::new_v4().simple()));
         let is_written = fs::write(&system, "seen ").is_ok();
         let script = format!(
-            "cd {}; cat open/file hidden/run/file; cat hidden/other hidden-file named-file {system}; echo x > open/new; \
+            "cd {}; cat open/file hidden/run/file hidden/home/file; cat hidden/home/key hidden/named; \
+             cat hidden/other hidden-file named-file {system}; echo x > open/new; echo x > hidden/home/file; \
              echo x > hidden/run/new; echo x >> hidden-file; rm -f named-file; echo x > hidden/new; exit 0",
             above.path().display(),
             system = system.display()
@@ -134,13 +137,15 @@ async fn what_is_hidden_in_what_may_be_changed_or_is_the_systems_cannot_be_seen(
         let mut launch = place.shell(&script);
         // The run's own first: the order is not the caller's business.
         launch.view.writable.extend([at("hidden/run"), above.path().to_owned()]);
-        launch.view.readable.push(at("named-file"));
+        launch.view.readable.extend([at("named-file"), at("hidden/home"), at("hidden/named")]);
         launch.view.hidden.extend([at("hidden"), at("hidden-file"), at("named-file"), system.clone()]);
+        launch.view.hidden.extend([at("hidden/home/key"), at("hidden/named")]);
         let ran = run(launch).await;
         let _ = fs::remove_file(&system);
-        assert_eq!(ran.unwrap().text(), "seen seen ", "{:?}, {is_written}", place.sandbox);
+        assert_eq!(ran.unwrap().text(), "seen seen seen ", "{:?}, {is_written}", place.sandbox);
         assert!(at("open/new").exists() && at("hidden/run/new").exists(), "{:?}", place.sandbox);
         assert!(!at("hidden/new").exists(), "{:?}", place.sandbox);
+        assert_eq!(fs::read_to_string(at("hidden/home/file")).unwrap(), "seen ", "{:?}", place.sandbox);
         assert_eq!(fs::read_to_string(at("hidden-file")).unwrap(), "seen ", "{:?}", place.sandbox);
         assert_eq!(fs::read_to_string(at("named-file")).unwrap(), "seen ", "{:?}", place.sandbox);
     }

