@@ -193,5 +193,5 @@ fn a_source_that_writes_into_the_configuration_ends_its_run() {
     // One that stays in its own directory is an ordinary module.
     let harmless = Bucket::start(|_| vec![("more.tf".to_owned(), String::new())]);
     let said = world.apply(&world.configuration(&harmless.main(None)), 0);
-    assert!(said.contains("- a in .terraform/modules/a"), "{said}");
+    assert!(said.contains("nigari: plan (tofu plan)"), "{said}");
 }
