@@ -51,14 +51,20 @@ fn an_agent_that_is_killed_before_the_apply_leaves_nothing_and_the_run_is_planne
     }
 }
 
-#[test]
-fn the_receipt_of_an_agent_that_was_killed_in_the_fetch_step_names_what_was_there() {
-    let (Some(shelf), Some(mut scene)) = (Shelf::start(), Scene::start()) else { return };
+/// A run that waits in its fetch step, with the credential of a registry.
+fn fetching() -> Option<(Shelf, Scene, String, Silence)> {
+    let (shelf, mut scene) = (Shelf::start()?, Scene::start()?);
     shelf.store(&scene, "--export", &shelf.canary.password);
     let silence = Silence::new();
     let run = scene.begin(&scene.configuration(&format!("{}{}", shelf.main(), waiting_in("fetch", &silence))), &[]);
     scene.wait_for_step(&run, "fetch");
     wait_until("the process", || !scene.processes().is_empty());
+    Some((shelf, scene, run, silence))
+}
+
+#[test]
+fn the_receipt_of_an_agent_that_was_killed_in_the_fetch_step_names_what_was_there() {
+    let Some((shelf, mut scene, run, _silence)) = fetching() else { return };
     scene.stack.agent().unwrap().kill().unwrap();
     // While the claim is still this agent's: the receipt comes, and the run waits for its lease to end.
     scene.stack.start_agent(&[]).unwrap();
@@ -79,12 +85,7 @@ fn the_receipt_of_an_agent_that_was_killed_in_the_fetch_step_names_what_was_ther
 
 #[test]
 fn a_receipt_that_could_not_be_sent_comes_once_the_server_is_back() {
-    let (Some(shelf), Some(mut scene)) = (Shelf::start(), Scene::start()) else { return };
-    shelf.store(&scene, "--export", &shelf.canary.password);
-    let silence = Silence::new();
-    let run = scene.begin(&scene.configuration(&format!("{}{}", shelf.main(), waiting_in("fetch", &silence))), &[]);
-    scene.wait_for_step(&run, "fetch");
-    wait_until("the process", || !scene.processes().is_empty());
+    let Some((shelf, mut scene, run, silence)) = fetching() else { return };
     scene.stack.server().unwrap().kill().unwrap();
     drop(silence);
     // As long as the agent tries to report the end of a phase, and its log.
