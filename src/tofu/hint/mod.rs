@@ -344,12 +344,14 @@ impl Withheld {
 
 /// What a host is called in an error: tofu shows the name that the source has.
 fn names_of(host: &str) -> Vec<&str> {
-    if host == "registry-1.docker.io" { vec![host, "index.docker.io", "docker.io"] } else { vec![host] }
+    if HUB.contains(&host) { HUB.into() } else { vec![host] }
 }
 
 /// All names of Docker Hub are one registry.
+const HUB: [&str; 3] = ["registry-1.docker.io", "index.docker.io", "docker.io"];
+
 fn same_host(one: &str, other: &str) -> bool {
-    let hub = |host: &str| matches!(host, "registry-1.docker.io" | "index.docker.io" | "docker.io");
+    let hub = |host: &str| HUB.contains(&host);
     let (one, other) = (one.to_ascii_lowercase(), other.to_ascii_lowercase());
     one == other || (hub(&one) && hub(&other))
 }

@@ -158,6 +158,17 @@ fn the_host_of_one_error_is_not_blamed_for_another_nor_is_a_module_that_came() {
 }
 
 #[test]
+fn what_the_broker_saw_of_docker_hub_belongs_to_the_error_of_any_of_its_names() {
+    let faults = ["`registry-1.docker.io` cannot be reached: the connection was refused".to_owned()];
+    let of = |host: &str| framed("response status code 502: Bad Gateway").replace("h.example:5000", host);
+    for name in ["index.docker.io", "docker.io"] {
+        let hint = super::find(&format!("{}{}", of("quay.io"), of(name)), &faults, Known::default()).unwrap();
+        assert!(hint.starts_with("nothing listens at") && hint.contains("docker.io"), "{name}: {hint}");
+    }
+    assert_eq!(super::find(&format!("{}{}", of("quay.io"), of("ghcr.io")), &faults, Known::default()), None);
+}
+
+#[test]
 fn docker_io_is_explained_before_anything_else() {
     let all = [Withheld {
         integration: "hub".to_owned(),
